@@ -1,0 +1,3 @@
+module github.com/cloudvlan/cvlanctl
+
+go 1.26
