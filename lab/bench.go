@@ -1,0 +1,355 @@
+package lab
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Addresses of a bench. Inner addresses stand on the loopback of each end.
+const (
+	innerA4, innerB4 = "10.1.0.1", "10.2.0.1"
+	innerA6, innerB6 = "fd00:1::1", "fd00:2::1"
+	outerA4, outerB4 = "192.0.2.1", "192.0.2.2"
+	outerA6, outerB6 = "2001:db8::1", "2001:db8::2"
+	extraA4          = "192.0.2.11" // a second address of the initiator, for scenarios that move it
+	privateA4        = "10.77.0.2"  // the initiator behind its NAT box
+	publicA4         = "198.51.100.2"
+	privateB4        = "10.88.0.2" // the responder behind its NAT box
+	outerDev         = "eth0"
+)
+
+// Bench is two ends, the path between them and the daemons on them.
+type Bench struct {
+	Scenario Scenario
+	Dir      string // working folder: daemons' folders, tool output
+
+	NSA, NSB   *NS // initiator and responder
+	Boxes      []*NS
+	A, B       *Daemon // nil where the scenario has none
+	EndA, EndB End
+	// InnerA and InnerB are addresses inside the tunnel.
+	InnerA, InnerB string
+	// OuterA is where the initiator sends from; OuterB is where it sends to.
+	OuterA, OuterB string
+
+	cleanup []func() error
+}
+
+// NewBench lays the network of a scenario and starts its daemons. The caller
+// must Close it, also after an error: a non-nil Bench is always returned.
+func NewBench(ctx context.Context, s Scenario, dir string) (*Bench, error) {
+	b := &Bench{Scenario: s, Dir: dir}
+	if os.Geteuid() != 0 {
+		return b, ErrNotRoot
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return b, fmt.Errorf("folder of bench: %w", err)
+	}
+	// Paths go into the daemons' configuration.
+	abs, err := filepath.Abs(dir)
+	if err != nil {
+		return b, fmt.Errorf("folder of bench: %w", err)
+	}
+	b.Dir = abs
+	if err := b.lay(ctx); err != nil {
+		return b, err
+	}
+	b.defaults()
+	if s.Ends != nil {
+		s.Ends(&b.EndA, &b.EndB)
+	}
+	b.A, err = b.daemon(ctx, b.NSA, "a", &b.EndA)
+	if err != nil {
+		return b, err
+	}
+	b.B, err = b.daemon(ctx, b.NSB, "b", &b.EndB)
+	return b, err
+}
+
+// ErrNotRoot is returned where namespaces cannot be made.
+var ErrNotRoot = errors.New("the lab needs Linux and root, to make network namespaces")
+
+func (b *Bench) ns(ctx context.Context, label string) (*NS, error) {
+	ns, err := NewNS(ctx, label)
+	if err != nil {
+		return nil, err
+	}
+	b.onClose(ns.Delete)
+	return ns, nil
+}
+
+func (b *Bench) onClose(f func() error) { b.cleanup = append(b.cleanup, f) }
+
+// Close ends everything that the bench began, last thing first.
+func (b *Bench) Close() error {
+	var errs []error
+	for i := len(b.cleanup) - 1; i >= 0; i-- {
+		errs = append(errs, b.cleanup[i]())
+	}
+	b.cleanup = nil
+	return errors.Join(errs...)
+}
+
+func (b *Bench) lay(ctx context.Context) error {
+	var err error
+	if b.NSA, err = b.ns(ctx, "a"); err != nil {
+		return err
+	}
+	if b.NSB, err = b.ns(ctx, "b"); err != nil {
+		return err
+	}
+	b.InnerA, b.InnerB = innerA4, innerB4
+	if b.Scenario.IPv6 {
+		b.InnerA, b.InnerB = innerA6, innerB6
+	}
+	if err := b.NSA.Address(ctx, "lo", innerA4+"/32", innerA6+"/128"); err != nil {
+		return err
+	}
+	if err := b.NSB.Address(ctx, "lo", innerB4+"/32", innerB6+"/128"); err != nil {
+		return err
+	}
+	switch b.Scenario.NAT {
+	case NATInitiator:
+		return b.layOneBox(ctx)
+	case NATBoth:
+		return b.layTwoBoxes(ctx)
+	}
+	return b.layDirect(ctx)
+}
+
+func (b *Bench) layDirect(ctx context.Context) error {
+	if err := Join(ctx, b.NSA, outerDev, b.NSB, outerDev); err != nil {
+		return err
+	}
+	b.OuterA, b.OuterB = outerA4, outerB4
+	bits := "/24"
+	if b.Scenario.IPv6 {
+		b.OuterA, b.OuterB, bits = outerA6, outerB6, "/64"
+	}
+	if err := b.NSA.Address(ctx, outerDev, b.OuterA+bits); err != nil {
+		return err
+	}
+	if err := b.NSB.Address(ctx, outerDev, b.OuterB+bits); err != nil {
+		return err
+	}
+	// strongSwan's user-space ESP needs a route that it can look the peer's
+	// inner network up in.
+	if err := b.NSA.Route(ctx, b.OuterB); err != nil {
+		return err
+	}
+	return b.NSB.Route(ctx, b.OuterA)
+}
+
+// masquerade is the ruleset of a NAT box whose outside is interface "out".
+const masquerade = `table ip nat {
+  chain post {
+    type nat hook postrouting priority srcnat
+    oifname "out" masquerade
+  }
+}
+`
+
+// layOneBox puts a NAT box between the ends: a --- in|box|out --- b.
+func (b *Bench) layOneBox(ctx context.Context) error {
+	box, err := b.box(ctx, b.NSA)
+	if err != nil {
+		return err
+	}
+	if err := Join(ctx, box, "out", b.NSB, outerDev); err != nil {
+		return err
+	}
+	inside, gateway := privateA4, "10.77.0.1"
+	if b.Scenario.PublicA {
+		inside, gateway = publicA4, "198.51.100.1"
+	}
+	b.OuterA, b.OuterB = inside, outerB4
+	if err := b.NSA.Address(ctx, outerDev, inside+"/24"); err != nil {
+		return err
+	}
+	if err := box.Address(ctx, "in", gateway+"/24"); err != nil {
+		return err
+	}
+	if err := box.Address(ctx, "out", outerA4+"/24"); err != nil {
+		return err
+	}
+	if err := b.NSB.Address(ctx, outerDev, outerB4+"/24"); err != nil {
+		return err
+	}
+	if err := b.NSA.Route(ctx, gateway); err != nil {
+		return err
+	}
+	if err := b.NSB.Route(ctx, outerA4); err != nil {
+		return err
+	}
+	return box.NFT(ctx, masquerade)
+}
+
+// layTwoBoxes puts a NAT box before each end:
+// a --- in|box|out --- out|box|in --- b.
+func (b *Bench) layTwoBoxes(ctx context.Context) error {
+	boxA, err := b.box(ctx, b.NSA)
+	if err != nil {
+		return err
+	}
+	boxB, err := b.box(ctx, b.NSB)
+	if err != nil {
+		return err
+	}
+	if err := Join(ctx, boxA, "out", boxB, "out"); err != nil {
+		return err
+	}
+	b.OuterA, b.OuterB = privateA4, outerB4
+	for _, a := range []struct {
+		ns        *NS
+		dev, addr string
+	}{
+		{b.NSA, outerDev, privateA4}, {boxA, "in", "10.77.0.1"}, {boxA, "out", outerA4},
+		{boxB, "out", outerB4}, {boxB, "in", "10.88.0.1"}, {b.NSB, outerDev, privateB4},
+	} {
+		if err := a.ns.Address(ctx, a.dev, a.addr+"/24"); err != nil {
+			return err
+		}
+	}
+	if err := b.NSA.Route(ctx, "10.77.0.1"); err != nil {
+		return err
+	}
+	if err := b.NSB.Route(ctx, "10.88.0.1"); err != nil {
+		return err
+	}
+	if err := boxA.NFT(ctx, masquerade); err != nil {
+		return err
+	}
+	return boxB.NFT(ctx, masquerade+`table ip forward_in {
+  chain pre {
+    type nat hook prerouting priority dstnat
+    iifname "out" udp dport { 500, 4500 } dnat to `+privateB4+`
+  }
+}
+`)
+}
+
+// box makes a forwarding namespace whose interface "in" is joined to an end.
+func (b *Bench) box(ctx context.Context, end *NS) (*NS, error) {
+	box, err := b.ns(ctx, "nat")
+	if err != nil {
+		return nil, err
+	}
+	b.Boxes = append(b.Boxes, box)
+	if _, err := box.Exec(ctx, "sh", "-c", "echo 1 > /proc/sys/net/ipv4/ip_forward"); err != nil {
+		return nil, err
+	}
+	return box, Join(ctx, end, outerDev, box, "in")
+}
+
+// Default algorithms, and the passphrase of every PSK scenario.
+const (
+	defaultIKE = "aes256gcm16-prfsha256-ecp256"
+	defaultESP = "aes256gcm16"
+	labPSK     = `"lab only: never use this"`
+)
+
+func (b *Bench) defaults() {
+	bits := "/32"
+	if b.Scenario.IPv6 {
+		bits = "/128"
+	}
+	psk := []string{"ike-lab {\nsecret = " + labPSK + "\n}"}
+	a := Auth{Method: "psk", ID: "initiator.lab"}
+	r := Auth{Method: "psk", ID: "responder.lab"}
+	b.EndA = End{Version: "2", LocalAddrs: b.OuterA, RemoteAddrs: b.OuterB, Proposals: defaultIKE, ESP: defaultESP,
+		LocalTS: b.InnerA + bits, RemoteTS: b.InnerB + bits, Local: a, Remote: r, Secrets: psk}
+	b.EndB = End{Version: "2", Proposals: defaultIKE, ESP: defaultESP,
+		LocalTS: b.InnerB + bits, RemoteTS: b.InnerA + bits, Local: r, Remote: a, Secrets: psk}
+	// Retransmissions come in tenths of what operators see by default, with
+	// the same growth: 0.4 s, 0.72 s, 1.3 s.
+	quick := []string{"retransmit_timeout = 0.4", "retransmit_base = 1.8", "retransmit_tries = 3"}
+	b.EndA.Daemon.Options = append(b.EndA.Daemon.Options, quick...)
+	b.EndB.Daemon.Options = append(b.EndB.Daemon.Options, quick...)
+}
+
+func (b *Bench) daemon(ctx context.Context, ns *NS, name string, end *End) (*Daemon, error) {
+	if end.Absent {
+		return nil, nil
+	}
+	d, err := NewDaemon(ns, filepath.Join(b.Dir, name), end.Daemon)
+	if err != nil {
+		return nil, err
+	}
+	if err := end.writeCredentials(d.Dir); err != nil {
+		return nil, err
+	}
+	b.onClose(d.Stop)
+	if err := d.Start(ctx); err != nil {
+		return d, err
+	}
+	return d, d.Load(ctx, end.SwanctlConf())
+}
+
+func (e End) writeCredentials(dir string) error {
+	for name, pem := range e.certPEM {
+		path := filepath.Join(dir, name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			return fmt.Errorf("folder of credentials: %w", err)
+		}
+		if err := os.WriteFile(path, pem, 0o600); err != nil {
+			return fmt.Errorf("credentials: %w", err)
+		}
+	}
+	return nil
+}
+
+// Initiate has the initiator bring its child up and gives swanctl's verdict.
+func (b *Bench) Initiate(ctx context.Context) (string, error) {
+	return b.A.Swanctl(ctx, "--initiate", "--child", "net", "--timeout", "15")
+}
+
+// MustFail turns the outcome of something that has to fail around.
+func MustFail(what string, err error) error {
+	if err == nil {
+		return fmt.Errorf("%s succeeded, against the plan of the scenario", what)
+	}
+	return nil
+}
+
+// Ping sends count echo requests from an end through the tunnel. It returns
+// how many were answered.
+func Ping(ctx context.Context, from *NS, src, dst string, count int, every time.Duration) (int, error) {
+	out, err := from.Exec(ctx, "ping", "-n", "-c", strconv.Itoa(count),
+		"-i", strconv.FormatFloat(every.Seconds(), 'f', 3, 64), "-W", "1", "-I", src, dst)
+	i := strings.Index(out, " packets transmitted, ")
+	if i < 0 {
+		return 0, fmt.Errorf("ping printed no summary: %w", err)
+	}
+	var answered int
+	if _, scanErr := fmt.Sscanf(out[i:], " packets transmitted, %d received", &answered); scanErr != nil {
+		return 0, fmt.Errorf("summary of ping: %w", scanErr)
+	}
+	return answered, nil
+}
+
+// BringUpAndPing is what most scenarios do: the tunnel comes up and carries
+// four pings and their answers.
+func BringUpAndPing(ctx context.Context, b *Bench) error {
+	if _, err := b.Initiate(ctx); err != nil {
+		return err
+	}
+	return b.PingThrough(ctx, 4)
+}
+
+// PingThrough sends pings through the tunnel and wants every one answered.
+func (b *Bench) PingThrough(ctx context.Context, count int) error {
+	n, err := Ping(ctx, b.NSA, b.InnerA, b.InnerB, count, 200*time.Millisecond)
+	if err != nil {
+		return err
+	}
+	if n != count {
+		return fmt.Errorf("%d of %d pings answered", n, count)
+	}
+	return nil
+}

@@ -1,0 +1,153 @@
+package lab
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"strconv"
+	"strings"
+	"sync/atomic"
+)
+
+// NS is a network namespace that this process made.
+type NS struct {
+	Name string
+}
+
+var nsCount atomic.Int64
+
+// NewNS makes an empty namespace with its loopback up. The label is there for
+// people who read `ip netns`. IPv6 addresses are usable at once, and no router
+// solicitations or multicast reports disturb a capture.
+func NewNS(ctx context.Context, label string) (*NS, error) {
+	ns := &NS{Name: fmt.Sprintf("cvl%d-%d-%s", os.Getpid(), nsCount.Add(1), label)}
+	if _, err := command(ctx, "ip", "netns", "add", ns.Name); err != nil {
+		return nil, err
+	}
+	_, err := ns.Exec(ctx, "sh", "-c", `ip link set lo up
+for c in all default; do
+  echo 0 > /proc/sys/net/ipv6/conf/$c/accept_dad
+  echo 0 > /proc/sys/net/ipv6/conf/$c/router_solicitations
+  echo 0 > /proc/sys/net/ipv4/conf/$c/rp_filter
+done`)
+	if err != nil {
+		return nil, errors.Join(err, ns.Delete())
+	}
+	return ns, nil
+}
+
+// Delete removes the namespace and with it every interface in it.
+func (ns *NS) Delete() error {
+	_, err := command(context.Background(), "ip", "netns", "del", ns.Name)
+	return err
+}
+
+// Exec runs a program in the namespace and gives what it printed.
+func (ns *NS) Exec(ctx context.Context, argv ...string) (string, error) {
+	return command(ctx, "ip", append([]string{"netns", "exec", ns.Name}, argv...)...)
+}
+
+// IP runs the ip tool on the namespace.
+func (ns *NS) IP(ctx context.Context, args ...string) error {
+	_, err := command(ctx, "ip", append([]string{"-n", ns.Name}, args...)...)
+	return err
+}
+
+// Spawn starts a program in the namespace; its output goes to logPath.
+func (ns *NS) Spawn(env []string, logPath string, argv ...string) (*Process, error) {
+	// ip netns exec replaces itself by the program: the process id is the
+	// program's own.
+	return startProcess(env, logPath, "ip", append([]string{"netns", "exec", ns.Name}, argv...)...)
+}
+
+// NFT loads an nftables ruleset into the namespace.
+func (ns *NS) NFT(ctx context.Context, rules string) error {
+	_, err := commandInput(ctx, strings.NewReader(rules), "ip", "netns", "exec", ns.Name, "nft", "-f", "-")
+	return err
+}
+
+// Address puts addresses (with prefix lengths) on an interface.
+func (ns *NS) Address(ctx context.Context, dev string, prefixes ...string) error {
+	for _, p := range prefixes {
+		parsed, err := netip.ParsePrefix(p)
+		if err != nil {
+			return fmt.Errorf("address of %s: %w", dev, err)
+		}
+		args := []string{"addr", "add", p, "dev", dev}
+		if parsed.Addr().Is6() {
+			args = append(args, "nodad")
+		}
+		if err := ns.IP(ctx, args...); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Route adds a default route for the family of the gateway.
+func (ns *NS) Route(ctx context.Context, gateway string) error {
+	gw, err := netip.ParseAddr(gateway)
+	if err != nil {
+		return fmt.Errorf("gateway: %w", err)
+	}
+	if gw.Is6() {
+		return ns.IP(ctx, "-6", "route", "add", "default", "via", gateway)
+	}
+	return ns.IP(ctx, "route", "add", "default", "via", gateway)
+}
+
+// Join lays a veth pair between two namespaces, up, with checksums computed in
+// full so that captures show what a wire would.
+func Join(ctx context.Context, a *NS, devA string, b *NS, devB string) error {
+	if _, err := command(ctx, "ip", "link", "add", devA, "netns", a.Name, "type", "veth",
+		"peer", "name", devB, "netns", b.Name); err != nil {
+		return err
+	}
+	for _, end := range []struct {
+		ns  *NS
+		dev string
+	}{{a, devA}, {b, devB}} {
+		if err := end.ns.IP(ctx, "link", "set", end.dev, "addrgenmode", "none"); err != nil {
+			return err
+		}
+		if err := end.ns.IP(ctx, "link", "set", end.dev, "up"); err != nil {
+			return err
+		}
+		if _, err := end.ns.Exec(ctx, "ethtool", "-K", end.dev, "tx", "off", "gso", "off", "gro", "off"); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Sweep deletes the namespaces of lab processes that no longer run. It gives
+// the names of those that it deleted.
+func Sweep(ctx context.Context) ([]string, error) {
+	out, err := command(ctx, "ip", "netns", "list")
+	if err != nil {
+		return nil, err
+	}
+	var gone []string
+	for _, line := range strings.Split(out, "\n") {
+		name, _, _ := strings.Cut(strings.TrimSpace(line), " ")
+		rest, ok := strings.CutPrefix(name, "cvl")
+		if !ok {
+			continue
+		}
+		id, _, _ := strings.Cut(rest, "-")
+		pid, err := strconv.Atoi(id)
+		if err != nil {
+			continue
+		}
+		if _, err := os.Stat("/proc/" + id); err == nil || pid == os.Getpid() {
+			continue
+		}
+		if err := (&NS{Name: name}).Delete(); err != nil {
+			return gone, err
+		}
+		gone = append(gone, name)
+	}
+	return gone, nil
+}

@@ -1,0 +1,73 @@
+package lab
+
+import (
+	"context"
+)
+
+// Tap is where a scenario's capture is taken.
+type Tap string
+
+// The places to listen.
+const (
+	TapInitiator Tap = "initiator" // the initiator's outer interface
+	TapResponder Tap = "responder" // the responder's outer interface
+	TapMiddle    Tap = "middle"    // between two NAT boxes
+)
+
+// NAT says which ends sit behind an address translator.
+type NAT int
+
+// The kinds of path between the ends.
+const (
+	NoNAT        NAT = iota
+	NATInitiator     // one box in front of the initiator, masquerading
+	NATBoth          // a box in front of each end; the responder's forwards ports 500 and 4500
+)
+
+// Scenario is one named experiment.
+type Scenario struct {
+	Name  string
+	Shows string // one sentence: what the capture shows
+	// Expect holds the finding ids that a diagnosis has to name, the cause
+	// first. It is empty for a healthy tunnel.
+	Expect []string
+	Notes  []string // what a reader of the capture must know
+
+	IPv6     bool // outer addresses are IPv6
+	NAT      NAT
+	PublicA  bool // the initiator's address is a public one even behind the NAT box
+	Tap      Tap  // TapInitiator unless said otherwise
+	Scripted string
+	// KeysAnyAddress writes the ESP keys for any address: an end moves.
+	KeysAnyAddress bool
+
+	// Ends changes the default ends (PSK, one child between two hosts).
+	Ends func(a, b *End)
+	// Prepare runs after the daemons are up, before the capture begins.
+	Prepare func(ctx context.Context, b *Bench) error
+	// Act runs while the capture runs; BringUpAndPing unless said otherwise.
+	Act func(ctx context.Context, b *Bench) error
+}
+
+// Find gives the scenario of that name.
+func Find(name string) (Scenario, bool) {
+	for _, s := range Scenarios() {
+		if s.Name == name {
+			return s, true
+		}
+	}
+	return Scenario{}, false
+}
+
+// Scenarios is the table of all scenarios that run with two strongSwan daemons
+// or a scripted peer, in the order in which the corpus lists them.
+func Scenarios() []Scenario {
+	var all []Scenario
+	for _, family := range [][]Scenario{
+		suiteScenarios(), authScenarios(), pathScenarios(), lifeScenarios(),
+		refusalScenarios(), silenceScenarios(), dataScenarios(), ikev1Scenarios(),
+	} {
+		all = append(all, family...)
+	}
+	return all
+}

@@ -1,0 +1,3 @@
+package lab
+
+func ikev1Scenarios() []Scenario { return nil }

@@ -1,0 +1,3 @@
+package lab
+
+func silenceScenarios() []Scenario { return nil }
