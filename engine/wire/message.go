@@ -85,7 +85,11 @@ func (h *Header) Response() bool { return h.Flags&FlagResponse != 0 }
 type Message struct {
 	Header
 	Payloads []Payload
+	Padding  []byte    // IKEv1 only: octets behind the last payload but inside Length
+	Trailing []byte    // octets of the datagram behind Length
 	Problems []Problem // deviations found by Parse, in order of their offset
+
+	pools pools // bodies for the next Decode
 }
 
 // Payload is one payload with its generic header (RFC 7296 3.2).
@@ -102,7 +106,9 @@ type Payload struct {
 // Body is the content of a payload behind its generic header: one of the
 // pointer types of this package (*SA, *KE, *ID, *Cert, *CertReq, *Auth,
 // *Nonce, *Notify, *Delete, *VendorID, *TS, *Encrypted, *Fragment, *Config,
-// *EAP, *Unknown, and for IKEv1 *V1SA, *V1KE, *V1ID, ...).
+// *EAP, *Unknown, and for IKEv1 *V1SA, *V1KE, *V1ID, *V1Cert, *V1CertReq,
+// *V1Hash, *V1Sig, *Nonce, *V1Notify, *V1Delete, *VendorID, *V1Attributes,
+// *V1NATD, *V1NATOA, *V1Fragment, *V1Encrypted).
 type Body interface {
 	// appendBody appends the octets behind the generic header.
 	appendBody(b []byte) []byte

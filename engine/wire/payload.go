@@ -101,6 +101,7 @@ type Delete struct {
 	Protocol ProtocolID
 	SPISize  uint8    // 0 for IKE, 4 for ESP and AH
 	SPIs     [][]byte // each SPISize octets
+	Count    uint16   // the number of SPIs where SPISize is 0, so that SPIs is empty
 }
 
 // VendorID is a Vendor ID payload (RFC 7296 3.12).
@@ -114,9 +115,8 @@ type TS struct {
 	Selectors []TrafficSelector
 }
 
-// TrafficSelector is one selector of a TS payload. Start and End are set for
-// the address types; Label for TS_SECLABEL; Data holds the octets behind the
-// selector's header for types that this package does not know.
+// TrafficSelector is one selector of a TS payload. Ports, Start and End are set
+// for the two address types only.
 type TrafficSelector struct {
 	Type      TSType
 	Protocol  uint8 // IP protocol, 0 for any
@@ -124,7 +124,7 @@ type TrafficSelector struct {
 	EndPort   uint16
 	Start     netip.Addr
 	End       netip.Addr
-	Data      []byte // for other than address types: all behind type, protocol and length
+	Data      []byte // for other types: all behind type, protocol (or reserved) and length
 	Offset    int
 	Length    int
 }
