@@ -16,6 +16,7 @@ const (
 	maxAttributes       = 256 // of one transform
 	maxConfigAttributes = 1024
 	maxDeleteSPIs       = 4096
+	maxProblems         = 64 // beyond, only the first fatal one is still recorded
 )
 
 const payloadHeaderLength = 4
@@ -122,7 +123,11 @@ func (m *Message) reset() {
 	m.pools.reset()
 }
 
-func (m *Message) problem(p Problem) { m.Problems = append(m.Problems, p) }
+func (m *Message) problem(p Problem) {
+	if len(m.Problems) < maxProblems || p.Fatal && FirstFatal(m.Problems) == nil {
+		m.Problems = append(m.Problems, p)
+	}
+}
 
 func (m *Message) sortProblems() {
 	if len(m.Problems) > 1 {

@@ -7,6 +7,7 @@ const (
 	transformHeaderLength = 8
 	moreProposals         = 2
 	moreTransforms        = 3
+	maxTransforms         = 256 // one more than the count octet can say
 )
 
 // sa reads the proposals of an SA payload (RFC 7296 3.3).
@@ -17,8 +18,7 @@ func (r *reader) sa() *SA {
 	more := true
 	for len(r.b) > 0 && !r.bad {
 		if !more {
-			r.fail(r.off, rfc, "%d octets behind the last proposal", len(r.b))
-			break
+			r.refuse(r.off, rfc, "%d octets behind the proposal that is marked as the last", len(r.b))
 		}
 		if len(ps) == maxProposals {
 			r.fail(r.off, rfc, "more than %d proposals", maxProposals)
@@ -30,14 +30,13 @@ func (r *reader) sa() *SA {
 		}
 		last, length := r.b[0], int(binary.BigEndian.Uint16(r.b[2:]))
 		if last != 0 && last != moreProposals {
-			r.fail(r.off, rfc, "last-substructure octet is %d, neither 0 nor 2", last)
-			break
+			r.refuse(r.off, rfc, "last-substructure octet is %d, neither 0 nor 2", last)
 		}
-		more = last == moreProposals
+		more = last != 0
 		whole := true
 		if length < proposalHeaderLength || length > len(r.b) {
-			r.fail(r.off+2, rfc, "proposal length says %d octets, %d are left", length, len(r.b))
-			r.bad, whole, length = false, false, len(r.b)
+			r.refuse(r.off+2, rfc, "proposal length says %d octets, %d are left", length, len(r.b))
+			whole, length = false, len(r.b)
 		}
 		if len(ps) < cap(ps) {
 			ps = ps[:len(ps)+1]
@@ -50,9 +49,9 @@ func (r *reader) sa() *SA {
 	}
 	if !r.bad && more {
 		if len(ps) == 0 {
-			r.fail(r.off, "RFC 7296 3.3", "no proposal")
+			r.refuse(r.off, "RFC 7296 3.3", "no proposal")
 		} else {
-			r.fail(ps[len(ps)-1].Offset, rfc, "the last proposal is marked as followed by another")
+			r.refuse(ps[len(ps)-1].Offset, rfc, "the last proposal is marked as followed by another")
 		}
 	}
 	sa.Proposals = ps
@@ -71,14 +70,9 @@ func (r *reader) proposal(p *Proposal) {
 	r.take(proposalHeaderLength, "")
 	p.SPI = r.take(spiSize, "SPI")
 	more := count > 0
-	for len(r.b) > 0 && !r.bad {
-		if len(ts) == count {
-			r.fail(p.Offset+7, r.rfc, "%d transforms are announced and more are there", count)
-			break
-		}
-		if !more {
-			r.fail(r.off, "RFC 7296 3.3.2", "%d octets behind the last transform", len(r.b))
-			break
+	for len(r.b) > 0 && !r.bad && len(ts) < maxTransforms {
+		if !more && count > 0 {
+			r.refuse(r.off, "RFC 7296 3.3.2", "%d octets behind the transform that is marked as the last", len(r.b))
 		}
 		if len(ts) < cap(ts) {
 			ts = ts[:len(ts)+1]
@@ -91,9 +85,9 @@ func (r *reader) proposal(p *Proposal) {
 	switch {
 	case r.bad:
 	case len(ts) != count:
-		r.fail(p.Offset+7, r.rfc, "%d transforms are announced, %d are there", count, len(ts))
+		r.refuse(p.Offset+7, r.rfc, "%d transforms are announced, %d are there", count, len(ts))
 	case more:
-		r.fail(ts[len(ts)-1].Offset, "RFC 7296 3.3.2", "the last transform is marked as followed by another")
+		r.refuse(ts[len(ts)-1].Offset, "RFC 7296 3.3.2", "the last transform is marked as followed by another")
 	}
 }
 
@@ -113,8 +107,7 @@ func (r *reader) transform(t *Transform) (more bool) {
 	t.ID = binary.BigEndian.Uint16(r.b[6:])
 	t.Length = min(length, len(r.b))
 	if last != 0 && last != moreTransforms {
-		r.fail(r.off, rfc, "last-substructure octet is %d, neither 0 nor 3", last)
-		return false
+		r.refuse(r.off, rfc, "last-substructure octet is %d, neither 0 nor 3", last)
 	}
 	if length < transformHeaderLength || length > len(r.b) {
 		t.Length = len(r.b)
@@ -129,7 +122,7 @@ func (r *reader) transform(t *Transform) (more bool) {
 	s.rfc = "RFC 7296 3.3.5"
 	t.Attributes = s.attributes(as)
 	r.bad = s.bad
-	return last == moreTransforms
+	return last != 0
 }
 
 // attributes reads data attributes to the end of r, appending to as.

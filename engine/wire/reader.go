@@ -24,9 +24,15 @@ func (r *reader) note(off int, rfc, format string, a ...any) {
 }
 
 // fail records a deviation at offset off for which the message must be
-// refused.
+// refused and behind which the body makes no sense.
 func (r *reader) fail(off int, rfc, format string, a ...any) {
 	r.bad = true
+	r.refuse(off, rfc, format, a...)
+}
+
+// refuse records a deviation at offset off for which the message must be
+// refused, although the rest of the body can be read.
+func (r *reader) refuse(off int, rfc, format string, a ...any) {
 	r.m.problem(Problem{Offset: off, Payload: r.payload, Fatal: true, RFC: rfc, Notify: r.answer,
 		What: fmt.Sprintf(format, a...)})
 }
