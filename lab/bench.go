@@ -62,7 +62,9 @@ func NewBench(ctx context.Context, s Scenario, dir string) (*Bench, error) {
 	}
 	b.defaults()
 	if s.Ends != nil {
-		s.Ends(&b.EndA, &b.EndB)
+		if err := s.Ends(&b.EndA, &b.EndB); err != nil {
+			return b, err
+		}
 	}
 	b.A, err = b.daemon(ctx, b.NSA, "a", &b.EndA)
 	if err != nil {
@@ -146,10 +148,12 @@ func (b *Bench) layDirect(ctx context.Context) error {
 	return b.NSB.Route(ctx, b.OuterA)
 }
 
-// masquerade is the ruleset of a NAT box whose outside is interface "out".
+// masquerade is the ruleset of a NAT box whose outside is interface "out". It
+// gives every flow a port of its own, as most boxes with many clients do.
 const masquerade = `table ip nat {
   chain post {
     type nat hook postrouting priority srcnat
+    oifname "out" ip protocol udp masquerade to :20000-59999 random
     oifname "out" masquerade
   }
 }

@@ -42,7 +42,7 @@ type Scenario struct {
 	KeysAnyAddress bool
 
 	// Ends changes the default ends (PSK, one child between two hosts).
-	Ends func(a, b *End)
+	Ends func(a, b *End) error
 	// Prepare runs after the daemons are up, before the capture begins.
 	Prepare func(ctx context.Context, b *Bench) error
 	// Act runs while the capture runs; BringUpAndPing unless said otherwise.

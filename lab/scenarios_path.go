@@ -1,3 +1,70 @@
 package lab
 
-func pathScenarios() []Scenario { return nil }
+import (
+	"context"
+	"time"
+)
+
+// pathScenarios are healthy tunnels over paths that are not plain IPv4.
+func pathScenarios() []Scenario {
+	return []Scenario{
+		{
+			Name: "ipv6", Shows: "A PSK tunnel between IPv6 addresses carries IPv6 pings.", IPv6: true,
+		},
+		{
+			Name: "behind-nat", NAT: NATInitiator, Tap: TapResponder,
+			Shows: "The initiator has a private address behind a masquerading NAT box that changes ports; seen at the responder.",
+			Notes: []string{"A NAT is part of the plan here: to say so is right, to warn is not."},
+		},
+		{
+			Name: "behind-nat-inside", NAT: NATInitiator,
+			Shows: "The initiator has a private address behind a masquerading NAT box; seen at the initiator, inside the NAT.",
+			Notes: []string{"A NAT is part of the plan here: to say so is right, to warn is not."},
+		},
+		{
+			Name: "nat-detected-unexpectedly", NAT: NATInitiator, PublicA: true, Tap: TapResponder,
+			Shows:  "The initiator has a public address, yet a box on the way rewrites its address and ports.",
+			Expect: []string{"nat-detected-unexpectedly"},
+			Notes:  []string{"The inside address is 198.51.100.2, in a public range: nobody planned a NAT for it."},
+		},
+		{
+			Name: "double-nat", NAT: NATBoth, Tap: TapMiddle,
+			Shows:  "Both ends have private addresses, each behind a NAT box of its own; seen between the boxes.",
+			Expect: []string{"double-nat"},
+			Ends: func(_, b *End) error {
+				b.LocalAddrs = privateB4
+				return nil
+			},
+		},
+		{
+			Name: "mobike", KeysAnyAddress: true,
+			Shows: "The initiator loses the address that it used and moves the IKE SA and its child to another one by MOBIKE.",
+			Ends: func(a, _ *End) error {
+				a.LocalAddrs = ""
+				return nil
+			},
+			Prepare: func(ctx context.Context, b *Bench) error {
+				if _, err := b.NSA.Exec(ctx, "sh", "-c", "echo 1 > /proc/sys/net/ipv4/conf/"+outerDev+"/promote_secondaries"); err != nil {
+					return err
+				}
+				return b.NSA.Address(ctx, outerDev, extraA4+"/24")
+			},
+			Act: func(ctx context.Context, b *Bench) error {
+				if err := BringUpAndPing(ctx, b); err != nil {
+					return err
+				}
+				if err := b.NSA.IP(ctx, "addr", "del", outerA4+"/24", "dev", outerDev); err != nil {
+					return err
+				}
+				err := Eventually(ctx, 15*time.Second, "the responder to follow the address", func() bool {
+					out, err := b.B.Swanctl(ctx, "--list-sas")
+					return err == nil && contains(out, extraA4+"[4500]")
+				})
+				if err != nil {
+					return err
+				}
+				return b.PingThrough(ctx, 4)
+			},
+		},
+	}
+}

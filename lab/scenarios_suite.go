@@ -2,9 +2,10 @@ package lab
 
 // suite makes a healthy PSK scenario with the given algorithms.
 func suite(name, ike, esp, shows string) Scenario {
-	return Scenario{Name: name, Shows: shows, Ends: func(a, b *End) {
+	return Scenario{Name: name, Shows: shows, Ends: func(a, b *End) error {
 		a.Proposals, b.Proposals = ike, ike
 		a.ESP, b.ESP = esp, esp
+		return nil
 	}}
 }
 

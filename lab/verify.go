@@ -44,7 +44,7 @@ func Decrypt(ctx context.Context, capture, keys string) (d Decryption, kept int,
 		"-o", "esp.enable_encryption_decode:TRUE", "-o", "esp.enable_authentication_check:TRUE",
 		"-Y", "isakmp or esp", "-T", "fields", "-E", "occurrence=a",
 		"-e", "isakmp.nextpayload", "-e", "isakmp.enc.decrypted", "-e", "isakmp.flag_e",
-		"-e", "esp.sequence", "-e", "esp.icv_good", "-e", "_ws.malformed", "-e", "isakmp.version")
+		"-e", "esp.sequence", "-e", "esp.icv_good", "-e", "_ws.malformed", "-e", "isakmp.typepayload")
 	cmd.Env = append(os.Environ(), "WIRESHARK_CONFIG_DIR="+profile)
 	var complaints bytes.Buffer
 	cmd.Stderr = &complaints
@@ -64,10 +64,15 @@ func (d *Decryption) count(f []string) {
 		return
 	}
 	first, _, _ := strings.Cut(f[0], ",")
-	encrypted := first == "46" || first == "53" || f[2] == "1"
-	if encrypted {
+	switch {
+	case first == "46" || first == "53": // SK and SKF
 		d.IKE++
 		if f[1] != "" {
+			d.IKEOpen++
+		}
+	case f[2] == "1" || f[2] == "True": // IKEv1: only what was decrypted has payloads
+		d.IKE++
+		if f[6] != "" {
 			d.IKEOpen++
 		}
 	}

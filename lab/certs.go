@@ -1,0 +1,168 @@
+package lab
+
+import (
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"fmt"
+	"math/big"
+	"time"
+)
+
+// KeyKind makes private keys of one kind.
+type KeyKind func() (crypto.Signer, error)
+
+// RSA makes RSA keys of that many bits.
+func RSA(bits int) KeyKind {
+	return func() (crypto.Signer, error) { return rsa.GenerateKey(rand.Reader, bits) }
+}
+
+// ECDSA makes keys on a curve.
+func ECDSA(curve elliptic.Curve) KeyKind {
+	return func() (crypto.Signer, error) { return ecdsa.GenerateKey(curve, rand.Reader) }
+}
+
+// Identity is a certificate with its private key, and its issuer.
+type Identity struct {
+	Cert   *x509.Certificate
+	Key    crypto.Signer
+	Issuer *Identity // nil for a root
+}
+
+// certLife is long enough for captures to be looked at for years.
+const certLife = 20 * 365 * 24 * time.Hour
+
+// NewRoot makes a self-signed authority.
+func NewRoot(name string, kind KeyKind) (*Identity, error) {
+	return issue(nil, name, true, kind)
+}
+
+// NewIntermediate makes an authority below this one.
+func (ca *Identity) NewIntermediate(name string, kind KeyKind) (*Identity, error) {
+	return issue(ca, name, true, kind)
+}
+
+// NewLeaf makes an end's certificate; the name is its DNS alternative name.
+func (ca *Identity) NewLeaf(name string, kind KeyKind) (*Identity, error) {
+	return issue(ca, name, false, kind)
+}
+
+func issue(ca *Identity, name string, authority bool, kind KeyKind) (*Identity, error) {
+	key, err := kind()
+	if err != nil {
+		return nil, fmt.Errorf("key of %s: %w", name, err)
+	}
+	serial, err := rand.Int(rand.Reader, big.NewInt(1<<62))
+	if err != nil {
+		return nil, fmt.Errorf("serial of %s: %w", name, err)
+	}
+	now := time.Now()
+	t := &x509.Certificate{
+		SerialNumber: serial, Subject: pkix.Name{Organization: []string{"cvlanctl lab"}, CommonName: name},
+		NotBefore: now.Add(-time.Hour), NotAfter: now.Add(certLife),
+		BasicConstraintsValid: true, IsCA: authority,
+		KeyUsage: x509.KeyUsageDigitalSignature,
+	}
+	if authority {
+		t.KeyUsage = x509.KeyUsageCertSign | x509.KeyUsageCRLSign
+	} else {
+		t.DNSNames = []string{name}
+		t.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth}
+	}
+	parent, signer := t, key
+	if ca != nil {
+		parent, signer = ca.Cert, ca.Key
+	}
+	der, err := x509.CreateCertificate(rand.Reader, t, parent, key.Public(), signer)
+	if err != nil {
+		return nil, fmt.Errorf("certificate of %s: %w", name, err)
+	}
+	cert, err := x509.ParseCertificate(der)
+	if err != nil {
+		return nil, fmt.Errorf("certificate of %s: %w", name, err)
+	}
+	return &Identity{Cert: cert, Key: key, Issuer: ca}, nil
+}
+
+// CertPEM is the certificate in PEM.
+func (id *Identity) CertPEM() []byte {
+	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: id.Cert.Raw})
+}
+
+// KeyPEM is the private key as PKCS #8 in PEM.
+func (id *Identity) KeyPEM() ([]byte, error) {
+	der, err := x509.MarshalPKCS8PrivateKey(id.Key)
+	if err != nil {
+		return nil, fmt.Errorf("key of %s: %w", id.Cert.Subject.CommonName, err)
+	}
+	return pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), nil
+}
+
+// root is the authority at the top of the chain.
+func (id *Identity) root() *Identity {
+	for id.Issuer != nil {
+		id = id.Issuer
+	}
+	return id
+}
+
+// Trust has an end believe a root and nothing else.
+func (e *End) Trust(root *Identity) {
+	e.put("x509ca/root.pem", root.CertPEM())
+}
+
+// Present gives an end a certificate, its key and the authorities between it
+// and its root, and has it authenticate by signature.
+func (e *End) Present(id *Identity) error {
+	key, err := id.KeyPEM()
+	if err != nil {
+		return err
+	}
+	e.put("x509/me.pem", id.CertPEM())
+	e.put("private/me.pem", key)
+	for n, ca := 1, id.Issuer; ca != nil && ca.Issuer != nil; n, ca = n+1, ca.Issuer {
+		e.put(fmt.Sprintf("x509/intermediate%d.pem", n), ca.CertPEM())
+	}
+	e.Local.Method = "pubkey"
+	e.Local.Lines = append(e.Local.Lines, "certs = me.pem")
+	return nil
+}
+
+func (e *End) put(name string, pem []byte) {
+	if e.certPEM == nil {
+		e.certPEM = map[string][]byte{}
+	}
+	e.certPEM[name] = pem
+}
+
+// UseCertificates has both ends authenticate by signature, each with a chain
+// of depth authorities: 1 means that the root signed the end's certificate.
+func UseCertificates(a, b *End, kind KeyKind, depth int) error {
+	root, err := NewRoot("Lab Root CA", kind)
+	if err != nil {
+		return err
+	}
+	for _, end := range []*End{a, b} {
+		ca := root
+		for n := 1; n < depth; n++ {
+			if ca, err = ca.NewIntermediate(fmt.Sprintf("Lab Intermediate CA %d of %s", n, end.Local.ID), kind); err != nil {
+				return err
+			}
+		}
+		leaf, err := ca.NewLeaf(end.Local.ID, kind)
+		if err != nil {
+			return err
+		}
+		if err := end.Present(leaf); err != nil {
+			return err
+		}
+		end.Trust(leaf.root())
+		end.Remote.Method = "pubkey"
+	}
+	return nil
+}
