@@ -102,3 +102,5 @@ func addr(ip net.IP) netip.Addr {
 	a, _ := netip.AddrFromSlice(ip)
 	return a.Unmap()
 }
+
+func payload(b []byte) gopacket.Payload { return gopacket.Payload(b) }

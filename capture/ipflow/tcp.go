@@ -101,7 +101,7 @@ func (w *Walker) arrive(s *stream, seq uint32, b []byte) {
 	if int(-ahead) >= len(b) {
 		return
 	}
-	w.consume(s, b[-ahead:])
+	w.consume(s, b[-ahead:], true)
 	w.drain(s)
 }
 
@@ -117,7 +117,7 @@ func (w *Walker) drain(s *stream) {
 		s.waiting = s.waiting[1:]
 		ss.held -= len(seg.data)
 		if int(-ahead) < len(seg.data) {
-			w.consume(s, seg.data[-ahead:])
+			w.consume(s, seg.data[-ahead:], false)
 		}
 	}
 	s.waiting = nil
@@ -146,8 +146,9 @@ func (w *Walker) resume(s *stream) {
 	w.drain(s)
 }
 
-// consume reads records from the octets that are next in the stream.
-func (w *Walker) consume(s *stream, b []byte) {
+// consume reads records from the octets that are next in the stream. current
+// says that they are of the current frame.
+func (w *Walker) consume(s *stream, b []byte, current bool) {
 	ss := &w.streams
 	s.next += uint32(len(b))
 	whole := b
@@ -156,7 +157,7 @@ func (w *Walker) consume(s *stream, b []byte) {
 		s.pending = append(s.pending, b...)
 		whole = s.pending
 	}
-	rest := w.records(s, whole, kept)
+	rest := w.records(s, whole, current && !kept)
 	ss.held -= s.counted
 	switch {
 	case len(rest) == 0:
@@ -172,8 +173,8 @@ func (w *Walker) consume(s *stream, b []byte) {
 }
 
 // records yields the whole records at the start of b and returns what is
-// left, part of the next one. joined says that b is not of the current frame.
-func (w *Walker) records(s *stream, b []byte, joined bool) []byte {
+// left, part of the next one. current says that b is of the current frame.
+func (w *Walker) records(s *stream, b []byte, current bool) []byte {
 	if s.start != startDone {
 		n, ok := s.begin(b)
 		if !ok {
@@ -201,7 +202,7 @@ func (w *Walker) records(s *stream, b []byte, joined bool) []byte {
 			break
 		}
 		if n > 2 {
-			w.record(b[2:n], joined)
+			w.record(b[2:n], current)
 		}
 		b = b[n:]
 	}
@@ -209,16 +210,14 @@ func (w *Walker) records(s *stream, b []byte, joined bool) []byte {
 }
 
 // record yields one record.
-func (w *Walker) record(b []byte, joined bool) {
+func (w *Walker) record(b []byte, current bool) {
 	d := &w.d
 	saved := *d
 	d.Encap = TCPRecord
 	d.Truncated = false
 	d.Payload = b
-	if d.Offset = -1; !joined && len(d.Fragments) == 0 {
-		if at := w.offset(b); at >= 0 && at+len(b) <= len(w.data) {
-			d.Offset = at
-		}
+	if d.Offset = -1; current && len(d.Fragments) == 0 {
+		d.Offset = w.offset(b)
 	}
 	w.stats.Records++
 	w.emit()
