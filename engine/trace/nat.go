@@ -1,0 +1,87 @@
+package trace
+
+import (
+	"bytes"
+	"crypto/sha1" //nolint:gosec // RFC 7296 2.23 fixes it
+	"encoding/binary"
+	"net/netip"
+
+	"github.com/cloudvlan/cvlanctl/engine"
+	"github.com/cloudvlan/cvlanctl/engine/wire"
+)
+
+// NATHash computes the data of a NAT_DETECTION notify (RFC 7296 2.23).
+func NATHash(spiI, spiR wire.SPI, a netip.AddrPort) []byte {
+	b := make([]byte, 0, 34)
+	b = binary.BigEndian.AppendUint64(b, uint64(spiI))
+	b = binary.BigEndian.AppendUint64(b, uint64(spiR))
+	b = append(b, a.Addr().AsSlice()...)
+	b = binary.BigEndian.AppendUint16(b, a.Port())
+	sum := sha1.Sum(b)
+	return sum[:]
+}
+
+// natHashes compares the NAT_DETECTION notifies of an IKE_SA_INIT message with
+// the addresses that it was seen with.
+func (t *Trace) natHashes(sa *IKESA, m *Message) HashPair {
+	p := HashPair{SrcSeen: m.Src, DstSeen: m.Dst}
+	for i := range m.Payloads {
+		n, ok := m.Payloads[i].Body.(*wire.Notify)
+		if !ok {
+			continue
+		}
+		switch n.Type {
+		case wire.NotifyNATDetectionSourceIP:
+			if len(p.SourceHashes) < 16 {
+				p.SourceHashes = append(p.SourceHashes, n.Data)
+			}
+		case wire.NotifyNATDetectionDestinationIP:
+			p.DestHash = n.Data
+		}
+	}
+	p.Seen = len(p.SourceHashes) > 0 && p.DestHash != nil
+	h := &m.Header
+	if len(p.SourceHashes) > 0 {
+		// A host with several addresses may send a hash for each.
+		p.Source = MatchNo
+		want := NATHash(h.InitiatorSPI, h.ResponderSPI, m.Src)
+		for _, hash := range p.SourceHashes {
+			if bytes.Equal(hash, want) {
+				p.Source = MatchYes
+			}
+		}
+	}
+	if p.DestHash != nil {
+		p.Destination = MatchNo
+		if bytes.Equal(p.DestHash, NATHash(h.InitiatorSPI, h.ResponderSPI, m.Dst)) {
+			p.Destination = MatchYes
+		}
+	}
+	return p
+}
+
+// judgeNAT turns the four comparisons into a verdict. A side is translated
+// when its own claim about its source, or the other side's about where it
+// sends, differs from what the tap sees.
+func (sa *IKESA) judgeNAT() {
+	q, r := &sa.NATD.Request, &sa.NATD.Response
+	sa.NAT.Local = translated(q.Source, r.Destination, r.Seen)
+	sa.NAT.Remote = translated(r.Source, q.Destination, r.Seen)
+	local, okL := sa.NAT.Local.Get()
+	remote, okR := sa.NAT.Remote.Get()
+	if okL && okR || local || remote {
+		sa.NAT.Any = engine.Some(local || remote)
+	}
+}
+
+// translated joins a side's own claim and its peer's view of it; without the
+// response, only a mismatch is a verdict.
+func translated(own, peers Match, answered bool) engine.Opt[bool] {
+	switch {
+	case own == MatchNo || peers == MatchNo:
+		return engine.Some(true)
+	case answered && (own == MatchYes || peers == MatchYes):
+		return engine.Some(false)
+	}
+	return engine.Opt[bool]{}
+}
