@@ -1,0 +1,70 @@
+# cvlanctl: `make help` lists what there is to make.
+
+export CGO_ENABLED = 0
+GO ?= go
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
+LDFLAGS = -s -w -X github.com/cloudvlan/cvlanctl/cmd/cvlanctl/cli.version=$(VERSION)
+DEMO ?= testdata/captures/no-proposal-ike.pcap
+FUZZTIME ?= 30s
+STATICCHECK = $(GO) run honnef.co/go/tools/cmd/staticcheck@v0.8.2
+
+.DEFAULT_GOAL := help
+.PHONY: help build demo test race fuzz bench bench-decode cover lint fmt docs docs-check cross clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+build: ## build bin/cvlanctl, one static binary
+	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/cvlanctl ./cmd/cvlanctl
+
+demo: build ## open the screen on a recorded capture (DEMO=FILE); text where there is no terminal
+	@if [ -t 0 ] && [ -t 1 ]; then bin/cvlanctl tui --source pcap:$(DEMO); \
+	else bin/cvlanctl pcap exchanges $(DEMO) && bin/cvlanctl pcap diagnose $(DEMO) || [ $$? -eq 3 ]; fi
+
+test: ## vet and run every test; say at the end which were skipped and why
+	$(GO) vet ./...
+	@$(GO) run ./internal/ensure
+	$(GO) run ./internal/testrun $(TESTFLAGS) ./...
+
+race: ## run every test under the race detector
+	CGO_ENABLED=1 $(GO) run ./internal/testrun -race $(TESTFLAGS) ./...
+
+fuzz: ## run every fuzz target for FUZZTIME (default 30s each)
+	@set -e; for file in $$(grep -rl --include='*_test.go' '^func Fuzz' .); do \
+	  for target in $$(sed -n 's/^func \(Fuzz[A-Za-z0-9_]*\)(.*/\1/p' $$file); do \
+	    echo "$$target in $$(dirname $$file)"; \
+	    $(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) $$(dirname $$file); \
+	  done; done
+
+bench: ## run every benchmark
+	$(GO) test -run '^$$' -bench . -benchmem ./...
+
+bench-decode: build ## compare decoding speed with tshark and a bare gopacket loop
+	$(GO) run ./internal/bench -binary bin/cvlanctl $(BENCHFLAGS)
+
+cover: ## measure test coverage, in coverage.out
+	$(GO) test -coverprofile=coverage.out ./...
+	$(GO) tool cover -func=coverage.out | tail -1
+
+lint: ## gofmt, vet and staticcheck
+	@test -z "$$(gofmt -l .)" || { echo "not formatted:"; gofmt -l .; exit 1; }
+	$(GO) vet ./...
+	$(STATICCHECK) ./...
+
+fmt: ## format every file
+	gofmt -w .
+
+docs: ## write the generated pages under docs/
+	$(GO) run ./internal/gendocs
+
+docs-check: ## fail where a generated page is not what the program would write
+	$(GO) run ./internal/gendocs -check
+
+cross: ## build for darwin and windows
+	GOOS=darwin GOARCH=arm64 $(GO) build -o /dev/null ./...
+	GOOS=windows GOARCH=amd64 $(GO) build -o /dev/null ./...
+
+clean: ## delete what was built
+	rm -rf bin build coverage.out
+
+-include lab/lab.mk

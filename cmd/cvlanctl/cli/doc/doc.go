@@ -1,0 +1,76 @@
+// Package doc is the JSON documents of cvlanctl: what stands in them, under
+// which names. The schemas in docs/schema describe the same documents, and a
+// test holds the two together.
+//
+// Contract: a field that the source cannot know is absent, never zero. Times
+// are RFC 3339 with nanoseconds in UTC, durations seconds, SPIs lower-case
+// hex of fixed width. Package doc reads tables and opens nothing.
+package doc
+
+import (
+	"strconv"
+	"time"
+
+	"github.com/cloudvlan/cvlanctl/engine"
+	"github.com/cloudvlan/cvlanctl/engine/event"
+)
+
+// Version is what `cvlanctl version` prints.
+type Version struct {
+	Schema     string `json:"schema"`
+	Version    string `json:"version"`
+	Go         string `json:"go"`
+	OS         string `json:"os"`
+	Arch       string `json:"arch"`
+	FIPS       bool   `json:"fips"`
+	Commit     string `json:"commit,omitempty"`
+	CommitTime string `json:"commit_time,omitempty"`
+	Modified   bool   `json:"modified,omitempty"`
+}
+
+// The kinds of document.
+const (
+	VersionSchema   = "cvlanctl/version/v1"
+	DecodeSchema    = "cvlanctl/decode/v1"
+	ExchangesSchema = "cvlanctl/exchanges/v1"
+	SAsSchema       = "cvlanctl/sas/v1"
+)
+
+// Time is a time in a document, absent where zero (with omitzero).
+type Time time.Time
+
+// IsZero says that the time is not known.
+func (t Time) IsZero() bool { return time.Time(t).IsZero() }
+
+// MarshalJSON writes RFC 3339 with nanoseconds, UTC.
+func (t Time) MarshalJSON() ([]byte, error) {
+	b := append(make([]byte, 0, 40), '"')
+	b = time.Time(t).UTC().AppendFormat(b, event.TimeLayout)
+	return append(b, '"'), nil
+}
+
+// Seconds is a duration in a document, as a number of seconds.
+type Seconds time.Duration
+
+// MarshalJSON writes the seconds as a decimal number without an exponent.
+func (s Seconds) MarshalJSON() ([]byte, error) {
+	return strconv.AppendFloat(nil, time.Duration(s).Seconds(), 'f', -1, 64), nil
+}
+
+// seconds carries an optional duration over.
+func seconds(d engine.Opt[time.Duration]) engine.Opt[Seconds] {
+	v, ok := d.Get()
+	if !ok {
+		return engine.Opt[Seconds]{}
+	}
+	return engine.Some(Seconds(v))
+}
+
+// since gives the time from then to now, absent where one of them is not
+// known or then is later.
+func since(then, now time.Time) engine.Opt[Seconds] {
+	if then.IsZero() || now.IsZero() || now.Before(then) {
+		return engine.Opt[Seconds]{}
+	}
+	return engine.Some(Seconds(now.Sub(then)))
+}

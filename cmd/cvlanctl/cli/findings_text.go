@@ -1,0 +1,215 @@
+package cli
+
+import (
+	"bufio"
+	"fmt"
+	"strings"
+
+	"github.com/charmbracelet/x/ansi"
+
+	"github.com/cloudvlan/cvlanctl/cmd/cvlanctl/cli/term"
+	"github.com/cloudvlan/cvlanctl/diag"
+	"github.com/cloudvlan/cvlanctl/engine"
+	"github.com/cloudvlan/cvlanctl/engine/trace"
+	"github.com/cloudvlan/cvlanctl/internal/clean"
+)
+
+// maxEvidenceShown is how many observations of a finding are written as text;
+// JSON holds all that the finding kept.
+const maxEvidenceShown = 6
+
+// textWidth is the width of running text where the terminal does not say, and
+// at most: longer lines are hard to read.
+const textWidth = 92
+
+// writeFindings writes a diagnosis for an operator: for each finding what is
+// wrong, how that is known and what to change.
+func writeFindings(t *term.Terminal, tr *trace.Trace, name string, findings []diag.Finding) error {
+	w := &wrapper{w: bufio.NewWriter(t.Out), term: t, width: textWidth}
+	if t.Width > 20 && t.Width < w.width {
+		w.width = t.Width
+	}
+	w.line(term.Plain, "", fmt.Sprintf("%s: %s", name, contents(tr)))
+	switch {
+	case len(findings) == 0:
+		w.line(term.Good, "", "Nothing wrong was found.")
+	case diag.Healthy(findings):
+		w.line(term.Good, "", "Nothing wrong was found; worth knowing:")
+	}
+	for i := range findings {
+		w.blank()
+		w.finding(i+1, &findings[i])
+	}
+	return w.w.Flush()
+}
+
+// contents says in a line what was looked at.
+func contents(tr *trace.Trace) string {
+	up := 0
+	for _, sa := range tr.SAs {
+		if sa.State == engine.IKEEstablished {
+			up++
+		}
+	}
+	c := tr.Counts
+	return fmt.Sprintf("%s (%d established), %s, %s",
+		plural(int64(len(tr.SAs)), "IKE SA"), up, plural(c.IKEv1+c.IKEv2, "IKE message"), plural(c.ESP+c.AH, "ESP packet"))
+}
+
+func plural(n int64, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
+}
+
+// wrapper writes cleaned text, broken at spaces.
+type wrapper struct {
+	w     *bufio.Writer
+	term  *term.Terminal
+	width int
+}
+
+func (w *wrapper) blank() { w.w.WriteString("\n") }
+
+// line writes text behind a label, with further lines under the text.
+func (w *wrapper) line(m term.Meaning, label, text string) {
+	text = clean.Text(text)
+	indent := strings.Repeat(" ", ansi.StringWidth(label))
+	for i, part := range strings.Split(ansi.Wrap(text, max(w.width-len(indent), 20), ""), "\n") {
+		if i > 0 {
+			label = indent
+		}
+		fmt.Fprintf(w.w, "%s%s\n", label, w.term.Paint(m, strings.TrimRight(part, " ")))
+	}
+}
+
+// verbatim writes a line that is meant to be copied: never broken.
+func (w *wrapper) verbatim(indent, text string) {
+	for line := range strings.Lines(text) {
+		fmt.Fprintf(w.w, "%s%s\n", indent, w.term.Paint(term.Strong, clean.Text(strings.TrimRight(line, "\n"))))
+	}
+}
+
+func (w *wrapper) finding(n int, f *diag.Finding) {
+	head := fmt.Sprintf("%d. %s", n, f.Summary)
+	w.line(severityMeaning(f.Severity), "", head)
+	about := fmt.Sprintf("%s, %s, %s", f.Severity, confidenceText(f.Confidence), ownershipText(f.Ownership))
+	w.line(term.Muted, "   ", fmt.Sprintf("[%s] %s%s", f.ID, about, subjectText(&f.Subject)))
+	if f.Cause != "" {
+		w.line(term.Plain, "   why:   ", f.Cause)
+	}
+	w.evidence(f)
+	w.remedies(f)
+	if len(f.Consequences) > 0 {
+		w.line(term.Plain, "   hence: ", strings.Join(f.Consequences, ", "))
+	}
+	if f.Surer != "" {
+		w.line(term.Plain, "   surer: ", f.Surer)
+	}
+}
+
+func (w *wrapper) evidence(f *diag.Finding) {
+	label := "   seen:  "
+	for i, e := range f.Evidence {
+		if i == maxEvidenceShown {
+			w.line(term.Plain, "          ", fmt.Sprintf("and %d more", len(f.Evidence)-i))
+			break
+		}
+		text := e.What
+		if e.Frame > 0 {
+			text = fmt.Sprintf("frame %d: %s", e.Frame, e.What)
+		}
+		w.line(term.Plain, label, text)
+		label = "          "
+	}
+	if f.Count > 1 {
+		w.line(term.Plain, "          ", fmt.Sprintf("%d times in all", f.Count))
+	}
+}
+
+// remedies writes what to change, one side and platform after the other.
+func (w *wrapper) remedies(f *diag.Finding) {
+	label := "   do:    "
+	for _, r := range f.Remedies {
+		if r.Platform == "any" || r.Platform == "" {
+			w.line(term.Plain, label, fmt.Sprintf("%s: %s", sideText(r.Side), r.Change))
+		} else {
+			w.line(term.Plain, label, fmt.Sprintf("%s, %s:", sideText(r.Side), r.Platform))
+			w.verbatim("            ", r.Change)
+		}
+		label = "          "
+	}
+}
+
+func severityMeaning(s diag.Severity) term.Meaning {
+	switch s {
+	case diag.Critical, diag.High:
+		return term.Bad
+	case diag.Medium, diag.Low:
+		return term.Warning
+	}
+	return term.Plain
+}
+
+func confidenceText(c diag.Confidence) string {
+	switch c {
+	case diag.Certain:
+		return "certain"
+	case diag.Likely:
+		return "likely"
+	}
+	return "a hint only"
+}
+
+func ownershipText(o diag.Ownership) string {
+	switch o {
+	case diag.External:
+		return "neither side's configuration: the network between them"
+	case diag.LocalConfig:
+		return "the initiator's configuration"
+	case diag.PeerConfig:
+		return "the configuration of the peers"
+	case diag.Credential:
+		return "credentials"
+	case diag.Host:
+		return "the host"
+	case diag.Software:
+		return "software"
+	}
+	return string(o)
+}
+
+func sideText(side string) string {
+	switch side {
+	case "initiator", "responder":
+		return "on the " + side
+	case "local", "remote":
+		return "on the " + side + " side"
+	case "both":
+		return "on both sides"
+	case "network":
+		return "in the network"
+	}
+	return side
+}
+
+func subjectText(s *diag.Subject) string {
+	var parts []string
+	if s.Connection != "" {
+		parts = append(parts, s.Connection)
+	}
+	if s.Local != "" || s.Remote != "" {
+		parts = append(parts, s.Local+" -> "+s.Remote)
+	}
+	if s.SPIi != "" {
+		parts = append(parts, "IKE SA "+s.SPIi)
+	}
+	if s.ChildSPI != "" {
+		parts = append(parts, "SPI "+s.ChildSPI)
+	}
+	if len(parts) == 0 {
+		return ""
+	}
+	return "; " + strings.Join(parts, ", ")
+}

@@ -1,0 +1,136 @@
+package cli
+
+import (
+	"fmt"
+	"log/slog"
+
+	"github.com/spf13/cobra"
+
+	"github.com/cloudvlan/cvlanctl/cmd/cvlanctl/cli/print"
+)
+
+// RootOptions is what the bare cvlanctl takes.
+type RootOptions struct {
+	Source string
+}
+
+// NewCmdRoot makes the whole tree.
+func NewCmdRoot(app *App) *cobra.Command {
+	opts := &RootOptions{}
+	cmd := &cobra.Command{
+		Use:   "cvlanctl",
+		Short: "Find out why an IPsec tunnel does not work, and what to change",
+		Long: `cvlanctl reads IKE, ESP and AH from captures and says what happened: the
+exchanges, the security associations, what is wrong, how that is known, and
+the line to change on either side.
+
+Results go to standard output, everything else to standard error.
+
+Exit codes: 0 fine, 1 the operation failed, 2 wrong usage, 3 findings at or
+above --fail-on, 4 not permitted, 5 source unreachable, 130 interrupted.`,
+		Example: `  cvlanctl pcap diagnose broken.pcap
+  cvlanctl pcap decode -o jsonl trace.pcapng.gz | jq .ike.exchange
+  cvlanctl tui --source pcap:broken.pcap
+  cvlanctl explain no-proposal-ike`,
+		SilenceUsage:  true,
+		SilenceErrors: true,
+		Args:          noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if opts.Source == "" {
+				return welcome(app, cmd)
+			}
+			return runTUI(cmd.Context(), app, &TUIOptions{Source: opts.Source})
+		},
+		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error { return app.settings(cmd) },
+	}
+	cmd.SetIn(app.Term.In)
+	cmd.SetOut(app.Term.Out)
+	cmd.SetErr(app.Term.Err)
+	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
+	cmd.CompletionOptions.DisableDefaultCmd = true
+
+	global := cmd.PersistentFlags()
+	global.VarP(&app.Output, "output", "o", "form of the result: "+print.Names())
+	global.BoolVar(&app.noColor, "no-color", false, "no colour, as NO_COLOR in the environment says too")
+	global.Var((*levelFlag)(&app.logLevel), "log-level", "what is logged to standard error: debug, info, warn, error")
+	fromEnv(global, "output", "log-level")
+	complete(cmd, "output", words("table", "wide", "json", "jsonl", "yaml"))
+	complete(cmd, "log-level", words("debug", "info", "warn", "error"))
+
+	cmd.Flags().StringVar(&opts.Source, "source", "", "open the screen on this source: pcap:FILE")
+	fromEnv(cmd.Flags(), "source")
+	complete(cmd, "source", completeSource)
+
+	cmd.AddCommand(
+		NewCmdPcap(app),
+		NewCmdTUI(app, nil),
+		NewCmdExplain(app, nil),
+		NewCmdVersion(app, nil),
+		NewCmdCompletion(app, nil),
+	)
+	return cmd
+}
+
+// welcome is the bare cvlanctl where no source is named: it says what can be
+// opened and prints the help.
+func welcome(app *App, cmd *cobra.Command) error {
+	fmt.Fprintln(app.Term.Out, `No source is named. To look at a capture:
+
+  cvlanctl tui --source pcap:FILE    the screen
+  cvlanctl pcap diagnose FILE        what is wrong, as text`)
+	fmt.Fprintln(app.Term.Out)
+	return cmd.Help()
+}
+
+// levelFlag is the value of --log-level.
+type levelFlag slog.LevelVar
+
+// String gives the level's word.
+func (l *levelFlag) String() string {
+	switch (*slog.LevelVar)(l).Level() {
+	case slog.LevelDebug:
+		return "debug"
+	case slog.LevelInfo:
+		return "info"
+	case slog.LevelError:
+		return "error"
+	}
+	return "warn"
+}
+
+// Set reads the level's word.
+func (l *levelFlag) Set(s string) error {
+	levels := map[string]slog.Level{"debug": slog.LevelDebug, "info": slog.LevelInfo, "warn": slog.LevelWarn, "error": slog.LevelError}
+	level, ok := levels[s]
+	if !ok {
+		return fmt.Errorf("%q is no level; it is one of debug, info, warn, error", s)
+	}
+	(*slog.LevelVar)(l).Set(level)
+	return nil
+}
+
+// Type names the value in help.
+func (l *levelFlag) Type() string { return "level" }
+
+// noArgs refuses arguments, with the word that was not understood.
+func noArgs(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	if cmd.HasAvailableSubCommands() {
+		text := fmt.Sprintf("unknown command %q for %q", args[0], cmd.CommandPath())
+		if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
+			text += fmt.Sprintf("; did you mean %q?", near[0])
+		}
+		return usagef("%s", text)
+	}
+	return usagef("%q takes no argument, got %q", cmd.CommandPath(), args[0])
+}
+
+// atLeastOneFile refuses an empty list of files.
+func atLeastOneFile(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return usagef("%q needs at least one FILE; - is standard input", cmd.CommandPath())
+	}
+	return nil
+}
