@@ -1,0 +1,679 @@
+package page
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/cloudvlan/cvlanctl/engine/event"
+	"github.com/cloudvlan/cvlanctl/engine/trace"
+	"github.com/cloudvlan/cvlanctl/engine/wire"
+	"github.com/cloudvlan/cvlanctl/tui/feed"
+	"github.com/cloudvlan/cvlanctl/tui/theme"
+	"github.com/cloudvlan/cvlanctl/tui/widget"
+)
+
+// Exchanges is the ladder: every message of every IKE SA as an arrow, the
+// initiator on the left.
+type Exchanges struct {
+	list    widget.List
+	filter  widget.Filter
+	scope   *trace.IKESA // nil for all
+	rows    []rung
+	total   int
+	trace   *trace.Trace
+	clock   bool // times of day instead of seconds since the start
+	height  int
+	message *messageView // open, nil where the ladder shows
+	compare *widget.Pane // open, nil where not
+}
+
+// rung is a row of the ladder: the head of an SA, a message, a repetition, or
+// what is not there.
+type rung struct {
+	kind     rungKind
+	sa       *trace.IKESA
+	exchange *trace.Exchange
+	message  *trace.Message // of a message; the original of a repetition
+	response bool
+	repeat   int // index in Repeats
+	time     time.Time
+	frame    int64
+}
+
+type rungKind uint8
+
+const (
+	rungHead rungKind = iota
+	rungMessage
+	rungRepeat
+	rungSilence // the request has no response
+	rungSkipped // exchanges that are not kept
+)
+
+// NewExchanges makes the page.
+func NewExchanges() *Exchanges { return &Exchanges{} }
+
+// Key gives the number of the page.
+func (p *Exchanges) Key() string { return "2" }
+
+// Name gives the word in the tab bar.
+func (p *Exchanges) Name() string { return "Exchanges" }
+
+// SetFilter limits the rows.
+func (p *Exchanges) SetFilter(f widget.Filter) { p.filter = f }
+
+// Sync makes the rows anew.
+func (p *Exchanges) Sync(d feed.Data, _ time.Time) {
+	p.trace = d.Trace()
+	selected, had := p.selected()
+	p.rows, p.total = p.rows[:0], 0
+	for _, sa := range p.trace.SAs {
+		if p.scope == nil || p.scope == sa {
+			p.addSA(sa)
+		}
+	}
+	p.list.SetLen(len(p.rows))
+	if had {
+		if i := slices.Index(p.rows, selected); i >= 0 {
+			p.list.Select(i)
+		}
+	}
+}
+
+// addSA adds the rows of one SA that the filter lets through.
+func (p *Exchanges) addSA(sa *trace.IKESA) {
+	head := rung{kind: rungHead, sa: sa, time: sa.First, frame: sa.FirstFrame}
+	start := len(p.rows)
+	p.rows = append(p.rows, head)
+	last := time.Time{}
+	sorted := true
+	add := func(r rung) {
+		if r.kind != rungSkipped && r.time.Before(last) {
+			sorted = false
+		} else {
+			last = r.time
+		}
+		p.rows = append(p.rows, r)
+	}
+	skippedBefore := len(sa.Exchanges)
+	if sa.Skipped > 0 {
+		skippedBefore = firstAfterGap(sa)
+	}
+	for i, x := range sa.Exchanges {
+		if i == skippedBefore {
+			add(rung{kind: rungSkipped, sa: sa, time: last})
+		}
+		addExchange(sa, x, add)
+	}
+	body := p.rows[start+1:]
+	p.total += len(body)
+	if !sorted {
+		slices.SortStableFunc(body, func(a, b rung) int { return a.time.Compare(b.time) })
+	}
+	if p.filter.Empty() {
+		return
+	}
+	kept := slices.DeleteFunc(body, func(r rung) bool { return !p.filter.Match(p.field(r)) })
+	p.rows = p.rows[:start+1+len(kept)]
+	if len(kept) == 0 {
+		p.rows = p.rows[:start]
+	}
+}
+
+// firstAfterGap gives the index of the exchange before which others are not
+// kept: where the message ids of one side jump the furthest.
+func firstAfterGap(sa *trace.IKESA) int {
+	var lastID [3]int64
+	best, jump := len(sa.Exchanges), int64(1)
+	for i, x := range sa.Exchanges {
+		side := int(x.By) % 3
+		if d := int64(x.MessageID) - lastID[side]; d > jump {
+			best, jump = i, d
+		}
+		lastID[side] = int64(x.MessageID)
+	}
+	return best
+}
+
+func addExchange(sa *trace.IKESA, x *trace.Exchange, add func(rung)) {
+	if x.Request != nil {
+		add(rung{kind: rungMessage, sa: sa, exchange: x, message: x.Request, time: x.Request.Time, frame: x.Request.Frame})
+	}
+	last := time.Time{}
+	for i, r := range x.Repeats {
+		original := x.Request
+		if r.Response {
+			original = x.Response
+		}
+		add(rung{kind: rungRepeat, sa: sa, exchange: x, message: original, response: r.Response, repeat: i, time: r.Time, frame: r.Frame})
+		last = r.Time
+	}
+	switch {
+	case x.Response != nil:
+		add(rung{kind: rungMessage, sa: sa, exchange: x, message: x.Response, response: true, time: x.Response.Time, frame: x.Response.Frame})
+	case x.Request != nil && sa.Version != 1:
+		if last.Before(x.Request.Time) {
+			last = x.Request.Time
+		}
+		add(rung{kind: rungSilence, sa: sa, exchange: x, time: last, frame: x.Request.Frame})
+	}
+	for i, m := range x.More {
+		add(rung{kind: rungMessage, sa: sa, exchange: x, message: m, response: i%2 == 1, time: m.Time, frame: m.Frame})
+	}
+}
+
+func (p *Exchanges) selected() (rung, bool) {
+	if len(p.rows) == 0 {
+		return rung{}, false
+	}
+	return p.rows[min(p.list.At, len(p.rows)-1)], true
+}
+
+func (p *Exchanges) field(r rung) func(string) string {
+	return func(key string) string {
+		peers := host(r.sa.Local.Host) + " " + host(r.sa.Remote.Host) + " " + r.sa.Local.ID + " " + r.sa.Remote.ID
+		note := rungNote(r)
+		switch key {
+		case "":
+			return r.label() + " " + note.Text + " " + r.sa.InitiatorSPI.String() + " " + peers
+		case "peer":
+			return peers
+		case "spi":
+			return r.sa.InitiatorSPI.String() + " " + r.sa.ResponderSPI.String()
+		case "exchange":
+			return r.label()
+		case "frame":
+			return fmt.Sprint(r.frame)
+		}
+		return ""
+	}
+}
+
+// purposes that the name of the exchange does not say already.
+var purposes = map[trace.Purpose]string{
+	trace.PurposeChild: "new child", trace.PurposeRekeyChild: "rekey child", trace.PurposeRekeyIKE: "rekey IKE",
+	trace.PurposeDelete: "delete", trace.PurposeDPD: "DPD", trace.PurposeNotify: "notify",
+	trace.PurposeMobike: "MOBIKE", trace.PurposeConfig: "config",
+}
+
+func (r *rung) label() string {
+	if r.exchange == nil {
+		return ""
+	}
+	label := fmt.Sprintf("%s %d", r.exchange.Type, r.exchange.MessageID)
+	if r.sa.Version == 1 {
+		label = strings.TrimSuffix(strings.TrimPrefix(r.exchange.Type.String(), "Identity Protection ("), ")")
+		if r.exchange.MessageID != 0 {
+			label += fmt.Sprintf(" %08x", r.exchange.MessageID)
+		}
+	}
+	if words := purposes[r.exchange.Purpose]; words != "" {
+		label += " " + words
+	}
+	return label
+}
+
+// leftward says whether the message goes to the initiator of the IKE SA.
+func (r *rung) leftward() bool {
+	if r.kind == rungMessage && r.sa.Version == 1 && r.message.Src.Addr() != r.message.Dst.Addr() {
+		return r.message.Src.Addr() == r.sa.Remote.Host
+	}
+	return (r.exchange.By == trace.Responder) != r.response
+}
+
+// rungNote says what there is to say about a message: an error, a
+// repetition, a missing answer, else its payloads.
+func rungNote(r rung) theme.Span {
+	x := r.exchange
+	switch r.kind {
+	case rungSilence:
+		if x.RequestRepeats > 0 {
+			return theme.S(theme.Bad, fmt.Sprintf("no answer, sent %d times", x.RequestRepeats+1))
+		}
+		return theme.S(theme.Bad, "no answer seen")
+	case rungRepeat:
+		total, number := x.RequestRepeats, 0
+		if r.response {
+			total = x.ResponseRepeats
+		}
+		for i := 0; i <= r.repeat; i++ {
+			if x.Repeats[i].Response == r.response {
+				number++
+			}
+		}
+		return theme.S(theme.Warning, fmt.Sprintf("sent again, %d of %d", number, total))
+	case rungMessage:
+		return messageNote(x, r.message)
+	}
+	return theme.Span{}
+}
+
+func messageNote(x *trace.Exchange, m *trace.Message) theme.Span {
+	if n := m.ErrorNotify(); n != nil {
+		words := n.Type.String()
+		if meaning := notifyMeaning(n); meaning != "" {
+			words += ": " + meaning
+		}
+		role := theme.Bad
+		if n.Type == wire.NotifyInvalidKEPayload || n.Type == wire.NotifyTemporaryFailure {
+			role = theme.Warning
+		}
+		return theme.S(role, words)
+	}
+	for i := range m.Problems {
+		if m.Problems[i].Fatal {
+			return theme.S(theme.Bad, "malformed: "+m.Problems[i].What)
+		}
+	}
+	if m == x.Response && m.Notify(wire.NotifyCookie) != nil {
+		return theme.S(theme.Warning, "asks for its cookie back")
+	}
+	if m.DecryptError != "" {
+		return theme.S(theme.Bad, m.DecryptError)
+	}
+	words := payloadWords(m)
+	if m.Fragments > 1 {
+		words = fmt.Sprintf("%d fragments  ", m.Fragments) + words
+	}
+	if m.IPFragments > 1 {
+		words = fmt.Sprintf("%d IP fragments  ", m.IPFragments) + words
+	}
+	return theme.S(theme.Muted, words)
+}
+
+// payloadWords gives the chain of payloads in short: runs of one type are
+// counted.
+func payloadWords(m *trace.Message) string {
+	if m.Encrypted && !m.Decrypted {
+		if m.First == 0 {
+			return "encrypted, empty"
+		}
+		return "encrypted, " + m.First.String() + " first"
+	}
+	var parts []string
+	last, run := "", 0
+	flush := func() {
+		if run > 1 {
+			last = fmt.Sprintf("%s×%d", last, run)
+		}
+		if run > 0 {
+			parts = append(parts, last)
+		}
+	}
+	for i := range m.Payloads {
+		word := m.Payloads[i].Type.String()
+		if word == last {
+			run++
+			continue
+		}
+		flush()
+		last, run = word, 1
+	}
+	flush()
+	if len(parts) == 0 {
+		return "empty"
+	}
+	return strings.Join(parts, " ")
+}
+
+// when gives the time of a row.
+func (p *Exchanges) when(t time.Time) string {
+	if p.clock || p.trace == nil {
+		return clock(t)
+	}
+	return fmt.Sprintf("%.6f", t.Sub(p.trace.First).Seconds())
+}
+
+const (
+	timeWidth = 15
+	sizeWidth = 5
+	rttWidth  = 8
+)
+
+// ladderWidths gives the widths of time, arrow and note.
+func ladderWidths(width int) (when, arrow, note int) {
+	when = 11
+	if width >= 100 {
+		when = timeWidth
+	}
+	rest := width - 1 - when - sizeWidth - rttWidth - 6
+	arrow = max(24, min(48, rest*58/100))
+	return when, arrow, max(0, rest-arrow)
+}
+
+// View draws the ladder, or what is open on top of it.
+func (p *Exchanges) View(t *theme.Theme, r widget.Rect) []theme.Line {
+	switch {
+	case p.compare != nil:
+		p.height = r.H - 2
+		return p.compare.View(t, r)
+	case p.message != nil:
+		p.height = r.H - 2
+		return p.message.View(t, r)
+	}
+	p.height = r.H - 1
+	if len(p.rows) == 0 {
+		words := "  no IKE exchange seen yet"
+		if !p.filter.Empty() {
+			words = "  no exchange matches the filter"
+		}
+		return []theme.Line{{}, theme.L(theme.S(theme.Muted, words))}
+	}
+	when, arrow, note := ladderWidths(r.W)
+	head := theme.L(theme.S(theme.Muted, " "+t.Fit("TIME", when, true)+"  "+
+		t.Fit("INITIATOR", arrow-10, false)+t.Fit("RESPONDER", 9, true)+"   "+
+		t.Fit("SIZE", sizeWidth, true)+"  "+t.Fit("RTT", rttWidth, true)+"  "+t.Fit("NOTE", note, false)))
+	lines := []theme.Line{head}
+	from, to := p.list.Window(p.height)
+	for i := from; i < to; i++ {
+		lines = append(lines, p.line(t, p.rows[i], i == p.list.At, when, arrow))
+	}
+	return lines
+}
+
+func (p *Exchanges) line(t *theme.Theme, r rung, selected bool, when, arrow int) theme.Line {
+	line := theme.Line{Selected: selected, Spans: []theme.Span{widget.Cursor(t, selected)}}
+	add := func(role theme.Role, text string) { line.Spans = append(line.Spans, theme.S(role, text)) }
+	switch r.kind {
+	case rungHead:
+		add(theme.Title, r.sa.InitiatorSPI.String()+"  ")
+		add(theme.Plain, sideEndpoint(r.sa.Local)+" "+t.Glyphs.Line+" "+sideEndpoint(r.sa.Remote)+"  ")
+		add(ikeRole(r.sa.State), string(r.sa.State)+"  ")
+		add(theme.Muted, suiteWords(&r.sa.Suite))
+		return line
+	case rungSkipped:
+		add(theme.Muted, t.Fit("", when, true)+"  "+t.Glyphs.More+" "+count(r.sa.Skipped, "exchange")+" not kept "+t.Glyphs.More)
+		return line
+	}
+	add(theme.Muted, t.Fit(p.when(r.time), when, true)+"  ")
+	note := rungNote(r)
+	a := widget.Arrow{Label: r.label(), Leftward: r.leftward(), Dashed: r.kind == rungRepeat, Broken: r.kind == rungSilence, Role: theme.Plain}
+	if r.kind != rungMessage || note.Role == theme.Bad {
+		a.Role = note.Role
+	}
+	if r.kind == rungSilence {
+		a.Leftward, a.Label = !a.Leftward, "no answer"
+	}
+	line.Spans = append(line.Spans, a.View(t, arrow)...)
+	size, trip := "", ""
+	if r.message != nil {
+		size = fmt.Sprint(r.message.Length)
+	}
+	if d, ok := r.exchange.RTT.Get(); ok && r.kind == rungMessage && r.message == r.exchange.Response {
+		trip = rtt(d)
+	}
+	add(theme.Plain, "  "+t.Fit(size, sizeWidth, true))
+	add(theme.Muted, "  "+t.Fit(trip, rttWidth, true)+"  ")
+	add(note.Role, note.Text)
+	return line
+}
+
+// Keys are the page's own keys.
+func (p *Exchanges) Keys() []theme.Binding {
+	if p.message != nil && p.compare == nil {
+		return append(p.message.Keys(), p.shared()...)
+	}
+	return p.shared()
+}
+
+func (p *Exchanges) shared() []theme.Binding {
+	r, ok := p.selected()
+	noMessage, noSA, noScope := "", "", ""
+	if !ok || r.message == nil {
+		noMessage = "the row is no message"
+	}
+	if !ok {
+		noSA = "there is no exchange"
+	}
+	if p.scope == nil {
+		noScope = "all are shown"
+	}
+	return []theme.Binding{
+		{Action: theme.Open, Keys: []string{"enter"}, Does: "the message: payloads beside their octets", Off: noMessage},
+		{Action: "compare", Keys: []string{"d"}, Does: "what was offered against what was accepted", Off: p.noProposal()},
+		{Action: "packet", Keys: []string{"p"}, Does: "the packet on the Packets page", Off: noMessage},
+		{Action: "scope", Keys: []string{"s"}, Does: "only this IKE SA", Off: noSA},
+		{Action: "all", Keys: []string{"a"}, Does: "all IKE SAs again", Off: noScope},
+		{Action: "clock", Keys: []string{"t"}, Does: "times of day, or seconds since the start"},
+	}
+}
+
+func (p *Exchanges) noProposal() string {
+	r, ok := p.selected()
+	switch {
+	case !ok:
+		return "there is no exchange"
+	case r.exchange == nil && proposalExchange(r.sa) == nil:
+		return "no proposal of this SA can be read"
+	case r.exchange != nil && !hasProposal(r.exchange):
+		return "the exchange has no proposal that can be read"
+	}
+	return ""
+}
+
+// Do does what a key means.
+func (p *Exchanges) Do(a theme.Action) Outcome {
+	if p.compare != nil {
+		if a == theme.Back || a == "compare" {
+			p.compare = nil
+		} else {
+			p.compare.Do(a, p.height)
+		}
+		return Outcome{}
+	}
+	r, ok := p.selected()
+	switch a {
+	case "compare":
+		x := r.exchange
+		if x == nil {
+			x = proposalExchange(r.sa)
+		}
+		p.compare = comparePane(x)
+		return Outcome{}
+	case "packet":
+		return Outcome{Jump: "6", To: Target{Frame: r.frame}}
+	case "clock":
+		p.clock = !p.clock
+		return Outcome{}
+	case "scope":
+		if ok {
+			p.scope = r.sa
+			p.keep(func(o rung) bool { return o.sa == r.sa })
+		}
+		return Outcome{}
+	case "all":
+		p.scope = nil
+		return Outcome{Say: "all IKE SAs"}
+	}
+	if p.message != nil {
+		if a == theme.Back {
+			p.message = nil
+			return Outcome{}
+		}
+		return Outcome{Say: p.message.Do(a)}
+	}
+	switch a {
+	case theme.Open:
+		return p.open()
+	case theme.Back:
+		if p.scope != nil {
+			p.scope = nil
+			return Outcome{Say: "all IKE SAs"}
+		}
+		return Outcome{Left: true}
+	case theme.Next, theme.Previous:
+		if !p.list.Seek(a == theme.Previous, func(i int) bool {
+			role := rungNote(p.rows[i]).Role
+			return p.rows[i].kind != rungHead && (role == theme.Bad || role == theme.Warning)
+		}) {
+			return Outcome{Say: "no message has a problem"}
+		}
+	default:
+		p.list.Do(a, p.height)
+	}
+	return Outcome{}
+}
+
+// keep drops the rows that are not wanted, and stays on the selected one.
+func (p *Exchanges) keep(wanted func(rung) bool) {
+	r, _ := p.selected()
+	p.rows = slices.DeleteFunc(p.rows, func(o rung) bool { return !wanted(o) })
+	p.list.SetLen(len(p.rows))
+	p.list.Select(slices.Index(p.rows, r))
+}
+
+// open opens the selected message; where its octets were not kept, it asks
+// for them.
+func (p *Exchanges) open() Outcome {
+	r, ok := p.selected()
+	if !ok || r.message == nil {
+		return Outcome{}
+	}
+	p.message = newMessageView(r.label()+"   "+endpoint(r.message.Src)+" to "+endpoint(r.message.Dst), r.frame)
+	if r.kind == rungRepeat || len(r.message.Octets) == 0 {
+		if r.message.Encrypted || len(r.message.Octets) == 0 {
+			p.message.wait()
+			return Outcome{Fetch: r.frame}
+		}
+	}
+	p.message.setMessage(r.message)
+	return Outcome{}
+}
+
+// Decoded hands over a packet that open asked for.
+func (p *Exchanges) Decoded(frame int64, packet *event.Packet, err error) {
+	if p.message != nil && p.message.frame == frame && p.message.waiting {
+		p.message.setPacket(packet, err)
+	}
+}
+
+// Click selects a row, or something in the open message.
+func (p *Exchanges) Click(x, y int) bool {
+	if p.compare != nil {
+		return false
+	}
+	if p.message != nil {
+		p.message.Click(x, y)
+		return false
+	}
+	row := p.list.Top + y - 1
+	if y < 1 || row >= p.list.Len {
+		return false
+	}
+	again := p.list.At == row
+	p.list.Select(row)
+	return again
+}
+
+// Wheel scrolls.
+func (p *Exchanges) Wheel(x, y, n int) {
+	switch {
+	case p.compare != nil:
+		p.compare.Scroll(n)
+	case p.message != nil:
+		p.message.Wheel(x, y, n)
+	default:
+		p.list.Move(n)
+	}
+}
+
+// Show selects an SA's head, or the message on a frame.
+func (p *Exchanges) Show(t Target) bool {
+	p.message, p.compare = nil, nil
+	for i, r := range p.rows {
+		if t.Frame > 0 && r.kind != rungHead && r.has(t.Frame) || t.Frame == 0 && r.kind == rungHead && r.sa == t.SA {
+			p.list.Select(i)
+			if r.kind == rungHead {
+				p.list.Top = i
+			}
+			return true
+		}
+	}
+	return false
+}
+
+func (r *rung) has(frame int64) bool {
+	return r.frame == frame || r.kind == rungMessage && slices.Contains(r.message.Frames, frame)
+}
+
+// Status describes the selection.
+func (p *Exchanges) Status() Status {
+	s := Status{Shown: len(p.rows), Total: p.total, Unit: "row"}
+	if s.Shown > 0 {
+		s.At = p.list.At + 1
+	}
+	if p.scope != nil {
+		s.Scope = "SA " + p.scope.InitiatorSPI.String()
+	}
+	if p.trace != nil {
+		s.Dropped = p.trace.Counts.Forgotten
+	}
+	return s
+}
+
+// Selection gives the selected row in words, or the selected part of the open
+// message.
+func (p *Exchanges) Selection() (what, text string, at Target) {
+	r, ok := p.selected()
+	switch {
+	case !ok:
+		return "", "", Target{}
+	case p.message != nil && p.compare == nil:
+		what, text = p.message.selection()
+		return what, text, Target{SA: r.sa, Frame: r.frame}
+	case r.kind == rungHead:
+		return "IKE SPIs", r.sa.InitiatorSPI.String() + " " + r.sa.ResponderSPI.String(), Target{SA: r.sa}
+	}
+	return "message", strings.Join(p.cells(r), "  "), Target{SA: r.sa, Frame: r.frame}
+}
+
+// cells gives a row as plain text.
+func (p *Exchanges) cells(r rung) []string {
+	if r.kind == rungHead || r.kind == rungSkipped {
+		return nil
+	}
+	arrow := "->"
+	if r.leftward() {
+		arrow = "<-"
+	}
+	size, trip := "", ""
+	if r.message != nil {
+		size = fmt.Sprint(r.message.Length)
+	}
+	if d, ok := r.exchange.RTT.Get(); ok && r.kind == rungMessage && r.message == r.exchange.Response {
+		trip = rtt(d)
+	}
+	return []string{
+		fmt.Sprint(r.frame), p.when(r.time), r.sa.InitiatorSPI.String(), arrow, r.label(), size, trip, rungNote(r).Text,
+	}
+}
+
+// Sheet gives the ladder, the open message or the comparison.
+func (p *Exchanges) Sheet() widget.Sheet {
+	switch {
+	case p.compare != nil:
+		return widget.Sheet{Title: p.compare.Title, Text: paneText(p.compare)}
+	case p.message != nil:
+		return p.message.sheet()
+	}
+	s := widget.Sheet{Title: "Exchanges", Columns: []string{"frame", "time", "spi", "way", "exchange", "size", "rtt", "note"}}
+	for _, r := range p.rows {
+		if cells := p.cells(r); cells != nil {
+			s.Rows = append(s.Rows, cells)
+		}
+	}
+	return s
+}
+
+func paneText(p *widget.Pane) string {
+	var b strings.Builder
+	for _, l := range p.Lines {
+		for _, span := range l.Spans {
+			b.WriteString(span.Text)
+		}
+		b.WriteByte('\n')
+	}
+	return b.String()
+}

@@ -1,0 +1,77 @@
+// Package page has the pages of the screen. A page is a plain struct: it is
+// given the data, keys and a rectangle, and gives lines. It keeps what the
+// user did (selection, what is open) and rows that it made from the data.
+//
+// Contract: every method is called while the data is held, on one goroutine.
+// A page opens nothing, asks no clock and never waits; what takes time it asks
+// for in an Outcome.
+package page
+
+import (
+	"time"
+
+	"github.com/cloudvlan/cvlanctl/engine/event"
+	"github.com/cloudvlan/cvlanctl/engine/trace"
+	"github.com/cloudvlan/cvlanctl/tui/feed"
+	"github.com/cloudvlan/cvlanctl/tui/theme"
+	"github.com/cloudvlan/cvlanctl/tui/widget"
+)
+
+// Page is one page of the screen.
+type Page interface {
+	// Key is the page's number as it is pressed, Name its word in the tab bar.
+	Key() string
+	Name() string
+	// Sync makes the rows anew after the data or the filter has changed.
+	Sync(d feed.Data, now time.Time)
+	SetFilter(f widget.Filter)
+	// View draws the page into r: at most r.H lines.
+	View(t *theme.Theme, r widget.Rect) []theme.Line
+	// Keys are the page's own keys, as they are now.
+	Keys() []theme.Binding
+	// Do does what a key or a click means.
+	Do(a theme.Action) Outcome
+	// Click selects what is drawn at a cell of the last View's rectangle,
+	// and says whether it was selected before.
+	Click(x, y int) (again bool)
+	// Wheel scrolls by n rows what lies under a cell.
+	Wheel(x, y, n int)
+	// Show selects a target and opens it; it says whether it is there.
+	Show(t Target) bool
+	Status() Status
+	// Selection gives what is selected: for the clipboard, what it is and its
+	// text; and where another page would show it.
+	Selection() (what, text string, at Target)
+	// Sheet gives what is shown, for a file.
+	Sheet() widget.Sheet
+}
+
+// Decoder is a page that shows single packets.
+type Decoder interface {
+	// Decoded hands over a packet that the page asked for.
+	Decoded(frame int64, p *event.Packet, err error)
+}
+
+// Target is a thing that pages can show.
+type Target struct {
+	SA      *trace.IKESA
+	Frame   int64
+	Finding string // id
+}
+
+// Outcome is what a page asks of the program.
+type Outcome struct {
+	Jump  string // key of the page to go to, with Target
+	To    Target
+	Fetch int64  // frame whose packet is wanted
+	Say   string // for the status line
+	Left  bool   // Back had nothing to close
+}
+
+// Status is what the status line says about a page.
+type Status struct {
+	At, Shown, Total int // the selected row, from 1
+	Unit             string
+	Scope            string // what the page is limited to, "" for nothing
+	Dropped          int64  // rows that are no longer kept
+}

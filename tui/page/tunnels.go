@@ -1,0 +1,617 @@
+package page
+
+import (
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/cloudvlan/cvlanctl/engine"
+	"github.com/cloudvlan/cvlanctl/engine/trace"
+	"github.com/cloudvlan/cvlanctl/engine/wire"
+	"github.com/cloudvlan/cvlanctl/tui/feed"
+	"github.com/cloudvlan/cvlanctl/tui/theme"
+	"github.com/cloudvlan/cvlanctl/tui/widget"
+)
+
+type espSPI = wire.ESPSPI
+
+// Tunnels is a tree table of connections, IKE SAs and child SAs.
+type Tunnels struct {
+	list    widget.List
+	filter  widget.Filter
+	groups  []*tunnelGroup
+	rows    []tunnelRow
+	total   int
+	closed  map[string]bool
+	detail  bool
+	pane    widget.Pane
+	trace   *trace.Trace
+	blame   blame
+	now     time.Time
+	flows   map[*engine.ChildSA][]*trace.Flow
+	height  int
+	scrollY int // first row of the detail pane in the last View
+}
+
+// tunnelGroup is a connection, or a pair of hosts where there is no name.
+type tunnelGroup struct {
+	key   string
+	name  string
+	sas   []*trace.IKESA
+	flows []*trace.Flow // that belong to no IKE SA
+}
+
+// tunnelRow is one row: of a group, an IKE SA, a child SA or a flow.
+type tunnelRow struct {
+	group *tunnelGroup
+	sa    *trace.IKESA
+	child *engine.ChildSA
+	flow  *trace.Flow
+}
+
+// NewTunnels makes the page.
+func NewTunnels() *Tunnels { return &Tunnels{closed: map[string]bool{}} }
+
+// Key gives the number of the page.
+func (p *Tunnels) Key() string { return "1" }
+
+// Name gives the word in the tab bar.
+func (p *Tunnels) Name() string { return "Tunnels" }
+
+// SetFilter limits the rows.
+func (p *Tunnels) SetFilter(f widget.Filter) { p.filter = f }
+
+// Sync makes the rows anew.
+func (p *Tunnels) Sync(d feed.Data, now time.Time) {
+	p.trace, p.now = d.Trace(), now
+	p.blame = newBlame(d.Findings())
+	p.group()
+	p.flatten()
+}
+
+func (p *Tunnels) group() {
+	p.groups = p.groups[:0]
+	p.flows = map[*engine.ChildSA][]*trace.Flow{}
+	index := map[string]*tunnelGroup{}
+	group := func(key, name string) *tunnelGroup {
+		g := index[key]
+		if g == nil {
+			g = &tunnelGroup{key: key, name: name}
+			index[key] = g
+			p.groups = append(p.groups, g)
+		}
+		return g
+	}
+	for _, sa := range p.trace.SAs {
+		key, name := sa.Name, sa.Name
+		if name == "" {
+			pair := hosts(host(sa.Local.Host), host(sa.Remote.Host))
+			key = pair[0] + " " + pair[1]
+			name = host(sa.Local.Host) + " ↔ " + host(sa.Remote.Host)
+		}
+		g := group(key, name)
+		g.sas = append(g.sas, sa)
+	}
+	for _, f := range p.trace.Flows {
+		if f.Child != nil {
+			p.flows[f.Child] = append(p.flows[f.Child], f)
+		}
+		if f.SA == nil {
+			pair := hosts(host(f.Src.Addr()), host(f.Dst.Addr()))
+			g := group(pair[0]+" "+pair[1], host(f.Src.Addr())+" ↔ "+host(f.Dst.Addr()))
+			g.flows = append(g.flows, f)
+		}
+	}
+}
+
+// flatten makes the rows of the groups, keeping the selection where it was.
+func (p *Tunnels) flatten() {
+	selected, had := p.selected()
+	p.rows = p.rows[:0]
+	p.total = 0
+	at := -1
+	add := func(r tunnelRow) {
+		if had && at < 0 && r == selected {
+			at = len(p.rows)
+		}
+		p.rows = append(p.rows, r)
+	}
+	for _, g := range p.groups {
+		members := p.members(g)
+		p.total += 1 + len(members)
+		if !p.filter.Empty() {
+			members = slices.DeleteFunc(members, func(r tunnelRow) bool { return !p.filter.Match(p.field(r)) })
+			if len(members) == 0 && !p.filter.Match(p.field(tunnelRow{group: g})) {
+				continue
+			}
+		}
+		add(tunnelRow{group: g})
+		if p.closed[g.key] && p.filter.Empty() {
+			continue
+		}
+		for _, r := range members {
+			add(r)
+		}
+	}
+	p.list.SetLen(len(p.rows))
+	if at >= 0 {
+		p.list.Select(at)
+	}
+}
+
+// members gives the rows of a group below its own.
+func (p *Tunnels) members(g *tunnelGroup) []tunnelRow {
+	rows := make([]tunnelRow, 0, 2*len(g.sas)+len(g.flows))
+	for _, sa := range g.sas {
+		rows = append(rows, tunnelRow{group: g, sa: sa})
+		for _, c := range sa.Children {
+			rows = append(rows, tunnelRow{group: g, sa: sa, child: c})
+		}
+	}
+	for _, f := range g.flows {
+		rows = append(rows, tunnelRow{group: g, flow: f})
+	}
+	return rows
+}
+
+func (p *Tunnels) selected() (tunnelRow, bool) {
+	if len(p.rows) == 0 {
+		return tunnelRow{}, false
+	}
+	return p.rows[min(p.list.At, len(p.rows)-1)], true
+}
+
+// field gives the text of a row's fields for a filter.
+func (p *Tunnels) field(r tunnelRow) func(string) string {
+	return func(key string) string {
+		c := p.cells(r, theme.Unicode)
+		switch key {
+		case "":
+			return c.text() + " " + r.group.name
+		case "state":
+			return c.state.Text
+		case "peer", "id":
+			return c.peer + " " + r.group.name
+		case "suite":
+			return c.suite
+		case "spi":
+			return c.name
+		case "nat":
+			return c.nat.Text
+		case "finding":
+			return c.finding.Text
+		}
+		return ""
+	}
+}
+
+// tunnelCells is the text of a row.
+type tunnelCells struct {
+	name             string
+	role             theme.Role
+	state            theme.Span
+	peer, suite, age string
+	in, out          string
+	packetsIn        string
+	packetsOut       string
+	nat, dpd         theme.Span
+	severity         theme.Span
+	finding          theme.Span
+}
+
+func (c *tunnelCells) text() string {
+	return strings.Join([]string{
+		c.name, c.state.Text, c.peer, c.suite, c.nat.Text, c.severity.Text, c.finding.Text,
+	}, " ")
+}
+
+func (p *Tunnels) cells(r tunnelRow, g theme.Glyphs) tunnelCells {
+	switch {
+	case r.flow != nil:
+		return p.flowCells(r.flow)
+	case r.child != nil:
+		return p.childCells(r.sa, r.child)
+	case r.sa != nil:
+		return p.ikeCells(r.sa)
+	}
+	return p.groupCells(r.group, g)
+}
+
+func (p *Tunnels) blamed(c *tunnelCells, i int) {
+	if i < 0 {
+		return
+	}
+	f := &p.blame.findings[i]
+	word, role := Severity(f.Severity)
+	c.severity = theme.S(role, word)
+	c.finding = theme.S(role, f.ID)
+}
+
+func (p *Tunnels) groupCells(g *tunnelGroup, glyphs theme.Glyphs) tunnelCells {
+	mark := glyphs.Open
+	if p.closed[g.key] && p.filter.Empty() {
+		mark = glyphs.Closed
+	}
+	c := tunnelCells{name: mark + " " + g.name, role: theme.Title}
+	up, live := 0, 0
+	var lists [][]int
+	for _, sa := range g.sas {
+		lists = append(lists, p.blame.ofIKE(sa), p.blame.ofPair(sa))
+		if sa.State == engine.IKEEstablished || sa.State == engine.IKERekeying {
+			live++
+		}
+		for _, child := range sa.Children {
+			lists = append(lists, p.blame.ofChild(child))
+			if childRole(child.State) == theme.Good {
+				up++
+			}
+		}
+	}
+	for _, f := range g.flows {
+		lists = append(lists, p.blame.ofFlow(f))
+	}
+	switch {
+	case up > 0:
+		c.state = theme.S(theme.Good, "up")
+	case live > 0:
+		c.state = theme.S(theme.Warning, "IKE only")
+	case len(g.sas) == 0:
+		c.state = theme.S(theme.Muted, "no IKE seen")
+	default:
+		c.state = theme.S(theme.Bad, "down")
+		if last := g.sas[len(g.sas)-1].State; ikeRole(last) == theme.Busy {
+			c.state = theme.S(theme.Busy, "trying")
+		}
+	}
+	p.blamed(&c, worst(lists...))
+	return c
+}
+
+func (p *Tunnels) ikeCells(sa *trace.IKESA) tunnelCells {
+	c := tunnelCells{
+		name:  "  IKE " + sa.InitiatorSPI.String(),
+		state: theme.S(ikeRole(sa.State), string(sa.State)),
+		peer:  sa.Remote.ID,
+		suite: suiteWords(&sa.Suite),
+	}
+	if c.peer == "" {
+		c.peer = sideEndpoint(sa.Remote)
+	}
+	if sa.Version == 1 {
+		c.name = "  v1  " + sa.InitiatorSPI.String()
+	}
+	since := sa.Established
+	if since.IsZero() {
+		since = sa.First
+	}
+	c.age = p.age(since, sa.EndedAt)
+	c.nat, c.dpd = natMark(&sa.NAT), dpdMark(&sa.DPD)
+	p.blamed(&c, worst(p.blame.ofIKE(sa)))
+	return c
+}
+
+func (p *Tunnels) childCells(sa *trace.IKESA, child *engine.ChildSA) tunnelCells {
+	c := tunnelCells{
+		name:       "    " + child.Protocol + " " + spiText(child.SPIOut, child.SPIIn),
+		state:      theme.S(childRole(child.State), string(child.State)),
+		peer:       selectors(child.LocalTS) + " = " + selectors(child.RemoteTS),
+		suite:      suiteWords(&child.Suite),
+		in:         optAmount(child.BytesIn),
+		out:        optAmount(child.BytesOut),
+		packetsIn:  optAmount(child.PacketsIn),
+		packetsOut: optAmount(child.PacketsOut),
+	}
+	if len(child.LocalTS) == 0 && len(child.RemoteTS) == 0 {
+		c.peer = ""
+	}
+	var ended time.Time
+	if childRole(child.State) == theme.Muted {
+		ended = sa.EndedAt
+	}
+	c.age = p.age(child.Installed, ended)
+	p.blamed(&c, worst(p.blame.ofChild(child)))
+	return c
+}
+
+func (p *Tunnels) flowCells(f *trace.Flow) tunnelCells {
+	c := tunnelCells{
+		name:       "  " + strings.ToUpper(f.Proto.String()) + " " + f.SPI.String(),
+		state:      theme.S(theme.Muted, "no IKE seen"),
+		peer:       "to " + endpoint(f.Dst),
+		out:        amount(uint64(f.Octets)),
+		packetsOut: amount(uint64(f.Packets)),
+		age:        p.age(f.First, time.Time{}),
+	}
+	p.blamed(&c, worst(p.blame.ofFlow(f)))
+	return c
+}
+
+// age gives how long a thing has lived, or lived where it has ended.
+func (p *Tunnels) age(from, ended time.Time) string {
+	if from.IsZero() {
+		return ""
+	}
+	if ended.IsZero() {
+		ended = p.now
+	}
+	return short(ended.Sub(from))
+}
+
+func spiText(out, in engine.Opt[espSPI]) string {
+	text := func(o engine.Opt[espSPI]) string {
+		if spi, ok := o.Get(); ok {
+			return spi.String()
+		}
+		return "?"
+	}
+	return text(out) + " " + text(in)
+}
+
+func selectors(ts []string) string {
+	if len(ts) == 0 {
+		return unknown
+	}
+	return strings.Join(ts, ",")
+}
+
+// natMark says who is behind a NAT: local is the initiator on a capture.
+func natMark(n *engine.NAT) theme.Span {
+	local, knownLocal := n.Local.Get()
+	remote, knownRemote := n.Remote.Get()
+	switch {
+	case local && remote:
+		return theme.S(theme.Warning, "both")
+	case local:
+		return theme.S(theme.Busy, "near")
+	case remote:
+		return theme.S(theme.Busy, "far")
+	case n.Any.Or(false):
+		return theme.S(theme.Busy, "yes")
+	case knownLocal || knownRemote:
+		return theme.S(theme.Muted, "no")
+	}
+	return theme.Span{}
+}
+
+// dpdMark says how many probes were answered.
+func dpdMark(d *engine.DPD) theme.Span {
+	switch {
+	case d.Probes == 0:
+		return theme.Span{}
+	case d.Answered == d.Probes:
+		return theme.S(theme.Good, "ok")
+	case d.Answered == 0:
+		return theme.S(theme.Bad, "dead")
+	}
+	return theme.S(theme.Warning, "lost")
+}
+
+var tunnelColumns = []widget.Column{
+	{Title: "TUNNEL", Min: 26, Max: 42},
+	{Title: "STATE", Min: 11, Max: 11},
+	{Title: "PEER, SELECTORS", Min: 20, Max: 44, Drop: 4},
+	{Title: "SUITE", Min: 18, Max: 34, Drop: 5},
+	{Title: "AGE", Min: 5, Max: 5, Right: true},
+	{Title: "IN", Min: 5, Max: 5, Right: true},
+	{Title: "OUT", Min: 5, Max: 5, Right: true},
+	{Title: "PKT IN", Min: 6, Max: 6, Right: true, Drop: 7},
+	{Title: "PKT OUT", Min: 7, Max: 7, Right: true, Drop: 7},
+	{Title: "NAT", Min: 4, Max: 4},
+	{Title: "DPD", Min: 4, Max: 4, Drop: 3},
+	{Title: "WORST", Min: 5, Max: 5},
+	{Title: "FINDING", Min: 12, Max: 26, Drop: 8},
+}
+
+func (c *tunnelCells) spans() []theme.Span {
+	return []theme.Span{
+		theme.S(c.role, c.name), c.state, theme.S(theme.Plain, c.peer), theme.S(theme.Muted, c.suite), theme.S(theme.Plain, c.age),
+		theme.S(theme.Plain, c.in), theme.S(theme.Plain, c.out), theme.S(theme.Plain, c.packetsIn), theme.S(theme.Plain, c.packetsOut),
+		c.nat, c.dpd, c.severity, c.finding,
+	}
+}
+
+// View draws the table, and the detail pane below it where it is open.
+func (p *Tunnels) View(t *theme.Theme, r widget.Rect) []theme.Line {
+	table, below := r, widget.Rect{}
+	if p.detail {
+		table, below = r.Below(max(6, r.H*2/5))
+	}
+	p.scrollY = table.H
+	p.height = table.H - 1
+	if len(p.rows) == 0 {
+		return p.empty()
+	}
+	widths := widget.Widths(tunnelColumns, table.W)
+	lines := []theme.Line{widget.TableHead(t, tunnelColumns, widths)}
+	from, to := p.list.Window(p.height)
+	for i := from; i < to; i++ {
+		cells := p.cells(p.rows[i], t.Glyphs)
+		lines = append(lines, widget.TableRow(t, tunnelColumns, widths, cells.spans(), i == p.list.At))
+	}
+	if p.detail {
+		for len(lines) < table.H {
+			lines = append(lines, theme.Line{})
+		}
+		p.fillPane(below.W)
+		lines = append(lines, p.pane.View(t, below)...)
+	}
+	return lines
+}
+
+func (p *Tunnels) empty() []theme.Line {
+	if !p.filter.Empty() {
+		return []theme.Line{{}, theme.L(theme.S(theme.Muted, "  no tunnel matches the filter"))}
+	}
+	return []theme.Line{{}, theme.L(theme.S(theme.Muted, "  no IKE or ESP seen yet"))}
+}
+
+// Keys are the page's own keys.
+func (p *Tunnels) Keys() []theme.Binding {
+	row, ok := p.selected()
+	none := ""
+	if !ok {
+		none = "there is no tunnel"
+	}
+	noSA := none
+	if ok && row.sa == nil && (row.group == nil || len(row.group.sas) == 0) {
+		noSA = "no IKE SA belongs to it"
+	}
+	return []theme.Binding{
+		{Action: theme.Open, Keys: []string{"enter"}, Does: "details of the selected row", Off: none},
+		{Action: "fold", Keys: []string{"space", "left", "right"}, Does: "close or open a connection", Off: none},
+		{Action: "exchanges", Keys: []string{"x"}, Does: "its exchanges", Off: noSA},
+		{Action: "findings", Keys: []string{"f"}, Does: "its worst finding", Off: p.noFinding(row, none)},
+		{Action: "pane-down", Keys: []string{"J"}, Does: "scroll the details down", Off: p.noDetail()},
+		{Action: "pane-up", Keys: []string{"K"}, Does: "scroll the details up", Off: p.noDetail()},
+	}
+}
+
+func (p *Tunnels) noDetail() string {
+	if p.detail {
+		return ""
+	}
+	return "no details are open"
+}
+
+func (p *Tunnels) noFinding(row tunnelRow, none string) string {
+	if none != "" {
+		return none
+	}
+	if c := p.cells(row, theme.Unicode); c.finding.Text == "" {
+		return "nothing was found about it"
+	}
+	return ""
+}
+
+// Do does what a key means.
+func (p *Tunnels) Do(a theme.Action) Outcome {
+	row, ok := p.selected()
+	switch a {
+	case theme.Open:
+		p.detail = ok
+		p.pane.Do(theme.First, 0)
+	case theme.Back:
+		if !p.detail {
+			return Outcome{Left: true}
+		}
+		p.detail = false
+	case "fold":
+		if ok {
+			p.closed[row.group.key] = !p.closed[row.group.key]
+			p.list.Select(slices.Index(p.rows, tunnelRow{group: row.group}))
+			p.flatten()
+		}
+	case "exchanges":
+		_, _, at := p.Selection()
+		return Outcome{Jump: "2", To: at}
+	case "findings":
+		return Outcome{Jump: "5", To: Target{Finding: p.cells(row, theme.Unicode).finding.Text, SA: row.sa}}
+	case "pane-down":
+		p.pane.Scroll(3)
+	case "pane-up":
+		p.pane.Scroll(-3)
+	case theme.Next, theme.Previous:
+		if !p.list.Seek(a == theme.Previous, func(i int) bool { return p.troubled(p.rows[i]) }) {
+			return Outcome{Say: "no row has a problem"}
+		}
+	default:
+		p.list.Do(a, p.height)
+	}
+	return Outcome{}
+}
+
+// troubled says whether a row is one to look at.
+func (p *Tunnels) troubled(r tunnelRow) bool {
+	c := p.cells(r, theme.Unicode)
+	return c.state.Role == theme.Bad || c.severity.Role == theme.Bad || c.severity.Role == theme.Warning
+}
+
+// Click selects a row.
+func (p *Tunnels) Click(_, y int) bool {
+	if y < 1 || y >= p.scrollY || p.list.Top+y-1 >= p.list.Len {
+		return false
+	}
+	again := p.list.At == p.list.Top+y-1
+	p.list.Select(p.list.Top + y - 1)
+	return again
+}
+
+// Wheel scrolls the table or the pane.
+func (p *Tunnels) Wheel(_, y, n int) {
+	if p.detail && y >= p.scrollY {
+		p.pane.Scroll(n)
+		return
+	}
+	p.list.Move(n)
+}
+
+// Show selects an SA.
+func (p *Tunnels) Show(t Target) bool {
+	for i, r := range p.rows {
+		if r.sa == t.SA && r.sa != nil && r.child == nil {
+			p.list.Select(i)
+			return true
+		}
+	}
+	return false
+}
+
+// Status describes the selection.
+func (p *Tunnels) Status() Status {
+	s := Status{Shown: len(p.rows), Total: p.total, Unit: "row"}
+	if s.Shown > 0 {
+		s.At = p.list.At + 1
+	}
+	if p.trace != nil {
+		s.Dropped = p.trace.Counts.Forgotten
+	}
+	return s
+}
+
+// Selection gives the SPI of the selected SA.
+func (p *Tunnels) Selection() (what, text string, at Target) {
+	row, ok := p.selected()
+	switch {
+	case !ok:
+		return "", "", Target{}
+	case row.flow != nil:
+		return "ESP SPI", row.flow.SPI.String(), Target{Frame: row.flow.FirstFrame}
+	case row.child != nil:
+		return "ESP SPIs", spiText(row.child.SPIOut, row.child.SPIIn), Target{SA: row.sa}
+	case row.sa != nil:
+		return "IKE SPIs", row.sa.InitiatorSPI.String() + " " + row.sa.ResponderSPI.String(), Target{SA: row.sa}
+	}
+	at = Target{}
+	if n := len(row.group.sas); n > 0 {
+		at.SA = row.group.sas[n-1]
+	}
+	return "tunnel", row.group.name, at
+}
+
+// Sheet gives the table, and the details where they are open.
+func (p *Tunnels) Sheet() widget.Sheet {
+	s := widget.Sheet{Title: "Tunnels"}
+	for _, c := range tunnelColumns {
+		s.Columns = append(s.Columns, strings.ToLower(c.Title))
+	}
+	for _, r := range p.rows {
+		cells := p.cells(r, theme.ASCII)
+		var row []string
+		for _, span := range cells.spans() {
+			row = append(row, strings.TrimSpace(span.Text))
+		}
+		s.Rows = append(s.Rows, row)
+	}
+	if p.detail {
+		p.fillPane(100)
+		var b strings.Builder
+		for _, l := range p.pane.Lines {
+			for _, span := range l.Spans {
+				b.WriteString(span.Text)
+			}
+			b.WriteByte('\n')
+		}
+		s.Text = b.String()
+	}
+	return s
+}

@@ -1,0 +1,162 @@
+package tui
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+
+	tea "charm.land/bubbletea/v2"
+
+	"github.com/cloudvlan/cvlanctl/diag"
+	"github.com/cloudvlan/cvlanctl/tui/page"
+	"github.com/cloudvlan/cvlanctl/tui/theme"
+	"github.com/cloudvlan/cvlanctl/tui/widget"
+)
+
+// prompt is a line that the user types in place of the status line.
+type prompt struct {
+	label  string
+	before string // what Esc brings back
+	input  widget.Input
+	done   func(text string) tea.Cmd
+	typed  func(text string) tea.Cmd // after every key, nil for not
+}
+
+func (m *Model) ask(label, text string, done, typed func(string) tea.Cmd) {
+	m.prompt = &prompt{label: label, before: text, done: done, typed: typed}
+	m.prompt.input.SetText(text)
+}
+
+func (m *Model) promptKey(k tea.KeyPressMsg) tea.Cmd {
+	p := m.prompt
+	switch name := k.String(); {
+	case name == "enter":
+		m.prompt = nil
+		return p.done(p.input.Text())
+	case name == "esc":
+		m.prompt = nil
+		if p.typed != nil {
+			p.typed(p.before)
+		}
+		return nil
+	case name == "backspace" && p.input.Text() == "":
+		m.prompt = nil
+		return nil
+	case !p.input.Key(name):
+		p.input.Insert(k.Text)
+	}
+	m.typed()
+	return nil
+}
+
+func (m *Model) typed() {
+	if m.prompt.typed != nil {
+		m.prompt.typed(m.prompt.input.Text())
+	}
+}
+
+// command runs a line that was typed after ":".
+func (m *Model) command(line string) tea.Cmd {
+	verb, rest, _ := strings.Cut(strings.TrimSpace(line), " ")
+	rest = strings.TrimSpace(rest)
+	switch verb {
+	case "":
+	case "q", "quit":
+		return tea.Quit
+	case "help":
+		m.overlay = m.help()
+	case "explain":
+		m.explain(rest)
+	case "goto":
+		frame, err := strconv.ParseInt(strings.TrimSpace(strings.TrimPrefix(rest, "frame")), 10, 64)
+		if err != nil || frame < 1 {
+			m.fail("goto wants the number of a frame: goto 12")
+			return nil
+		}
+		m.jump("6", page.Target{Frame: frame})
+	default:
+		m.fail(verb + " is no command; there are explain ID, goto FRAME, help, quit")
+	}
+	return nil
+}
+
+// explain shows an entry of the catalogue.
+func (m *Model) explain(id string) {
+	if m.options.Explain == nil {
+		m.fail("there is no catalogue to explain from")
+		return
+	}
+	if id == "" {
+		m.fail("explain wants the id of a finding: explain no-proposal-ike")
+		return
+	}
+	e, ok := m.options.Explain(id)
+	if !ok {
+		m.fail("the catalogue has no " + id)
+		return
+	}
+	m.overlay = entryPane(&e, m.width)
+}
+
+// entryPane sets an entry of the catalogue as text.
+func entryPane(e *diag.Entry, width int) *widget.Pane {
+	p := &widget.Pane{Title: e.ID + ": " + e.Title}
+	part := func(head, text string) {
+		if text == "" {
+			return
+		}
+		p.Lines = append(p.Lines, theme.L(theme.S(theme.Muted, "  "+head)))
+		for _, line := range widget.Wrap(text, min(width, 100)-6) {
+			p.Lines = append(p.Lines, theme.L(theme.S(theme.Plain, "    "+line)))
+		}
+		p.Lines = append(p.Lines, theme.Line{})
+	}
+	part("what you see", e.Symptom)
+	part("why", e.Cause)
+	for _, s := range e.Shows {
+		part("how "+s.Source+" shows it", s.What)
+	}
+	if len(e.Remedies) > 0 {
+		p.Lines = append(p.Lines, theme.L(theme.S(theme.Muted, "  what to change")))
+		for _, r := range e.Remedies {
+			p.Lines = append(p.Lines, theme.L(theme.S(theme.Accent, "    "+r.Side), theme.S(theme.Muted, "  "+r.Platform)))
+			for _, line := range widget.Wrap(r.Change, min(width, 100)-8) {
+				p.Lines = append(p.Lines, theme.L(theme.S(theme.Plain, "      "+line)))
+			}
+		}
+		p.Lines = append(p.Lines, theme.Line{})
+	}
+	part("how to tell it from others", e.Distinguish)
+	part("RFC", strings.Join(e.RFC, ", "))
+	part("related", strings.Join(e.Related, ", "))
+	return p
+}
+
+// write writes what the open page shows to a file: JSON where the name says
+// so, else Markdown.
+func (m *Model) write(name string) tea.Cmd {
+	name = strings.TrimSpace(name)
+	if name == "" {
+		m.say("nothing written")
+		return nil
+	}
+	sheet := m.current().Sheet()
+	sheet.Source = m.options.Data.Title()
+	var data []byte
+	var err error
+	switch {
+	case strings.HasSuffix(name, ".json"):
+		data, err = sheet.JSON()
+	case strings.HasSuffix(name, ".md"):
+		data = sheet.Markdown()
+	default:
+		err = errors.New("the name must end in .json or .md")
+	}
+	if err != nil {
+		m.fail(fmt.Sprintf("%s: %v", name, err))
+		return nil
+	}
+	create := m.options.Write
+	return func() tea.Msg { return written{name, len(data), create(name, data)} }
+}

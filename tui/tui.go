@@ -1,0 +1,154 @@
+// Package tui is the screen: one tea.Model that routes keys, mouse and time to
+// pages, and draws the frame around them.
+//
+// Contract: nothing blocks Update. The data is held for the length of one
+// Update or View and no longer; it is looked at once a frame, however many
+// events came; what takes time (a packet read again from a file, a file
+// written) is a tea.Cmd. The package never reads a capture or a socket
+// itself: all that comes in comes through Options.
+package tui
+
+import (
+	"time"
+
+	tea "charm.land/bubbletea/v2"
+
+	"github.com/cloudvlan/cvlanctl/diag"
+	"github.com/cloudvlan/cvlanctl/engine/event"
+	"github.com/cloudvlan/cvlanctl/tui/feed"
+	"github.com/cloudvlan/cvlanctl/tui/page"
+	"github.com/cloudvlan/cvlanctl/tui/theme"
+	"github.com/cloudvlan/cvlanctl/tui/widget"
+)
+
+// Options are all that the screen needs from outside.
+type Options struct {
+	Data feed.Data
+	// Packet reads one packet again by its frame; the packet is the caller's.
+	// It is called on a goroutine of its own. nil where that cannot be done.
+	Packet func(frame int64) (*event.Packet, error)
+	// Explain looks an id of the catalogue up, nil where there is none.
+	Explain func(id string) (diag.Entry, bool)
+	// Write creates a file; it must refuse to replace one. nil where nothing
+	// may be written.
+	Write func(name string, data []byte) error
+	Now   func() time.Time // the clock in the title bar and of live ages
+	Host  string           // this machine's name, "" for none
+	Theme theme.Options
+	// Page is the key of the page to open first, "" for the first one.
+	Page string
+}
+
+// Model is the screen.
+type Model struct {
+	options Options
+	theme   *theme.Theme
+	width   int
+	height  int
+	frame   frame
+	now     time.Time
+	version uint64 // of the data that the pages have seen
+	pages   []page.Page
+	seen    []uint64 // version that each page has synced to
+	open    int
+	stack   []place // where Esc leads back to
+	overlay *widget.Pane
+	prompt  *prompt
+	filters []string
+	last    string // the last action's result
+	lastBad bool
+	idle    int // ticks since the data last changed
+}
+
+// place is a page with what was shown on it.
+type place struct {
+	page   int
+	target page.Target
+}
+
+// New makes the screen.
+func New(o Options) *Model {
+	m := &Model{
+		options: o, theme: theme.New(o.Theme), now: o.Now(),
+		pages: []page.Page{page.NewTunnels(), page.NewExchanges()},
+	}
+	m.seen = make([]uint64, len(m.pages))
+	m.filters = make([]string, len(m.pages))
+	for i, p := range m.pages {
+		m.seen[i] = ^uint64(0)
+		if p.Key() == o.Page {
+			m.open = i
+		}
+	}
+	return m
+}
+
+// tick is the pulse of the screen: data is looked at once each.
+type tick time.Time
+
+// The pulse while data is coming, and when it has not changed for a while.
+const (
+	framePulse = 50 * time.Millisecond
+	idlePulse  = 500 * time.Millisecond
+	calm       = 20 // unchanged frames before the pulse slows
+)
+
+// Init starts the pulse.
+func (m *Model) Init() tea.Cmd {
+	m.hold(m.sync)
+	return m.pulse()
+}
+
+func (m *Model) pulse() tea.Cmd {
+	every := framePulse
+	if m.idle > calm {
+		every = idlePulse
+	}
+	return tea.Tick(every, func(t time.Time) tea.Msg { return tick(t) })
+}
+
+// hold runs f while the data stays as it is.
+func (m *Model) hold(f func()) {
+	m.options.Data.Hold()
+	defer m.options.Data.Release()
+	f()
+}
+
+// sync brings the open page up to date with the data.
+func (m *Model) sync() {
+	v := m.options.Data.Version()
+	if m.seen[m.open] == v {
+		m.idle++
+		return
+	}
+	m.idle = 0
+	m.seen[m.open] = v
+	m.pages[m.open].Sync(m.options.Data, m.present())
+}
+
+// present is the time that ages are counted to: now on a live source, else
+// the end of what was recorded.
+func (m *Model) present() time.Time {
+	if m.options.Data.Live() {
+		return m.now
+	}
+	return m.options.Data.Trace().Last
+}
+
+// current gives the open page.
+func (m *Model) current() page.Page { return m.pages[m.open] }
+
+// fetched is a packet that a page asked for.
+type fetched struct {
+	page   int
+	frame  int64
+	packet *event.Packet
+	err    error
+}
+
+// written is the result of writing a file.
+type written struct {
+	name string
+	size int
+	err  error
+}

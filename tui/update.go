@@ -1,0 +1,310 @@
+package tui
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	tea "charm.land/bubbletea/v2"
+
+	"github.com/cloudvlan/cvlanctl/tui/page"
+	"github.com/cloudvlan/cvlanctl/tui/theme"
+	"github.com/cloudvlan/cvlanctl/tui/widget"
+)
+
+// wheelRows is how far one notch of the wheel scrolls.
+const wheelRows = 3
+
+// Update takes in one message.
+func (m *Model) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
+	var cmd tea.Cmd
+	m.hold(func() { cmd = m.update(msg) })
+	return m, cmd
+}
+
+func (m *Model) update(msg tea.Msg) tea.Cmd {
+	switch msg := msg.(type) {
+	case tea.WindowSizeMsg:
+		m.width, m.height = msg.Width, msg.Height
+		m.frame = layout(msg.Width, msg.Height)
+	case tea.BackgroundColorMsg:
+		m.options.Theme.Light = !msg.IsDark()
+		m.theme = theme.New(m.options.Theme)
+	case tick:
+		m.now = time.Time(msg)
+		m.sync()
+		return m.pulse()
+	case fetched:
+		if p, ok := m.pages[msg.page].(page.Decoder); ok {
+			p.Decoded(msg.frame, msg.packet, msg.err)
+		}
+	case written:
+		if msg.err != nil {
+			m.fail(msg.err.Error())
+		} else {
+			m.say(fmt.Sprintf("wrote %s, %d octets", msg.name, msg.size))
+		}
+	case tea.PasteMsg:
+		if m.prompt != nil {
+			m.prompt.input.Insert(msg.Content)
+			m.typed()
+		}
+	case tea.KeyPressMsg:
+		return m.key(msg)
+	case tea.MouseWheelMsg:
+		m.wheel(msg.Mouse())
+	case tea.MouseClickMsg:
+		return m.click(msg.Mouse())
+	}
+	return nil
+}
+
+func (m *Model) say(words string)  { m.last, m.lastBad = words, false }
+func (m *Model) fail(words string) { m.last, m.lastBad = words, true }
+
+// bindings are the keys that work now, the open page's before the shared.
+func (m *Model) bindings() []theme.Binding {
+	b := append(m.current().Keys(), theme.Moving()...)
+	b = append(b, m.shared()...)
+	for _, p := range m.pages {
+		b = append(b, theme.Binding{Action: theme.Action("page " + p.Key()), Keys: []string{p.Key()}, Does: "the page " + p.Name()})
+	}
+	return b
+}
+
+// shared are the keys of every page, with those off that need something from
+// outside.
+func (m *Model) shared() []theme.Binding {
+	b := theme.Shared()
+	for i := range b {
+		if b[i].Action == theme.Write && m.options.Write == nil {
+			b[i].Off = "nothing may be written"
+		}
+	}
+	return b
+}
+
+func (m *Model) key(k tea.KeyPressMsg) tea.Cmd {
+	name := k.String()
+	if name == "ctrl+c" {
+		return tea.Quit
+	}
+	if m.prompt != nil {
+		return m.promptKey(k)
+	}
+	if m.frame.small {
+		if name == "q" {
+			return tea.Quit
+		}
+		return nil
+	}
+	m.last = ""
+	if m.overlay != nil {
+		return m.overlayKey(name)
+	}
+	b := theme.Find(m.bindings(), name)
+	switch {
+	case b == nil:
+		m.say(theme.KeyName(name) + " does nothing here; ? shows the keys")
+	case b.Off != "":
+		m.say(b.Does + ": not now, " + b.Off)
+	default:
+		return m.do(b.Action)
+	}
+	return nil
+}
+
+// overlayKey scrolls or closes what lies over the page.
+func (m *Model) overlayKey(name string) tea.Cmd {
+	if b := theme.Find(theme.Moving(), name); b != nil {
+		m.overlay.Do(b.Action, m.frame.page.H-2)
+		return nil
+	}
+	if b := theme.Find(theme.Shared(), name); b != nil {
+		switch b.Action {
+		case theme.Quit:
+			return tea.Quit
+		case theme.Back, theme.Help:
+			m.overlay = nil
+		}
+	}
+	return nil
+}
+
+// do does what a key means.
+func (m *Model) do(a theme.Action) tea.Cmd {
+	if key, ok := strings.CutPrefix(string(a), "page "); ok {
+		m.switchTo(key)
+		return nil
+	}
+	switch a {
+	case theme.Quit:
+		return tea.Quit
+	case theme.Help:
+		m.overlay = m.help()
+	case theme.NextTab:
+		m.show((m.open + 1) % len(m.pages))
+	case theme.PrevTab:
+		m.show((m.open + len(m.pages) - 1) % len(m.pages))
+	case theme.Filter:
+		m.ask("/", m.filters[m.open], m.applyFilter, m.applyFilter)
+	case theme.Command:
+		m.ask(":", "", m.command, nil)
+	case theme.Write:
+		m.ask("write to: ", "cvlanctl-"+strings.ToLower(m.current().Name())+".md", m.write, nil)
+	case theme.Copy:
+		return m.copy()
+	default:
+		return m.outcome(m.current().Do(a), a)
+	}
+	return nil
+}
+
+// outcome does what a page asks for.
+func (m *Model) outcome(o page.Outcome, a theme.Action) tea.Cmd {
+	if o.Say != "" {
+		m.say(o.Say)
+	}
+	switch {
+	case o.Left && a == theme.Back:
+		m.back()
+	case o.Jump != "":
+		m.jump(o.Jump, o.To)
+	case o.Fetch > 0:
+		return m.fetch(o.Fetch)
+	}
+	// A page may have changed what it is limited to.
+	m.current().Sync(m.options.Data, m.present())
+	return nil
+}
+
+func (m *Model) fetch(frame int64) tea.Cmd {
+	at, read := m.open, m.options.Packet
+	if read == nil {
+		return func() tea.Msg {
+			return fetched{page: at, frame: frame, err: fmt.Errorf("frame %d: this source does not keep its packets", frame)}
+		}
+	}
+	return func() tea.Msg {
+		p, err := read(frame)
+		if err == nil && p == nil {
+			err = fmt.Errorf("frame %d holds no packet of IKE, ESP or AH", frame)
+		}
+		return fetched{at, frame, p, err}
+	}
+}
+
+// maxStack bounds the way back.
+const maxStack = 64
+
+// jump opens a target on another page, and remembers the way back.
+func (m *Model) jump(key string, to page.Target) {
+	_, _, here := m.current().Selection()
+	from := place{m.open, here}
+	for i, p := range m.pages {
+		if p.Key() != key {
+			continue
+		}
+		m.show(i)
+		if !p.Show(to) {
+			m.applyFilter("")
+			if !p.Show(to) {
+				m.show(from.page)
+				m.say("the page " + p.Name() + " does not have it")
+				return
+			}
+		}
+		if m.stack = append(m.stack, from); len(m.stack) > maxStack {
+			m.stack = m.stack[1:]
+		}
+		return
+	}
+	m.say("there is no page for it yet")
+}
+
+// back goes where the last jump came from, or clears the filter.
+func (m *Model) back() {
+	if m.filters[m.open] != "" {
+		m.applyFilter("")
+		m.say("filter cleared")
+		return
+	}
+	if n := len(m.stack); n > 0 {
+		from := m.stack[n-1]
+		m.stack = m.stack[:n-1]
+		m.show(from.page)
+	}
+}
+
+// switchTo opens a page by its key; that is no jump.
+func (m *Model) switchTo(key string) {
+	for i, p := range m.pages {
+		if p.Key() == key {
+			m.stack = nil
+			m.show(i)
+		}
+	}
+}
+
+func (m *Model) show(i int) {
+	m.open = i
+	m.sync()
+}
+
+// applyFilter limits the open page.
+func (m *Model) applyFilter(text string) tea.Cmd {
+	m.filters[m.open] = strings.TrimSpace(text)
+	m.current().SetFilter(widget.ParseFilter(text))
+	m.current().Sync(m.options.Data, m.present())
+	return nil
+}
+
+func (m *Model) copy() tea.Cmd {
+	what, text, _ := m.current().Selection()
+	if text == "" {
+		m.say("nothing is selected")
+		return nil
+	}
+	m.say("copied " + what)
+	return tea.SetClipboard(text)
+}
+
+func (m *Model) wheel(e tea.Mouse) {
+	n := 0
+	switch e.Button {
+	case tea.MouseWheelUp:
+		n = -wheelRows
+	case tea.MouseWheelDown:
+		n = wheelRows
+	}
+	switch {
+	case m.frame.small || n == 0:
+	case m.overlay != nil:
+		m.overlay.Scroll(n)
+	case m.frame.page.Contains(e.X, e.Y):
+		m.current().Wheel(e.X-m.frame.page.X, e.Y-m.frame.page.Y, n)
+	}
+}
+
+func (m *Model) click(e tea.Mouse) tea.Cmd {
+	if m.frame.small || e.Button != tea.MouseLeft || m.prompt != nil {
+		return nil
+	}
+	if m.frame.tabs.Contains(e.X, e.Y) {
+		if i := m.tabAt(e.X); i >= 0 {
+			m.overlay, m.stack = nil, nil
+			m.show(i)
+		}
+		return nil
+	}
+	if m.overlay != nil || !m.frame.page.Contains(e.X, e.Y) {
+		return nil
+	}
+	m.last = ""
+	if m.current().Click(e.X-m.frame.page.X, e.Y-m.frame.page.Y) {
+		if b := theme.Find(m.current().Keys(), "enter"); b != nil && b.Off == "" {
+			return m.do(b.Action)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,270 @@
+package tui
+
+import (
+	"fmt"
+	"strings"
+
+	tea "charm.land/bubbletea/v2"
+
+	"github.com/cloudvlan/cvlanctl/tui/feed"
+	"github.com/cloudvlan/cvlanctl/tui/page"
+	"github.com/cloudvlan/cvlanctl/tui/theme"
+	"github.com/cloudvlan/cvlanctl/tui/widget"
+)
+
+// View draws the screen.
+func (m *Model) View() tea.View {
+	var content string
+	m.hold(func() { content = m.render() })
+	v := tea.NewView(content)
+	v.AltScreen = true
+	v.MouseMode = tea.MouseModeCellMotion
+	v.WindowTitle = "cvlanctl"
+	return v
+}
+
+// render draws every line of the screen, each exactly as wide as it is.
+func (m *Model) render() string {
+	if m.width <= 0 || m.height <= 0 {
+		return ""
+	}
+	if m.frame.small {
+		return m.smallScreen()
+	}
+	var b strings.Builder
+	b.Grow(m.width * m.height * 2)
+	line := func(l theme.Line) { b.WriteString(m.theme.Render(l, m.width)) }
+	line(m.titleBar())
+	b.WriteByte('\n')
+	line(m.tabBar())
+	b.WriteByte('\n')
+	var body []theme.Line
+	if m.overlay != nil {
+		body = m.overlay.View(m.theme, m.frame.page)
+	} else {
+		body = m.current().View(m.theme, m.frame.page)
+	}
+	for i := range m.frame.page.H {
+		if i < len(body) {
+			line(body[i])
+		} else {
+			line(theme.Line{})
+		}
+		b.WriteByte('\n')
+	}
+	line(m.statusLine())
+	return b.String()
+}
+
+// smallScreen says that there is no room.
+func (m *Model) smallScreen() string {
+	lines := []string{
+		fmt.Sprintf("cvlanctl needs %d columns and %d rows;", MinWidth, MinHeight),
+		fmt.Sprintf("this terminal has %d by %d.", m.width, m.height),
+		"Make it larger, or press q to quit.",
+	}
+	var out []string
+	for _, l := range lines {
+		for _, part := range widget.Wrap(l, m.width) {
+			out = append(out, m.theme.Render(theme.L(theme.S(theme.Plain, part)), m.width))
+		}
+	}
+	return strings.Join(out[:min(len(out), m.height)], "\n")
+}
+
+// sides sets left and right parts of a line at its two ends; the left gives
+// way where there is no room for both.
+func sides(width int, left, right []theme.Span) []theme.Span {
+	used, room := 0, width
+	for _, s := range right {
+		room -= theme.Width(s.Text)
+	}
+	var out []theme.Span
+	for _, s := range left {
+		w := theme.Width(s.Text)
+		if used+w > room-1 {
+			break
+		}
+		used += w
+		out = append(out, s)
+	}
+	if room > used {
+		out = append(out, theme.S(theme.Plain, strings.Repeat(" ", room-used)))
+	}
+	return append(out, right...)
+}
+
+// titleBar names program, source and host, how far the source has been read,
+// and the time.
+func (m *Model) titleBar() theme.Line {
+	d := m.options.Data
+	state, role := m.state(d.Progress())
+	right := []theme.Span{theme.S(role, state+"  ")}
+	if m.options.Host != "" && m.width >= 100 {
+		right = append(right, theme.S(theme.Muted, m.options.Host+"  "))
+	}
+	right = append(right, theme.S(theme.Muted, m.now.UTC().Format("15:04:05")+" UTC "))
+	room := m.width - 12
+	for _, s := range right {
+		room -= theme.Width(s.Text)
+	}
+	title := d.Title()
+	if w := theme.Width(title); w > room {
+		title = m.theme.Fit(title, room, false)
+	}
+	left := []theme.Span{theme.S(theme.Title, " cvlanctl"), theme.S(theme.Plain, "  "+title)}
+	return theme.Line{Bar: true, Spans: sides(m.width, left, right)}
+}
+
+// state says how the source does.
+func (m *Model) state(p feed.Progress) (string, theme.Role) {
+	events := countWords(p.Events, "packet")
+	switch {
+	case p.Done && p.Err != nil:
+		return "ended with an error after " + events, theme.Bad
+	case p.Done:
+		return events, theme.Muted
+	case m.options.Data.Live():
+		return "live, " + events, theme.Good
+	case p.Size > 0:
+		done := float64(p.Read) / float64(p.Size)
+		return "reading " + widget.Gauge(m.theme, done, 10) + " " + widget.Percent(int(p.Read), int(p.Size)), theme.Busy
+	}
+	return "reading, " + events, theme.Busy
+}
+
+func countWords(n int64, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return page.Thousands(n) + " " + noun + "s"
+}
+
+// tab is the text of a page's tab.
+func tab(p page.Page) string { return " " + p.Key() + " " + p.Name() + " " }
+
+// tabBar shows the pages, and what was found in how many words.
+func (m *Model) tabBar() theme.Line {
+	var left []theme.Span
+	left = append(left, theme.S(theme.Plain, " "))
+	for i, p := range m.pages {
+		role := theme.Muted
+		if i == m.open {
+			role = theme.Mark
+		}
+		left = append(left, theme.S(role, tab(p)), theme.S(theme.Plain, " "))
+	}
+	return theme.Line{Spans: sides(m.width, left, m.worst())}
+}
+
+// worst says what the worst finding is.
+func (m *Model) worst() []theme.Span {
+	findings := m.options.Data.Findings()
+	if len(findings) == 0 {
+		return nil
+	}
+	words, role := page.Severity(findings[0].Severity)
+	return []theme.Span{theme.S(role, words+" "+findings[0].ID+" ")}
+}
+
+// tabAt gives the page whose tab is at column x, -1 where none is.
+func (m *Model) tabAt(x int) int {
+	at := 1
+	for i, p := range m.pages {
+		w := theme.Width(tab(p))
+		if x >= at && x < at+w {
+			return i
+		}
+		at += w + 1
+	}
+	return -1
+}
+
+// statusLine shows the prompt, or filter, selection, what was dropped and the
+// last action's result.
+func (m *Model) statusLine() theme.Line {
+	if p := m.prompt; p != nil {
+		spans := []theme.Span{theme.S(theme.Accent, " "+p.label)}
+		return theme.Line{Bar: true, Spans: append(spans, p.input.View(m.width-theme.Width(p.label)-2)...)}
+	}
+	st := m.current().Status()
+	var right []theme.Span
+	if st.Dropped > 0 {
+		right = append(right, theme.S(theme.Warning, page.Thousands(st.Dropped)+" older not kept  "))
+	}
+	if lost := m.options.Data.Trace().Counts.Dropped; lost > 0 {
+		right = append(right, theme.S(theme.Warning, page.Thousands(int64(lost))+" dropped  "))
+	}
+	if m.filters[m.open] != "" {
+		right = append(right, theme.S(theme.Accent, "/"+m.theme.Fit(m.filters[m.open], min(20, theme.Width(m.filters[m.open])), false)+"  "))
+	}
+	if st.Scope != "" {
+		right = append(right, theme.S(theme.Accent, st.Scope+"  "))
+	}
+	if st.Shown > 0 {
+		right = append(right, theme.S(theme.Muted, fmt.Sprintf("%s of %s ", page.Thousands(int64(st.At)), page.Thousands(int64(st.Shown)))))
+	}
+	var left []theme.Span
+	switch {
+	case m.last != "":
+		role := theme.Plain
+		if m.lastBad {
+			role = theme.Bad
+		}
+		room := m.width - 3
+		for _, s := range right {
+			room -= theme.Width(s.Text)
+		}
+		left = append(left, theme.S(role, " "+m.theme.Fit(m.last, room, false)))
+	case m.overlay != nil:
+		left = hints([]theme.Binding{{Keys: []string{"esc"}, Does: "close"}, {Keys: []string{"down"}, Does: "scroll"}})
+	case m.progressError() != nil && m.width >= 100:
+		left = append(left, theme.S(theme.Bad, " "+m.progressError().Error()))
+	default:
+		left = hints(m.hinted())
+	}
+	return theme.Line{Bar: true, Spans: sides(m.width, left, right)}
+}
+
+func (m *Model) progressError() error { return m.options.Data.Progress().Err }
+
+// hinted are the few keys that the status line reminds of: the page's own
+// that work now, and help.
+func (m *Model) hinted() []theme.Binding {
+	b := []theme.Binding{{Keys: []string{"?"}, Does: "keys"}}
+	for _, k := range m.current().Keys() {
+		if k.Off == "" && len(b) < 5 {
+			b = append(b, k)
+		}
+	}
+	return b
+}
+
+func hints(bindings []theme.Binding) []theme.Span {
+	spans := []theme.Span{theme.S(theme.Plain, " ")}
+	for _, b := range bindings {
+		does, _, _ := strings.Cut(b.Does, ":")
+		if word, _, ok := strings.Cut(does, ","); ok {
+			does = word
+		}
+		spans = append(spans, theme.S(theme.Accent, theme.KeyName(b.Keys[0])), theme.S(theme.Muted, " "+does+"   "))
+	}
+	return spans
+}
+
+// help explains the keys of the open page.
+func (m *Model) help() *widget.Pane {
+	var pages []theme.Binding
+	for _, p := range m.pages {
+		pages = append(pages, theme.Binding{Keys: []string{p.Key()}, Does: p.Name()})
+	}
+	return &widget.Pane{
+		Title: "Keys of " + m.current().Name(),
+		Lines: widget.Help([]widget.HelpGroup{
+			{Title: "this page", Bindings: m.current().Keys()},
+			{Title: "everywhere", Bindings: m.shared()},
+			{Title: "moving", Bindings: theme.Moving()},
+			{Title: "pages", Bindings: pages},
+		}),
+	}
+}
