@@ -1,0 +1,38 @@
+package main
+
+import (
+	"bytes"
+	"strings"
+	"testing"
+)
+
+func TestSkippedTestsAreNamedWithTheirReason(t *testing.T) {
+	var out bytes.Buffer
+	r := report{out: &out, lines: map[string][]string{}}
+	in := `{"Action":"output","Package":"p","Test":"TestA","Output":"=== RUN   TestA\n"}
+{"Action":"output","Package":"p","Test":"TestA","Output":"    a_test.go:3: needs root\n"}
+{"Action":"output","Package":"p","Test":"TestA","Output":"--- SKIP: TestA (0.00s)\n"}
+{"Action":"skip","Package":"p","Test":"TestA"}
+{"Action":"pass","Package":"p","Test":"TestB"}
+{"Action":"output","Package":"p","Test":"TestC","Output":"    a_test.go:9: got 1\n"}
+{"Action":"fail","Package":"p","Test":"TestC"}
+{"Action":"fail","Package":"p","Elapsed":0.5}
+not json
+`
+	if err := r.read(strings.NewReader(in)); err != nil {
+		t.Fatal(err)
+	}
+	r.summary()
+	for _, want := range []string{
+		"1 tests passed, 1 failed, 1 skipped",
+		"skipped: p TestA: a_test.go:3: needs root",
+		"failed:  p TestC",
+		"a_test.go:9: got 1",
+		"FAIL  p (0.5s)",
+		"not json",
+	} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("output lacks %q:\n%s", want, out.String())
+		}
+	}
+}
