@@ -1,0 +1,196 @@
+package wire
+
+import "fmt"
+
+// Many says that a payload may stand any number of times.
+const Many = maxPayloads
+
+// A Form is one shape that a message of IKEv2 can have: "IKE_AUTH request that
+// opens an EAP conversation". Engine, decoder and explanations read the same
+// table, Forms.
+type Form struct {
+	Exchange  ExchangeType
+	Response  bool
+	Name      string // unique within the exchange: "EAP message"
+	Purpose   string // one sentence for a person
+	RFC       string
+	Sealed    bool // the payloads stand inside SK (or, before RFC 7296 has keys, do not)
+	Payloads  []PayloadRule
+	Notifies  []NotifyRule
+	ErrorOnly bool // stands on an error notify: one that this package does not know fits too
+}
+
+// PayloadRule says how often a payload of one type stands in a form. Notify
+// and Vendor ID payloads may stand anywhere and have no rules (RFC 7296 3.10,
+// 3.12).
+type PayloadRule struct {
+	Type     PayloadType
+	Min, Max int
+}
+
+// NotifyRule names a notify that belongs to a form.
+type NotifyRule struct {
+	Type     NotifyType
+	Required bool
+}
+
+func one(ts ...PayloadType) []PayloadRule       { return rules(1, 1, ts) }
+func maybe(ts ...PayloadType) []PayloadRule     { return rules(0, 1, ts) }
+func anyNumber(ts ...PayloadType) []PayloadRule { return rules(0, Many, ts) }
+
+func rules(lo, hi int, ts []PayloadType) []PayloadRule {
+	var rs []PayloadRule
+	for _, t := range ts {
+		rs = append(rs, PayloadRule{t, lo, hi})
+	}
+	return rs
+}
+
+func all(rs ...[]PayloadRule) []PayloadRule {
+	var sum []PayloadRule
+	for _, r := range rs {
+		sum = append(sum, r...)
+	}
+	return sum
+}
+
+func required(ts ...NotifyType) []NotifyRule { return notifyRules(true, ts) }
+func expected(ts ...NotifyType) []NotifyRule { return notifyRules(false, ts) }
+
+func notifyRules(required bool, ts []NotifyType) []NotifyRule {
+	var rs []NotifyRule
+	for _, t := range ts {
+		rs = append(rs, NotifyRule{t, required})
+	}
+	return rs
+}
+
+// String gives "IKE_AUTH response: EAP message".
+func (f *Form) String() string {
+	kind := "request"
+	if f.Response {
+		kind = "response"
+	}
+	return fmt.Sprintf("%s %s: %s", f.Exchange, kind, f.Name)
+}
+
+// Match finds the form that a message has, or comes nearest to, and its
+// deviations from it. The payloads are those of m, or for a sealed message
+// inner, the decrypted ones (of all its fragments). The form is nil where the
+// exchange is not one of IKEv2's, or where the message is sealed and inner is
+// nil, so that nothing can be said. Missing and surplus payloads are fatal,
+// payloads that do not belong into the exchange are not. Offsets are those of
+// the chain that was looked at.
+func Match(m *Message, inner []Payload) (*Form, []Problem) {
+	_, sealed := m.Sealed()
+	ps := m.Payloads
+	if sealed {
+		if inner == nil {
+			return nil, nil
+		}
+		ps = inner
+	}
+	var best *Form
+	var bestProblems []Problem
+	var bestScore int
+	for i := range Forms {
+		f := &Forms[i]
+		if f.Exchange != m.Exchange || f.Response != m.Response() || f.Sealed != sealed {
+			continue
+		}
+		problems := f.check(ps)
+		score := 0
+		for j := range problems {
+			score++
+			if problems[j].Fatal {
+				score += 100
+			}
+		}
+		if best == nil || score < bestScore {
+			best, bestProblems, bestScore = f, problems, score
+		}
+	}
+	if best == nil && m.Version.Major() == 2 && m.Exchange.Version2() && hasForms(m.Exchange) {
+		what := "the payloads stand in the clear"
+		if sealed {
+			what = "the payloads are encrypted before there are keys"
+		}
+		return nil, []Problem{{Offset: HeaderLength, Payload: m.NextPayload, Fatal: true, What: what,
+			RFC: "RFC 7296 1.2", Notify: NotifyInvalidSyntax}}
+	}
+	return best, bestProblems
+}
+
+func hasForms(t ExchangeType) bool {
+	for i := range Forms {
+		if Forms[i].Exchange == t {
+			return true
+		}
+	}
+	return false
+}
+
+// Check gives the deviations of a message from the grammar of its exchange,
+// none where it fits one of the exchange's forms. See Match.
+func Check(m *Message, inner []Payload) []Problem {
+	_, problems := Match(m, inner)
+	return problems
+}
+
+// check gives the deviations of a chain of payloads from the form.
+func (f *Form) check(ps []Payload) []Problem {
+	var problems []Problem
+	add := func(off int, t PayloadType, fatal bool, format string, a ...any) {
+		p := Problem{Offset: off, Payload: t, Fatal: fatal, RFC: f.RFC, What: fmt.Sprintf(format, a...)}
+		if fatal {
+			p.Notify = NotifyInvalidSyntax
+		}
+		problems = append(problems, p)
+	}
+	var count [256]int
+	for i := range ps {
+		t := ps[i].Type
+		count[t]++
+		if t == PayloadNotify || t == PayloadVendor || !t.Version2() {
+			continue
+		}
+		switch r := f.rule(t); {
+		case r == nil:
+			add(ps[i].Offset, t, false, "does not belong into an %s", f)
+		case count[t] == r.Max+1:
+			add(ps[i].Offset, t, true, "stands more than %d times in an %s", r.Max, f)
+		}
+	}
+	for _, r := range f.Payloads {
+		if count[r.Type] < r.Min {
+			add(0, r.Type, true, "is missing in an %s", f)
+		}
+	}
+	for _, r := range f.Notifies {
+		if r.Required && FindNotify(ps, r.Type) == nil {
+			add(0, PayloadNotify, true, "%s is missing in an %s", r.Type, f)
+		}
+	}
+	if f.ErrorOnly && !hasError(ps) {
+		add(0, PayloadNotify, true, "no error is told in an %s", f)
+	}
+	return problems
+}
+
+func (f *Form) rule(t PayloadType) *PayloadRule {
+	for i := range f.Payloads {
+		if f.Payloads[i].Type == t {
+			return &f.Payloads[i]
+		}
+	}
+	return nil
+}
+
+func hasError(ps []Payload) bool {
+	for i := range ps {
+		if n, ok := ps[i].Body.(*Notify); ok && n.Type.Error() {
+			return true
+		}
+	}
+	return false
+}
