@@ -10,29 +10,33 @@ import (
 // says only how long it is: "[32 octets]". The zero value is an empty secret.
 // Copies share their octets, so Wipe reaches all of them.
 type Secret struct {
-	// The indirection keeps fmt from walking into the octets where a Secret
-	// sits in an unexported field, whose methods fmt may not call.
-	octets *[]byte
+	_ [0]func() // no ==, which would compare pointers
+
+	// fmt may not call the methods of a Secret in an unexported field, so it
+	// walks into it, and follows one pointer where the verb does not fit. Two
+	// pointers stop it at an address.
+	box *box
 }
+
+type box struct{ octets *[]byte }
 
 // NewSecret makes a Secret of a copy of b.
 func NewSecret(b []byte) Secret {
 	if len(b) == 0 {
 		return Secret{}
 	}
-	c := append([]byte(nil), b...)
-	return Secret{&c}
+	return ownSecret(append([]byte(nil), b...))
 }
 
 // ownSecret makes a Secret of b itself.
-func ownSecret(b []byte) Secret { return Secret{&b} }
+func ownSecret(b []byte) Secret { return Secret{box: &box{&b}} }
 
 // view gives the octets themselves, for use within the package.
 func (s Secret) view() []byte {
-	if s.octets == nil {
+	if s.box == nil {
 		return nil
 	}
-	return *s.octets
+	return *s.box.octets
 }
 
 // Len is the length in octets.
