@@ -26,6 +26,7 @@ type decrypter struct {
 	tables *keylog.Tables
 	ike    map[[2]wire.SPI]*ikeCiphers
 	esp    map[espKey]*espCiphers
+	v1     v1Keys
 	plain  []byte // of the current message
 	inner  event.Inner
 }
@@ -55,6 +56,7 @@ func newDecrypter(t *keylog.Tables) *decrypter {
 		tables: t,
 		ike:    make(map[[2]wire.SPI]*ikeCiphers),
 		esp:    make(map[espKey]*espCiphers),
+		v1:     newV1Keys(),
 	}
 }
 
@@ -139,15 +141,6 @@ func (k *decrypter) ciphersOf(spiI, spiR wire.SPI) *ikeCiphers {
 	}
 	k.ike[id] = c
 	return c
-}
-
-// openV1 says of an encrypted IKEv1 message whether it could be opened. The
-// IV of each message hangs on the one before it, so the keys of a table alone
-// do not open a capture that lacks one.
-func (k *decrypter) openV1(d *Dissector) {
-	if _, encrypted := d.message.Sealed(); encrypted {
-		d.ike.DecryptError = "decryption of IKEv1 is not supported"
-	}
 }
 
 // openESP decrypts the current ESP packet and looks at the packet inside.

@@ -100,7 +100,7 @@ func appendPayload(b []byte, p *wire.Payload, k *IKE) []byte {
 		}
 		b = appendUint(b, "data_length", uint64(len(body.Data)))
 	default:
-		b = appendV1Payload(b, p)
+		b = appendV1Payload(b, p, k)
 	}
 	return append(b, '}')
 }

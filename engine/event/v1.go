@@ -8,7 +8,7 @@ import (
 
 // appendV1Payload appends what is particular to an IKEv1 payload, and of a
 // payload without a decoder its length.
-func appendV1Payload(b []byte, p *wire.Payload) []byte {
+func appendV1Payload(b []byte, p *wire.Payload, k *IKE) []byte {
 	switch body := p.Body.(type) {
 	case *wire.V1SA:
 		b = appendUint(b, "doi", uint64(body.DOI))
@@ -64,6 +64,7 @@ func appendV1Payload(b []byte, p *wire.Payload) []byte {
 		b = appendAddr(b, `,"address":"`, body.Address)
 	case *wire.V1Encrypted:
 		b = appendUint(b, "data_length", uint64(len(body.Data)))
+		b = appendInner(b, k)
 	case *wire.Nonce:
 		b = appendUint(b, "data_length", uint64(len(body.Data)))
 	case *wire.VendorID:

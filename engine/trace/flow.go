@@ -126,38 +126,34 @@ func (t *Trace) addFlow(e *event.Event, s *event.SecurityPacket, key flowKey) *F
 	f.set(s.Seq)
 	t.Flows = append(t.Flows, f)
 	t.byFlow[key] = f
-	t.join(f)
+	t.join(f, key)
 	return f
 }
 
 // join finds the IKE SA and the CHILD SA of a flow: by its SPI among the
-// children that keys have shown, else the youngest SA between its hosts.
-func (t *Trace) join(f *Flow) {
-	l := t.byHosts[pair(f.Src.Addr(), f.Dst.Addr())]
-	for i := len(l) - 1; i >= 0 && i >= len(l)-maxSAFlows; i-- {
-		sa := l[i]
-		for _, c := range sa.Children {
-			if spi, ok := c.SPIIn.Get(); ok && spi == f.SPI && f.Dst.Addr() == sa.Local.Host {
-				f.attach(sa, c, true)
-				return
-			}
-			if spi, ok := c.SPIOut.Get(); ok && spi == f.SPI && f.Dst.Addr() == sa.Remote.Host {
-				f.attach(sa, c, false)
-				return
-			}
-		}
-	}
-	if len(l) == 0 {
+// children that keys have shown, else the youngest SA between its endpoints or
+// its hosts.
+func (t *Trace) join(f *Flow, key flowKey) {
+	if ref, ok := t.byChild[key]; ok {
+		f.attach(ref.sa, ref.child, ref.inbound)
 		return
 	}
-	sa := l[len(l)-1]
-	if sa.Decrypted && len(sa.Children) > 0 && !sa.inferred {
+	var sa *IKESA
+	if f.Src.Port() != 0 {
+		sa = t.byEnds[ends(f.Src, f.Dst)]
+	}
+	if sa == nil {
+		sa = t.saOf(f.Src.Addr(), f.Dst.Addr())
+	}
+	switch {
+	case sa == nil:
+	case len(sa.Children) > 0 && !sa.inferred:
 		// Its children are known, and this is none of them: perhaps one of
 		// an SA before it, but which cannot be told.
 		f.SA = sa
-		return
+	default:
+		t.infer(sa, f)
 	}
-	t.infer(sa, f)
 }
 
 // attach joins a flow to a child whose SPIs keys have shown.

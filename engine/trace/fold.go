@@ -29,8 +29,10 @@ type fold struct {
 	seed    maphash.Seed
 	bySPI   map[wire.SPI]*IKESA // by initiator SPI; further ones hang on work.collision
 	byHosts map[hostPair][]*IKESA
+	byEnds  map[endPair]*IKESA // the youngest SA between two UDP or TCP endpoints
 	byFlow  map[flowKey]*Flow
-	lastSA  *IKESA // of the last IKE message: most lookups repeat
+	byChild map[flowKey]childRef // the children whose SPIs keys have shown
+	lastSA  *IKESA               // of the last IKE message: most lookups repeat
 }
 
 // work is the fold's state about one SA.
@@ -39,6 +41,23 @@ type work struct {
 	floated   bool   // has moved to port 4500
 	inferred  bool   // children are inferred from flows, not read
 	deleting  bool   // a Delete was seen whose subject keys would tell
+}
+
+// childRef names one direction of a child.
+type childRef struct {
+	sa      *IKESA
+	child   *engine.ChildSA
+	inbound bool
+}
+
+// endPair is two endpoints in order.
+type endPair struct{ low, high netip.AddrPort }
+
+func ends(a, b netip.AddrPort) endPair {
+	if b.Compare(a) < 0 {
+		a, b = b, a
+	}
+	return endPair{a, b}
 }
 
 // hostPair is two addresses in order.
@@ -62,7 +81,9 @@ func New(o Options) *Trace {
 		seed:    maphash.MakeSeed(),
 		bySPI:   make(map[wire.SPI]*IKESA),
 		byHosts: make(map[hostPair][]*IKESA),
+		byEnds:  make(map[endPair]*IKESA),
 		byFlow:  make(map[flowKey]*Flow),
+		byChild: make(map[flowKey]childRef),
 	}}
 }
 
@@ -224,6 +245,7 @@ func (t *Trace) addSA(e *event.Event, h *wire.Header, by Origin) *IKESA {
 	t.lastSA = sa
 	key := pair(initiator.Addr(), responder.Addr())
 	t.byHosts[key] = append(t.byHosts[key], sa)
+	t.byEnds[ends(initiator, responder)] = sa
 	return sa
 }
 
@@ -273,6 +295,16 @@ func (t *Trace) forgetSAs() {
 			delete(t.byHosts, key)
 		} else {
 			t.byHosts[key] = l
+		}
+	}
+	for key, sa := range t.byEnds {
+		if drop[sa] {
+			delete(t.byEnds, key)
+		}
+	}
+	for key, ref := range t.byChild {
+		if drop[ref.sa] {
+			delete(t.byChild, key)
 		}
 	}
 	for _, f := range t.Flows {

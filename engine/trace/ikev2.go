@@ -258,6 +258,7 @@ func (t *Trace) move(e *event.Event, sa *IKESA, by Origin, side *engine.Side, no
 		return
 	}
 	side.Host, side.Port = now.Addr(), now.Port()
+	t.byEnds[ends(netip.AddrPortFrom(sa.Local.Host, sa.Local.Port), netip.AddrPortFrom(sa.Remote.Host, sa.Remote.Port))] = sa
 	if before.Addr() != now.Addr() {
 		t.reindex(sa, sa.Local.Host, sa.Remote.Host)
 	} else if !sa.floated && e.Packet.Encap == event.UDPNATT {

@@ -332,6 +332,11 @@ func (t *Trace) link(old, sa *IKESA, by Origin) {
 		f.SA = sa
 		f.Inbound = f.Inbound != (by == Responder)
 	}
+	if !sa.inferred {
+		for _, c := range sa.Children {
+			t.adopt(sa, c)
+		}
+	}
 }
 
 // swapSides turns a child around for an SA whose initiator is the other side.
@@ -507,7 +512,8 @@ func (t *Trace) learnChild(sa *IKESA, x *Exchange, response bool) {
 	t.adopt(sa, c)
 }
 
-// adopt joins flows to a child that were seen before its SPIs were known.
+// adopt makes a child known by its SPIs, and joins flows to it that were seen
+// before.
 func (t *Trace) adopt(sa *IKESA, c *engine.ChildSA) {
 	for _, side := range []struct {
 		host    netip.Addr
@@ -519,7 +525,9 @@ func (t *Trace) adopt(sa *IKESA, c *engine.ChildSA) {
 			continue
 		}
 		for _, proto := range []event.Proto{event.ESP, event.AH} {
-			f := t.byFlow[flowKey{side.host, spi, proto}]
+			key := flowKey{side.host, spi, proto}
+			t.byChild[key] = childRef{sa, c, side.inbound}
+			f := t.byFlow[key]
 			if f == nil || f.Certain {
 				continue
 			}

@@ -2,7 +2,7 @@ package trace
 
 import (
 	"bytes"
-	"crypto/sha1" //nolint:gosec // RFC 7296 2.23 fixes it
+	"crypto/sha1" // RFC 7296 2.23 fixes it
 	"encoding/binary"
 	"net/netip"
 
