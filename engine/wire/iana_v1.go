@@ -1,5 +1,7 @@
 package wire
 
+import "strconv"
+
 // V1DOI is the domain of interpretation of an IKEv1 payload (RFC 2408 2.1).
 type V1DOI uint32
 
@@ -15,7 +17,7 @@ var v1DOINames = []string{0: "ISAKMP", 1: "IPSEC", 2: "GDOI"}
 // String gives "IPSEC".
 func (d V1DOI) String() string {
 	if d >= 1<<16 {
-		return "UNKNOWN"
+		return "UNKNOWN_" + strconv.FormatUint(uint64(d), 10)
 	}
 	return name(v1DOINames, int(d), 0)
 }
@@ -108,6 +110,8 @@ var v1NotifyNames = []string{
 // String gives the RFC's name with hyphens, "NO-PROPOSAL-CHOSEN".
 func (t V1NotifyType) String() string {
 	switch t {
+	case 16384:
+		return "CONNECTED"
 	case V1NotifyResponderLifetime:
 		return "RESPONDER-LIFETIME"
 	case V1NotifyReplayStatus:
