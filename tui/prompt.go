@@ -74,7 +74,9 @@ func (m *Model) command(line string) tea.Cmd {
 			m.fail("goto wants the number of a frame: goto 12")
 			return nil
 		}
-		m.jump("6", page.Target{Frame: frame})
+		if !m.jump("6", page.Target{Frame: frame}) {
+			m.fail(fmt.Sprintf("frame %d is not on the Packets page", frame))
+		}
 	default:
 		m.fail(verb + " is no command; there are explain ID, goto FRAME, help, quit")
 	}

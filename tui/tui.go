@@ -57,6 +57,7 @@ type Model struct {
 	filters []string
 	last    string // the last action's result
 	lastBad bool
+	rest    int // ticks to let pass before the next sync
 	idle    int // ticks since the data last changed
 }
 
@@ -70,7 +71,7 @@ type place struct {
 func New(o Options) *Model {
 	m := &Model{
 		options: o, theme: theme.New(o.Theme), now: o.Now(),
-		pages: []page.Page{page.NewTunnels(), page.NewExchanges()},
+		pages: []page.Page{page.NewTunnels(), page.NewExchanges(), page.NewDiagnoses(), page.NewPackets()},
 	}
 	m.seen = make([]uint64, len(m.pages))
 	m.filters = make([]string, len(m.pages))
@@ -114,16 +115,26 @@ func (m *Model) hold(f func()) {
 	f()
 }
 
+// rowsPerFrame is how many rows are made anew without a rest: a page with
+// more waits that many more frames before it looks at the data again.
+const rowsPerFrame = 10_000
+
 // sync brings the open page up to date with the data.
 func (m *Model) sync() {
-	v := m.options.Data.Version()
-	if m.seen[m.open] == v {
-		m.idle++
+	w, ok := m.current().(page.Worker)
+	if v := m.options.Data.Version(); m.seen[m.open] != v || ok && w.Working() {
+		m.idle = 0
+		m.seen[m.open] = v
+		m.resync()
 		return
 	}
-	m.idle = 0
-	m.seen[m.open] = v
-	m.pages[m.open].Sync(m.options.Data, m.present())
+	m.idle++
+}
+
+// resync makes the open page's rows anew.
+func (m *Model) resync() {
+	m.current().Sync(m.options.Data, m.present())
+	m.rest = m.current().Status().Total / rowsPerFrame
 }
 
 // present is the time that ages are counted to: now on a live source, else

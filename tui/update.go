@@ -2,6 +2,7 @@ package tui
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -32,7 +33,9 @@ func (m *Model) update(msg tea.Msg) tea.Cmd {
 		m.theme = theme.New(m.options.Theme)
 	case tick:
 		m.now = time.Time(msg)
-		m.sync()
+		if m.rest--; m.rest < 0 {
+			m.sync()
+		}
 		return m.pulse()
 	case fetched:
 		if p, ok := m.pages[msg.page].(page.Decoder); ok {
@@ -169,12 +172,16 @@ func (m *Model) outcome(o page.Outcome, a theme.Action) tea.Cmd {
 	case o.Left && a == theme.Back:
 		m.back()
 	case o.Jump != "":
-		m.jump(o.Jump, o.To)
+		if !m.jump(o.Jump, o.To) && (o.Else == "" || !m.jump(o.Else, o.To)) {
+			m.say("it is not kept any more, or the filter hides it")
+		}
 	case o.Fetch > 0:
 		return m.fetch(o.Fetch)
+	case o.Explain != "":
+		m.explain(o.Explain)
+	case o.Resync:
+		m.resync()
 	}
-	// A page may have changed what it is limited to.
-	m.current().Sync(m.options.Data, m.present())
 	return nil
 }
 
@@ -197,29 +204,32 @@ func (m *Model) fetch(frame int64) tea.Cmd {
 // maxStack bounds the way back.
 const maxStack = 64
 
-// jump opens a target on another page, and remembers the way back.
-func (m *Model) jump(key string, to page.Target) {
+// jump opens a target on another page, and remembers the way back. It says
+// whether the page has it.
+func (m *Model) jump(key string, to page.Target) bool {
 	_, _, here := m.current().Selection()
 	from := place{m.open, here}
-	for i, p := range m.pages {
-		if p.Key() != key {
-			continue
-		}
-		m.show(i)
-		if !p.Show(to) {
-			m.applyFilter("")
-			if !p.Show(to) {
-				m.show(from.page)
-				m.say("the page " + p.Name() + " does not have it")
-				return
-			}
-		}
-		if m.stack = append(m.stack, from); len(m.stack) > maxStack {
-			m.stack = m.stack[1:]
-		}
-		return
+	i := slices.IndexFunc(m.pages, func(p page.Page) bool { return p.Key() == key })
+	if i < 0 {
+		return false
 	}
-	m.say("there is no page for it yet")
+	m.show(i)
+	found := m.pages[i].Show(to)
+	if !found && m.filters[i] != "" {
+		before := m.filters[i]
+		m.applyFilter("")
+		if found = m.pages[i].Show(to); !found {
+			m.applyFilter(before)
+		}
+	}
+	if !found {
+		m.show(from.page)
+		return false
+	}
+	if m.stack = append(m.stack, from); len(m.stack) > maxStack {
+		m.stack = m.stack[1:]
+	}
+	return true
 }
 
 // back goes where the last jump came from, or clears the filter.
@@ -255,7 +265,7 @@ func (m *Model) show(i int) {
 func (m *Model) applyFilter(text string) tea.Cmd {
 	m.filters[m.open] = strings.TrimSpace(text)
 	m.current().SetFilter(widget.ParseFilter(text))
-	m.current().Sync(m.options.Data, m.present())
+	m.resync()
 	return nil
 }
 

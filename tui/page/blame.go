@@ -22,16 +22,18 @@ func newBlame(findings []diag.Finding) blame {
 		byHosts: map[[2]string][]int{}, byConn: map[string][]int{},
 	}
 	for i := range findings {
-		switch s := findings[i].Subject; {
+		s := findings[i].Subject
+		if s.Local != "" || s.Remote != "" {
+			k := hosts(s.Local, s.Remote)
+			b.byHosts[k] = append(b.byHosts[k], i)
+		}
+		switch {
 		case s.ChildSPI != "":
 			b.byChild[s.ChildSPI] = append(b.byChild[s.ChildSPI], i)
 		case s.SPIi != "":
 			b.byIKE[s.SPIi] = append(b.byIKE[s.SPIi], i)
 		case s.Connection != "":
 			b.byConn[s.Connection] = append(b.byConn[s.Connection], i)
-		case s.Local != "" || s.Remote != "":
-			k := hosts(s.Local, s.Remote)
-			b.byHosts[k] = append(b.byHosts[k], i)
 		}
 	}
 	return b

@@ -33,9 +33,9 @@ func decodeMessage(m *trace.Message) ([]*widget.Node, []buffer) {
 		d.plain, d.inner = m.Plain, m.Payloads
 	}
 	d.about = append(d.about,
-		note("From", endpoint(m.Src)), note("To", endpoint(m.Dst)), note("Carried in", m.Encap.String()), note("Time", clock(m.Time)))
+		note("from", endpoint(m.Src)), note("to", endpoint(m.Dst)), note("carried in", m.Encap.String()), note("time", clock(m.Time)))
 	if len(m.Frames) > 1 {
-		d.about = append(d.about, note("Frames", fmt.Sprint(m.Frames)))
+		d.about = append(d.about, note("frames", fmt.Sprint(m.Frames)))
 	}
 	return d.ike()
 }
@@ -44,11 +44,11 @@ func decodeMessage(m *trace.Message) ([]*widget.Node, []buffer) {
 func decodePacket(p *event.Packet) ([]*widget.Node, []buffer) {
 	d := decoded{octets: p.Octets}
 	for _, o := range p.Outer {
-		d.about = append(d.about, note("Inside", fmt.Sprintf("%s from %s to %s", o.Kind, host(o.Src), host(o.Dst))))
+		d.about = append(d.about, note("inside", fmt.Sprintf("%s from %s to %s", o.Kind, host(o.Src), host(o.Dst))))
 	}
 	d.about = append(d.about,
-		note("From", endpointOf(p.Src, p.SrcPort)), note("To", endpointOf(p.Dst, p.DstPort)),
-		note("Carried in", p.Encap.String()), note("Hop limit", fmt.Sprint(p.TTL)))
+		note("from", endpointOf(p.Src, p.SrcPort)), note("to", endpointOf(p.Dst, p.DstPort)),
+		note("carried in", p.Encap.String()), note("hop limit", fmt.Sprint(p.TTL)))
 	if len(p.VLANs) > 0 {
 		d.about = append(d.about, note("VLAN", fmt.Sprint(p.VLANs)))
 	}
@@ -56,7 +56,7 @@ func decodePacket(p *event.Packet) ([]*widget.Node, []buffer) {
 		d.about = append(d.about, note("IP fragments", fmt.Sprint(p.IPFragments)))
 	}
 	if p.Truncated {
-		d.about = append(d.about, bad("Truncated", fmt.Sprintf("%d of %d octets were captured", len(p.Octets), p.Length)))
+		d.about = append(d.about, bad("truncated", fmt.Sprintf("%d of %d octets were captured", len(p.Octets), p.Length)))
 	}
 	switch {
 	case p.IKE != nil:
@@ -88,7 +88,7 @@ func (d *decoded) buffers(name string) []buffer {
 }
 
 func packetNode(about []*widget.Node) *widget.Node {
-	return &widget.Node{Name: "Packet", Buffer: noBuffer, Children: about, Closed: true}
+	return &widget.Node{Name: "packet", Buffer: noBuffer, Children: about, Closed: true}
 }
 
 // ike makes the tree of an IKE message.
@@ -103,7 +103,7 @@ func (d *decoded) ike() ([]*widget.Node, []buffer) {
 		d.seal(m, roots)
 	}
 	if err != nil && (m == nil || len(m.Problems) == 0) {
-		roots = append(roots, bad("Not readable", err.Error()))
+		roots = append(roots, bad("not readable", err.Error()))
 	}
 	return append(roots, packetNode(d.about)), d.buffers("IKE message")
 }
@@ -123,7 +123,7 @@ func (d *decoded) seal(m *wire.Message, roots []*widget.Node) {
 			}
 			switch {
 			case d.decryptError != "":
-				root.Children = append(root.Children, bad("Keys", d.decryptError))
+				root.Children = append(root.Children, bad("keys", d.decryptError))
 			case d.inner != nil:
 				root.Closed = false
 				for j := range d.inner {
@@ -145,26 +145,26 @@ func (d *decoded) security(name string, s *event.SecurityPacket) ([]*widget.Node
 	}
 	root := &widget.Node{Name: name, Length: len(d.octets), Children: []*widget.Node{
 		{Name: "SPI", Value: s.SPI.String(), Offset: spiAt, Length: 4},
-		{Name: "Sequence number", Value: fmt.Sprint(s.Seq), Offset: spiAt + 4, Length: 4},
+		{Name: "sequence number", Value: fmt.Sprint(s.Seq), Offset: spiAt + 4, Length: 4},
 	}}
 	switch {
 	case s.DecryptError != "":
-		root.Children = append(root.Children, bad("Keys", s.DecryptError))
+		root.Children = append(root.Children, bad("keys", s.DecryptError))
 	case s.Decrypted:
-		icv := note("Integrity", "holds")
+		icv := note("integrity", "holds")
 		if !s.ICVOK {
-			icv = bad("Integrity", "does not hold")
+			icv = bad("integrity", "does not hold")
 		}
-		root.Children = append(root.Children, icv, note("Next header", fmt.Sprint(s.NextHeader)))
+		root.Children = append(root.Children, icv, note("next header", fmt.Sprint(s.NextHeader)))
 	case name == "ESP" && len(d.octets) > 8:
 		root.Children = append(root.Children, &widget.Node{
-			Name: "Encrypted", Value: count(int64(len(d.octets)-8), "octet"), Offset: 8, Length: len(d.octets) - 8,
+			Name: "encrypted", Value: count(int64(len(d.octets)-8), "octet"), Offset: 8, Length: len(d.octets) - 8,
 		})
 	}
 	if in := s.Inner; in != nil {
 		words := fmt.Sprintf("protocol %d, %s", in.Protocol, count(int64(in.Length), "octet"))
-		root.Children = append(root.Children, &widget.Node{Name: "Inner packet", Value: words, Buffer: noBuffer, Children: []*widget.Node{
-			note("From", endpointOf(in.Src, in.SrcPort)), note("To", endpointOf(in.Dst, in.DstPort)),
+		root.Children = append(root.Children, &widget.Node{Name: "inner packet", Value: words, Buffer: noBuffer, Children: []*widget.Node{
+			note("from", endpointOf(in.Src, in.SrcPort)), note("to", endpointOf(in.Dst, in.DstPort)),
 		}})
 	}
 	return []*widget.Node{root, packetNode(d.about)}, d.buffers(name)
@@ -195,7 +195,7 @@ func problemNode(p *wire.Problem, buffer int) *widget.Node {
 	if p.Fatal {
 		role = theme.Bad
 	}
-	return &widget.Node{Name: "Problem", Value: p.What + " (" + p.RFC + ")", Role: role, Buffer: buffer, Offset: p.Offset, Length: 1}
+	return &widget.Node{Name: "problem", Value: p.What + " (" + p.RFC + ")", Role: role, Buffer: buffer, Offset: p.Offset, Length: 1}
 }
 
 func note(name, value string) *widget.Node {

@@ -67,6 +67,11 @@ func (p *Exchanges) SetFilter(f widget.Filter) { p.filter = f }
 // Sync makes the rows anew.
 func (p *Exchanges) Sync(d feed.Data, _ time.Time) {
 	p.trace = d.Trace()
+	p.rebuild()
+}
+
+// rebuild makes the rows anew and stays on the selected one.
+func (p *Exchanges) rebuild() {
 	selected, had := p.selected()
 	p.rows, p.total = p.rows[:0], 0
 	for _, sa := range p.trace.SAs {
@@ -480,12 +485,11 @@ func (p *Exchanges) Do(a theme.Action) Outcome {
 	case "scope":
 		if ok {
 			p.scope = r.sa
-			p.keep(func(o rung) bool { return o.sa == r.sa })
 		}
-		return Outcome{}
+		return Outcome{Resync: true}
 	case "all":
 		p.scope = nil
-		return Outcome{Say: "all IKE SAs"}
+		return Outcome{Resync: true, Say: "all IKE SAs"}
 	}
 	if p.message != nil {
 		if a == theme.Back {
@@ -500,7 +504,7 @@ func (p *Exchanges) Do(a theme.Action) Outcome {
 	case theme.Back:
 		if p.scope != nil {
 			p.scope = nil
-			return Outcome{Say: "all IKE SAs"}
+			return Outcome{Resync: true, Say: "all IKE SAs"}
 		}
 		return Outcome{Left: true}
 	case theme.Next, theme.Previous:
@@ -514,14 +518,6 @@ func (p *Exchanges) Do(a theme.Action) Outcome {
 		p.list.Do(a, p.height)
 	}
 	return Outcome{}
-}
-
-// keep drops the rows that are not wanted, and stays on the selected one.
-func (p *Exchanges) keep(wanted func(rung) bool) {
-	r, _ := p.selected()
-	p.rows = slices.DeleteFunc(p.rows, func(o rung) bool { return !wanted(o) })
-	p.list.SetLen(len(p.rows))
-	p.list.Select(slices.Index(p.rows, r))
 }
 
 // open opens the selected message; where its octets were not kept, it asks
@@ -582,6 +578,10 @@ func (p *Exchanges) Wheel(x, y, n int) {
 // Show selects an SA's head, or the message on a frame.
 func (p *Exchanges) Show(t Target) bool {
 	p.message, p.compare = nil, nil
+	if p.scope != nil {
+		p.scope = nil
+		p.rebuild()
+	}
 	for i, r := range p.rows {
 		if t.Frame > 0 && r.kind != rungHead && r.has(t.Frame) || t.Frame == 0 && r.kind == rungHead && r.sa == t.SA {
 			p.list.Select(i)

@@ -52,6 +52,12 @@ type Decoder interface {
 	Decoded(frame int64, p *event.Packet, err error)
 }
 
+// Worker is a page that cannot always do all its work in one Sync.
+type Worker interface {
+	// Working says that another Sync is needed although no data has changed.
+	Working() bool
+}
+
 // Target is a thing that pages can show.
 type Target struct {
 	SA      *trace.IKESA
@@ -61,11 +67,14 @@ type Target struct {
 
 // Outcome is what a page asks of the program.
 type Outcome struct {
-	Jump  string // key of the page to go to, with Target
-	To    Target
-	Fetch int64  // frame whose packet is wanted
-	Say   string // for the status line
-	Left  bool   // Back had nothing to close
+	Jump    string // key of the page to go to, with To
+	Else    string // key of the page to go to where the first does not have it
+	To      Target
+	Fetch   int64  // frame whose packet is wanted
+	Explain string // id of the finding to explain
+	Say     string // for the status line
+	Resync  bool   // the page is limited to other rows now
+	Left    bool   // Back had nothing to close
 }
 
 // Status is what the status line says about a page.
