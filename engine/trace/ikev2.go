@@ -216,7 +216,7 @@ func (t *Trace) newMessage(e *event.Event, digest uint64) *Message {
 		if i := int(f.Number) - 1; i >= 0 && i < n {
 			m.fragments[i] = digest
 		}
-		m.Fragments = 1
+		m.Fragments, m.FragmentTotal = 1, int(f.Total)
 		m.Frames = []int64{e.Frame}
 	}
 	if t.options.KeepOctets || !m.Encrypted {

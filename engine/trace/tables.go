@@ -204,8 +204,11 @@ type Message struct {
 	Octets, Plain []byte
 	Problems      []wire.Problem
 	// Fragmentation: IKE fragments of this message (RFC 7383), 0 where none.
-	Fragments   int
-	IPFragments int
+	Fragments int
+	// FragmentTotal is how many there are by their own account; fewer in
+	// Fragments means that the set stayed incomplete here.
+	FragmentTotal int
+	IPFragments   int
 
 	digest    uint64
 	fragments []uint64 // digests of the IKE fragments seen, by number - 1; 0 where not yet
