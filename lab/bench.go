@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -29,15 +30,21 @@ type Bench struct {
 	Scenario Scenario
 	Dir      string // working folder: daemons' folders, tool output
 
-	NSA, NSB   *NS // initiator and responder
+	NSA, NSB   *NS // initiator and responder, or what surrounds their guests
 	Boxes      []*NS
+	HostA      Host // where the initiator runs: NSA, or a guest in it
+	HostB      Host
+	dev        string  // the outer interface of a host
 	A, B       *Daemon // nil where the scenario has none
 	EndA, EndB End
+	// Peer names the responder's software where that is not strongSwan.
+	Peer string
 	// InnerA and InnerB are addresses inside the tunnel.
 	InnerA, InnerB string
 	// OuterA is where the initiator sends from; OuterB is where it sends to.
 	OuterA, OuterB string
 
+	mu      sync.Mutex // daemons start side by side
 	cleanup []func() error
 }
 
@@ -66,12 +73,7 @@ func NewBench(ctx context.Context, s Scenario, dir string) (*Bench, error) {
 			return b, err
 		}
 	}
-	b.A, err = b.daemon(ctx, b.NSA, "a", &b.EndA)
-	if err != nil {
-		return b, err
-	}
-	b.B, err = b.daemon(ctx, b.NSB, "b", &b.EndB)
-	return b, err
+	return b, b.startDaemons(ctx)
 }
 
 // ErrNotRoot is returned where namespaces cannot be made.
@@ -86,7 +88,11 @@ func (b *Bench) ns(ctx context.Context, label string) (*NS, error) {
 	return ns, nil
 }
 
-func (b *Bench) onClose(f func() error) { b.cleanup = append(b.cleanup, f) }
+func (b *Bench) onClose(f func() error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.cleanup = append(b.cleanup, f)
+}
 
 // Close ends everything that the bench began, last thing first.
 func (b *Bench) Close() error {
@@ -110,10 +116,16 @@ func (b *Bench) lay(ctx context.Context) error {
 	if b.Scenario.IPv6 {
 		b.InnerA, b.InnerB = innerA6, innerB6
 	}
-	if err := b.NSA.Address(ctx, "lo", innerA4+"/32", innerA6+"/128"); err != nil {
+	b.HostA, b.HostB, b.dev = b.NSA, b.NSB, outerDev
+	if b.Scenario.Guests {
+		if err := b.bootGuests(ctx); err != nil {
+			return err
+		}
+	}
+	if err := Address(ctx, b.HostA, "lo", innerA4+"/32", innerA6+"/128"); err != nil {
 		return err
 	}
-	if err := b.NSB.Address(ctx, "lo", innerB4+"/32", innerB6+"/128"); err != nil {
+	if err := Address(ctx, b.HostB, "lo", innerB4+"/32", innerB6+"/128"); err != nil {
 		return err
 	}
 	switch b.Scenario.NAT {
@@ -125,8 +137,61 @@ func (b *Bench) lay(ctx context.Context) error {
 	return b.layDirect(ctx)
 }
 
+// bootGuests puts a guest into the namespace of either end and makes the
+// namespace a bridge between its card and the outer interface.
+func (b *Bench) bootGuests(ctx context.Context) error {
+	if err := EnsureGuests(ctx); err != nil {
+		return err
+	}
+	boot := func(ns *NS, name string) (*Guest, error) {
+		for _, args := range [][]string{
+			{"link", "add", "br0", "type", "bridge"}, {"tuntap", "add", "dev", "tap0", "mode", "tap"},
+			{"link", "set", "br0", "addrgenmode", "none"}, {"link", "set", "tap0", "addrgenmode", "none"},
+			{"link", "set", "tap0", "master", "br0"}, {"link", "set", "br0", "up"}, {"link", "set", "tap0", "up"},
+		} {
+			if err := ns.IP(ctx, args...); err != nil {
+				return nil, err
+			}
+		}
+		g, err := StartGuest(ns, "tap0", name, filepath.Join(b.Dir, name))
+		if err != nil {
+			return nil, err
+		}
+		b.onClose(g.Stop)
+		return g, nil
+	}
+	ga, err := boot(b.NSA, "a")
+	if err != nil {
+		return err
+	}
+	gb, err := boot(b.NSB, "b")
+	if err != nil {
+		return err
+	}
+	b.HostA, b.HostB, b.dev = ga, gb, "net0"
+	return errors.Join(ga.Ready(ctx), gb.Ready(ctx))
+}
+
+// join lays a veth pair from an end to a neighbour; in front of a guest it
+// goes into the bridge.
+func (b *Bench) join(ctx context.Context, end *NS, neighbour *NS, dev string) error {
+	if err := Join(ctx, end, outerDev, neighbour, dev); err != nil {
+		return err
+	}
+	if !b.Scenario.Guests {
+		return nil
+	}
+	if err := end.IP(ctx, "link", "set", outerDev, "master", "br0"); err != nil {
+		return err
+	}
+	if neighbour == b.NSA || neighbour == b.NSB {
+		return neighbour.IP(ctx, "link", "set", dev, "master", "br0")
+	}
+	return nil
+}
+
 func (b *Bench) layDirect(ctx context.Context) error {
-	if err := Join(ctx, b.NSA, outerDev, b.NSB, outerDev); err != nil {
+	if err := b.join(ctx, b.NSA, b.NSB, outerDev); err != nil {
 		return err
 	}
 	b.OuterA, b.OuterB = outerA4, outerB4
@@ -134,18 +199,18 @@ func (b *Bench) layDirect(ctx context.Context) error {
 	if b.Scenario.IPv6 {
 		b.OuterA, b.OuterB, bits = outerA6, outerB6, "/64"
 	}
-	if err := b.NSA.Address(ctx, outerDev, b.OuterA+bits); err != nil {
+	if err := Address(ctx, b.HostA, b.dev, b.OuterA+bits); err != nil {
 		return err
 	}
-	if err := b.NSB.Address(ctx, outerDev, b.OuterB+bits); err != nil {
+	if err := Address(ctx, b.HostB, b.dev, b.OuterB+bits); err != nil {
 		return err
 	}
 	// strongSwan's user-space ESP needs a route that it can look the peer's
 	// inner network up in.
-	if err := b.NSA.Route(ctx, b.OuterB); err != nil {
+	if err := Route(ctx, b.HostA, b.OuterB); err != nil {
 		return err
 	}
-	return b.NSB.Route(ctx, b.OuterA)
+	return Route(ctx, b.HostB, b.OuterA)
 }
 
 // masquerade is the ruleset of a NAT box whose outside is interface "out". It
@@ -165,7 +230,7 @@ func (b *Bench) layOneBox(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := Join(ctx, box, "out", b.NSB, outerDev); err != nil {
+	if err := b.join(ctx, b.NSB, box, "out"); err != nil {
 		return err
 	}
 	inside, gateway := privateA4, "10.77.0.1"
@@ -173,25 +238,34 @@ func (b *Bench) layOneBox(ctx context.Context) error {
 		inside, gateway = publicA4, "198.51.100.1"
 	}
 	b.OuterA, b.OuterB = inside, outerB4
-	if err := b.NSA.Address(ctx, outerDev, inside+"/24"); err != nil {
+	err = addressAll(ctx, []place{
+		{b.HostA, b.dev, inside}, {box, "in", gateway}, {box, "out", outerA4}, {b.HostB, b.dev, outerB4},
+	})
+	if err != nil {
 		return err
 	}
-	if err := box.Address(ctx, "in", gateway+"/24"); err != nil {
+	if err := Route(ctx, b.HostA, gateway); err != nil {
 		return err
 	}
-	if err := box.Address(ctx, "out", outerA4+"/24"); err != nil {
-		return err
-	}
-	if err := b.NSB.Address(ctx, outerDev, outerB4+"/24"); err != nil {
-		return err
-	}
-	if err := b.NSA.Route(ctx, gateway); err != nil {
-		return err
-	}
-	if err := b.NSB.Route(ctx, outerA4); err != nil {
+	if err := Route(ctx, b.HostB, outerA4); err != nil {
 		return err
 	}
 	return box.NFT(ctx, masquerade)
+}
+
+// place is an address on an interface.
+type place struct {
+	host      Host
+	dev, addr string
+}
+
+func addressAll(ctx context.Context, places []place) error {
+	for _, p := range places {
+		if err := Address(ctx, p.host, p.dev, p.addr+"/24"); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // layTwoBoxes puts a NAT box before each end:
@@ -209,21 +283,17 @@ func (b *Bench) layTwoBoxes(ctx context.Context) error {
 		return err
 	}
 	b.OuterA, b.OuterB = privateA4, outerB4
-	for _, a := range []struct {
-		ns        *NS
-		dev, addr string
-	}{
-		{b.NSA, outerDev, privateA4}, {boxA, "in", "10.77.0.1"}, {boxA, "out", outerA4},
-		{boxB, "out", outerB4}, {boxB, "in", "10.88.0.1"}, {b.NSB, outerDev, privateB4},
-	} {
-		if err := a.ns.Address(ctx, a.dev, a.addr+"/24"); err != nil {
-			return err
-		}
-	}
-	if err := b.NSA.Route(ctx, "10.77.0.1"); err != nil {
+	err = addressAll(ctx, []place{
+		{b.HostA, b.dev, privateA4}, {boxA, "in", "10.77.0.1"}, {boxA, "out", outerA4},
+		{boxB, "out", outerB4}, {boxB, "in", "10.88.0.1"}, {b.HostB, b.dev, privateB4},
+	})
+	if err != nil {
 		return err
 	}
-	if err := b.NSB.Route(ctx, "10.88.0.1"); err != nil {
+	if err := Route(ctx, b.HostA, "10.77.0.1"); err != nil {
+		return err
+	}
+	if err := Route(ctx, b.HostB, "10.88.0.1"); err != nil {
 		return err
 	}
 	if err := boxA.NFT(ctx, masquerade); err != nil {
@@ -248,7 +318,7 @@ func (b *Bench) box(ctx context.Context, end *NS) (*NS, error) {
 	if _, err := box.Exec(ctx, "sh", "-c", "echo 1 > /proc/sys/net/ipv4/ip_forward"); err != nil {
 		return nil, err
 	}
-	return box, Join(ctx, end, outerDev, box, "in")
+	return box, b.join(ctx, end, box, "in")
 }
 
 // Default algorithms, and the passphrase of every PSK scenario.
@@ -273,22 +343,46 @@ func (b *Bench) defaults() {
 	// Retransmissions come in tenths of what operators see by default, with
 	// the same growth: 0.4 s, 0.72 s, 1.3 s.
 	quick := []string{"retransmit_timeout = 0.4", "retransmit_base = 1.8", "retransmit_tries = 3"}
+	if b.Scenario.Guests {
+		// A guest on a busy machine is not quick, and its captures show
+		// healthy tunnels: nothing is to be sent twice.
+		quick = []string{"retransmit_timeout = 15"}
+	}
 	b.EndA.Daemon.Options = append(b.EndA.Daemon.Options, quick...)
 	b.EndB.Daemon.Options = append(b.EndB.Daemon.Options, quick...)
+	b.EndA.Daemon.KernelESP = b.Scenario.Guests
+	b.EndB.Daemon.KernelESP = b.Scenario.Guests
 }
 
-func (b *Bench) daemon(ctx context.Context, ns *NS, name string, end *End) (*Daemon, error) {
+// startDaemons starts both at once.
+func (b *Bench) startDaemons(ctx context.Context) error {
+	done := make(chan error, 1)
+	var a, r *Daemon
+	go func() {
+		var err error
+		a, err = b.daemon(ctx, b.HostA, "a", &b.EndA)
+		done <- err
+	}()
+	r, errB := b.daemon(ctx, b.HostB, "b", &b.EndB)
+	errA := <-done
+	b.A, b.B = a, r
+	return errors.Join(errA, errB)
+}
+
+func (b *Bench) daemon(ctx context.Context, host Host, name string, end *End) (*Daemon, error) {
 	if end.Absent {
 		return nil, nil
 	}
-	d, err := NewDaemon(ns, filepath.Join(b.Dir, name), end.Daemon)
+	d, err := NewDaemon(host, filepath.Join(b.Dir, name), end.Daemon)
 	if err != nil {
 		return nil, err
 	}
 	if err := end.writeCredentials(d.Dir); err != nil {
 		return nil, err
 	}
-	b.onClose(d.Stop)
+	if !b.Scenario.Guests { // a guest takes its daemons with it
+		b.onClose(d.Stop)
+	}
 	if err := d.Start(ctx); err != nil {
 		return d, err
 	}
@@ -310,7 +404,7 @@ func (e End) writeCredentials(dir string) error {
 
 // Initiate has the initiator bring its child up and gives swanctl's verdict.
 func (b *Bench) Initiate(ctx context.Context) (string, error) {
-	return b.A.Swanctl(ctx, "--initiate", "--child", "net", "--timeout", "15")
+	return b.A.Swanctl(ctx, "--initiate", "--child", "net", "--timeout", "60")
 }
 
 // MustFail turns the outcome of something that has to fail around.
@@ -323,7 +417,7 @@ func MustFail(what string, err error) error {
 
 // Ping sends count echo requests from an end through the tunnel. It returns
 // how many were answered.
-func Ping(ctx context.Context, from *NS, src, dst string, count int, every time.Duration) (int, error) {
+func Ping(ctx context.Context, from Host, src, dst string, count int, every time.Duration) (int, error) {
 	out, err := from.Exec(ctx, "ping", "-n", "-c", strconv.Itoa(count),
 		"-i", strconv.FormatFloat(every.Seconds(), 'f', 3, 64), "-W", "1", "-I", src, dst)
 	i := strings.Index(out, " packets transmitted, ")
@@ -348,7 +442,7 @@ func BringUpAndPing(ctx context.Context, b *Bench) error {
 
 // PingThrough sends pings through the tunnel and wants every one answered.
 func (b *Bench) PingThrough(ctx context.Context, count int) error {
-	n, err := Ping(ctx, b.NSA, b.InnerA, b.InnerB, count, 200*time.Millisecond)
+	n, err := Ping(ctx, b.HostA, b.InnerA, b.InnerB, count, 200*time.Millisecond)
 	if err != nil {
 		return err
 	}

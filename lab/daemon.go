@@ -53,7 +53,6 @@ type Host interface {
 type Running interface {
 	Stop() error // ask, then insist
 	Kill() error // at once, as a crash would
-	Done() <-chan struct{}
 }
 
 // Launch starts a program in the namespace; its output goes to dir/output.log.
@@ -85,7 +84,7 @@ func NewDaemon(host Host, dir string, config DaemonConfig) (*Daemon, error) {
   piddir = %s
   plugins {
     vici {
-      socket = unix://%s/charon.vici
+      socket = %s
     }
     kernel-libipsec {
       allow_peer_ts = yes
@@ -110,7 +109,7 @@ func NewDaemon(host Host, dir string, config DaemonConfig) (*Daemon, error) {
   }
   %s
 }
-`, fmt.Sprintf(charonPlugins, kernel), in, in, in, strings.Join(config.LogLevels, "\n      "), strings.Join(config.Options, "\n  "))
+`, fmt.Sprintf(charonPlugins, kernel), d.runDir(), d.uri(), in, strings.Join(config.LogLevels, "\n      "), strings.Join(config.Options, "\n  "))
 	if err := os.WriteFile(filepath.Join(dir, "strongswan.conf"), []byte(conf), 0o600); err != nil {
 		return nil, fmt.Errorf("configuration of daemon: %w", err)
 	}
@@ -130,8 +129,8 @@ func (d *Daemon) Start(ctx context.Context) error {
 
 // answers says whether the daemon takes commands.
 func (d *Daemon) answers() bool {
-	if d.Host.Path(d.Dir) != d.Dir {
-		_, err := d.Swanctl(context.Background(), "--version", "--daemon")
+	if d.inGuest() {
+		_, err := d.Swanctl(context.Background(), "--stats")
 		return err == nil
 	}
 	c, err := net.Dial("unix", d.Socket())
@@ -141,8 +140,22 @@ func (d *Daemon) answers() bool {
 	return c.Close() == nil
 }
 
-// Socket is the path of the daemon's VICI socket.
-func (d *Daemon) Socket() string { return filepath.Join(d.Dir, "charon.vici") }
+// inGuest says whether the daemon runs on another kernel than this process.
+func (d *Daemon) inGuest() bool { return d.Host.Path(d.Dir) != d.Dir }
+
+// runDir is where the daemon keeps its socket: a socket does not work across
+// kernels, nor on the file system that a guest shares with us.
+func (d *Daemon) runDir() string {
+	if d.inGuest() {
+		return "/run"
+	}
+	return d.Dir
+}
+
+func (d *Daemon) uri() string { return "unix://" + d.runDir() + "/charon.vici" }
+
+// Socket is the path of the daemon's VICI socket, where the daemon runs.
+func (d *Daemon) Socket() string { return d.runDir() + "/charon.vici" }
 
 // LogPath is the path of the daemon's log.
 func (d *Daemon) LogPath() string { return filepath.Join(d.Dir, "charon.log") }
@@ -150,7 +163,7 @@ func (d *Daemon) LogPath() string { return filepath.Join(d.Dir, "charon.log") }
 // Swanctl runs one swanctl command against the daemon.
 func (d *Daemon) Swanctl(ctx context.Context, args ...string) (string, error) {
 	argv := append([]string{"swanctl"}, args...)
-	argv = append(argv, "--uri", "unix://"+d.Host.Path(d.Dir)+"/charon.vici")
+	argv = append(argv, "--uri", d.uri())
 	return d.Host.Exec(ctx, argv...)
 }
 

@@ -68,6 +68,9 @@ func (b *Bench) entry(ctx context.Context, rec Recording) (Entry, error) {
 	if s.NAT == NATBoth {
 		e.Responder.Address = privateB4
 	}
+	if b.Peer != "" {
+		e.Responder = Peer{Software: b.Peer, ESP: "kernel", Address: b.OuterB}
+	}
 	if s.Scripted != "" {
 		e.Responder = Peer{Software: "scripted", ESP: "none", Address: b.OuterB}
 		e.Notes = append(slices.Clone(e.Notes), s.Scripted)

@@ -68,18 +68,18 @@ func (ns *NS) NFT(ctx context.Context, rules string) error {
 	return err
 }
 
-// Address puts addresses (with prefix lengths) on an interface.
-func (ns *NS) Address(ctx context.Context, dev string, prefixes ...string) error {
+// Address puts addresses (with prefix lengths) on an interface of a host.
+func Address(ctx context.Context, host Host, dev string, prefixes ...string) error {
 	for _, p := range prefixes {
 		parsed, err := netip.ParsePrefix(p)
 		if err != nil {
 			return fmt.Errorf("address of %s: %w", dev, err)
 		}
-		args := []string{"addr", "add", p, "dev", dev}
+		argv := []string{"ip", "addr", "add", p, "dev", dev}
 		if parsed.Addr().Is6() {
-			args = append(args, "nodad")
+			argv = append(argv, "nodad")
 		}
-		if err := ns.IP(ctx, args...); err != nil {
+		if _, err := host.Exec(ctx, argv...); err != nil {
 			return err
 		}
 	}
@@ -87,15 +87,17 @@ func (ns *NS) Address(ctx context.Context, dev string, prefixes ...string) error
 }
 
 // Route adds a default route for the family of the gateway.
-func (ns *NS) Route(ctx context.Context, gateway string) error {
+func Route(ctx context.Context, host Host, gateway string) error {
 	gw, err := netip.ParseAddr(gateway)
 	if err != nil {
 		return fmt.Errorf("gateway: %w", err)
 	}
+	family := "-4"
 	if gw.Is6() {
-		return ns.IP(ctx, "-6", "route", "add", "default", "via", gateway)
+		family = "-6"
 	}
-	return ns.IP(ctx, "route", "add", "default", "via", gateway)
+	_, err = host.Exec(ctx, "ip", family, "route", "add", "default", "via", gateway)
+	return err
 }
 
 // Join lays a veth pair between two namespaces, up, with checksums computed in

@@ -8,3 +8,6 @@ import "syscall"
 func dieWithParent() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 }
+
+// killGroup ends every process of the group that a child leads.
+func killGroup(pid int) error { return syscall.Kill(-pid, syscall.SIGKILL) }

@@ -33,10 +33,12 @@ type Scenario struct {
 	Expect []string
 	Notes  []string // what a reader of the capture must know
 
-	IPv6     bool // outer addresses are IPv6
-	NAT      NAT
-	PublicA  bool // the initiator's address is a public one even behind the NAT box
-	Tap      Tap  // TapInitiator unless said otherwise
+	IPv6    bool // outer addresses are IPv6
+	NAT     NAT
+	PublicA bool // the initiator's address is a public one even behind the NAT box
+	Tap     Tap  // TapInitiator unless said otherwise
+	// Guests runs both ends in guests with a kernel that has ESP.
+	Guests   bool
 	Scripted string
 	// KeysAnyAddress writes the ESP keys for any address: an end moves.
 	KeysAnyAddress bool
@@ -65,7 +67,7 @@ func Scenarios() []Scenario {
 	var all []Scenario
 	for _, family := range [][]Scenario{
 		suiteScenarios(), authScenarios(), pathScenarios(), lifeScenarios(),
-		refusalScenarios(), silenceScenarios(), dataScenarios(), ikev1Scenarios(),
+		refusalScenarios(), silenceScenarios(), dataScenarios(), ikev1Scenarios(), kernelScenarios(),
 	} {
 		all = append(all, family...)
 	}

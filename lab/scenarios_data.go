@@ -22,7 +22,7 @@ func dataScenarios() []Scenario {
 				if _, err := b.Initiate(ctx); err != nil {
 					return err
 				}
-				return pingInVain(ctx, b.NSA, b.InnerA, b.InnerB)
+				return pingInVain(ctx, b.HostA, b.InnerA, b.InnerB)
 			},
 		},
 		{
@@ -35,7 +35,7 @@ func dataScenarios() []Scenario {
 				if _, err := b.Initiate(ctx); err != nil {
 					return err
 				}
-				return pingInVain(ctx, b.NSB, b.InnerB, b.InnerA)
+				return pingInVain(ctx, b.HostB, b.InnerB, b.InnerA)
 			},
 		},
 		{
@@ -51,7 +51,7 @@ func dataScenarios() []Scenario {
 				if _, err := b.Initiate(ctx); err != nil {
 					return err
 				}
-				n, err := Ping(ctx, b.NSA, b.InnerA, b.InnerB, 150, 10*time.Millisecond)
+				n, err := Ping(ctx, b.HostA, b.InnerA, b.InnerB, 150, 10*time.Millisecond)
 				if err != nil {
 					return err
 				}
@@ -83,7 +83,7 @@ const loseESP = `table inet lossy {
 }
 `
 
-func pingInVain(ctx context.Context, from *NS, src, dst string) error {
+func pingInVain(ctx context.Context, from Host, src, dst string) error {
 	n, err := Ping(ctx, from, src, dst, 12, 200*time.Millisecond)
 	if err != nil {
 		return err

@@ -5,6 +5,8 @@ import (
 	"time"
 )
 
+const plannedNAT = "A NAT is part of the plan here: to say so is right, to warn is not."
+
 // pathScenarios are healthy tunnels over paths that are not plain IPv4.
 func pathScenarios() []Scenario {
 	return []Scenario{
@@ -12,23 +14,28 @@ func pathScenarios() []Scenario {
 			Name: "ipv6", Shows: "A PSK tunnel between IPv6 addresses carries IPv6 pings.", IPv6: true,
 		},
 		{
-			Name: "behind-nat", NAT: NATInitiator, Tap: TapResponder,
+			Name: "behind-nat", NAT: NATInitiator, Tap: TapResponder, Guests: true,
 			Shows: "The initiator has a private address behind a masquerading NAT box that changes ports; seen at the responder.",
-			Notes: []string{"A NAT is part of the plan here: to say so is right, to warn is not."},
+			Notes: []string{plannedNAT},
 		},
 		{
-			Name: "behind-nat-inside", NAT: NATInitiator,
-			Shows: "The initiator has a private address behind a masquerading NAT box; seen at the initiator, inside the NAT.",
-			Notes: []string{"A NAT is part of the plan here: to say so is right, to warn is not."},
+			Name: "behind-nat-inside", NAT: NATInitiator, Guests: true,
+			Shows: "The initiator has a private address behind a masquerading NAT box that changes ports; seen at the initiator, inside the NAT.",
+			Notes: []string{plannedNAT},
 		},
 		{
-			Name: "nat-detected-unexpectedly", NAT: NATInitiator, PublicA: true, Tap: TapResponder,
+			Name: "behind-nat-forced", NAT: NATInitiator, Tap: TapResponder,
+			Shows: "The initiator is behind a masquerading NAT box, and both ends claim a NAT by made-up hashes besides.",
+			Notes: []string{plannedNAT},
+		},
+		{
+			Name: "nat-detected-unexpectedly", NAT: NATInitiator, PublicA: true, Tap: TapResponder, Guests: true,
 			Shows:  "The initiator has a public address, yet a box on the way rewrites its address and ports.",
 			Expect: []string{"nat-detected-unexpectedly"},
 			Notes:  []string{"The inside address is 198.51.100.2, in a public range: nobody planned a NAT for it."},
 		},
 		{
-			Name: "double-nat", NAT: NATBoth, Tap: TapMiddle,
+			Name: "double-nat", NAT: NATBoth, Tap: TapMiddle, Guests: true,
 			Shows:  "Both ends have private addresses, each behind a NAT box of its own; seen between the boxes.",
 			Expect: []string{"double-nat"},
 			Ends: func(_, b *End) error {
@@ -47,7 +54,7 @@ func pathScenarios() []Scenario {
 				if _, err := b.NSA.Exec(ctx, "sh", "-c", "echo 1 > /proc/sys/net/ipv4/conf/"+outerDev+"/promote_secondaries"); err != nil {
 					return err
 				}
-				return b.NSA.Address(ctx, outerDev, extraA4+"/24")
+				return Address(ctx, b.NSA, outerDev, extraA4+"/24")
 			},
 			Act: func(ctx context.Context, b *Bench) error {
 				if err := BringUpAndPing(ctx, b); err != nil {

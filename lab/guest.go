@@ -1,0 +1,221 @@
+package lab
+
+import (
+	"context"
+	_ "embed" // guest_init.sh
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"time"
+)
+
+// Guest is a second kernel: User Mode Linux, an ordinary process, whose
+// network card is a tap device in one of our namespaces. Unlike most kernels
+// that the lab runs on, it has ESP. Its root is this machine's file system,
+// read only under a layer in memory; its folder Dir is /ctl inside.
+type Guest struct {
+	Name string
+	Dir  string
+
+	process  *Process
+	commands atomic.Int64
+}
+
+//go:embed guest_init.sh
+var guestInit string
+
+const (
+	guestBoot   = 60 * time.Second // on a busy machine; 5 s is usual
+	guestMemory = "192M"
+)
+
+// modprobeScript loads modules of the guest's kernel. @CACHE@ as in
+// guest_init.sh.
+const modprobeScript = `#!/bin/sh
+LD_LIBRARY_PATH=@CACHE@/uml/usr/lib/x86_64-linux-gnu:@CACHE@/uml/lib/x86_64-linux-gnu exec @CACHE@/kmod/modprobe -d @CACHE@/modroot "$@"
+`
+
+// prepareModules makes of the unpacked kernel package what a guest boots from:
+// a module tree with its index, and the scripts that run inside.
+func prepareModules(ctx context.Context) error {
+	in := func(parts ...string) string { return filepath.Join(append([]string{GuestCache}, parts...)...) }
+	versions, err := os.ReadDir(in("uml/usr/lib/uml/modules"))
+	if err != nil || len(versions) != 1 {
+		return fmt.Errorf("modules of the guest kernel: %d versions: %w", len(versions), err)
+	}
+	modules := in("modroot/lib/modules", versions[0].Name())
+	if _, err := os.Stat(filepath.Join(modules, "modules.dep.bin")); err != nil {
+		if err := os.MkdirAll(in("modroot/lib/modules"), 0o755); err != nil {
+			return fmt.Errorf("modules of the guest kernel: %w", err)
+		}
+		if _, err := command(ctx, "cp", "-a", in("uml/usr/lib/uml/modules", versions[0].Name()), in("modroot/lib/modules/")); err != nil {
+			return err
+		}
+	}
+	// kmod is one program that does what its name says.
+	if err := os.MkdirAll(in("kmod"), 0o755); err != nil {
+		return fmt.Errorf("kmod of the guest: %w", err)
+	}
+	kmod := ""
+	for _, p := range []string{"uml/usr/bin/kmod", "uml/bin/kmod"} {
+		if _, err := os.Stat(in(p)); err == nil {
+			kmod = in(p)
+		}
+	}
+	for _, tool := range []string{"modprobe", "depmod"} {
+		if err := removeIfThere(in("kmod", tool)); err != nil {
+			return err
+		}
+		if err := os.Symlink(kmod, in("kmod", tool)); err != nil {
+			return fmt.Errorf("kmod of the guest: %w", err)
+		}
+	}
+	for name, text := range map[string]string{"init": guestInit, "modprobe": modprobeScript} {
+		text = strings.ReplaceAll(text, "@CACHE@", GuestCache)
+		if err := os.WriteFile(in(name+".new"), []byte(text), 0o755); err != nil {
+			return fmt.Errorf("script of the guest: %w", err)
+		}
+		// Another run may be reading the old one.
+		if err := os.Rename(in(name+".new"), in(name)); err != nil {
+			return fmt.Errorf("script of the guest: %w", err)
+		}
+	}
+	_, err = command(ctx, "env", "LD_LIBRARY_PATH="+in("uml/usr/lib/x86_64-linux-gnu")+":"+in("uml/lib/x86_64-linux-gnu"),
+		in("kmod/depmod"), "-b", in("modroot"), versions[0].Name())
+	return err
+}
+
+// StartGuest boots a guest whose network card is tap device tap in namespace
+// ns. It returns before the guest is up: see Ready.
+func StartGuest(ns *NS, tap, name, dir string) (*Guest, error) {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return nil, fmt.Errorf("folder of guest: %w", err)
+	}
+	umlDir := filepath.Join(dir, "uml")
+	if err := os.MkdirAll(umlDir, 0o755); err != nil {
+		return nil, fmt.Errorf("folder of guest: %w", err)
+	}
+	// The guest's memory is a file; on a disk it would be slow.
+	p, err := ns.Spawn([]string{"TMPDIR=/dev/shm"}, filepath.Join(dir, "console.log"),
+		filepath.Join(GuestCache, "uml/usr/bin/linux.uml"), "umid="+ns.Name, "uml_dir="+umlDir+"/", "mem="+guestMemory,
+		"root=/dev/root", "rootfstype=hostfs", "rootflags=/", "ro", "quiet", "init="+GuestCache+"/init",
+		"vec0:transport=tap,ifname="+tap+",depth=128,gro=0", "con0=null,fd:1", "con=null", "ssl=null",
+		"NAME="+name, "CTL="+dir)
+	if err != nil {
+		return nil, err
+	}
+	return &Guest{Name: name, Dir: dir, process: p}, nil
+}
+
+// Ready waits until the guest takes commands.
+func (g *Guest) Ready(ctx context.Context) error {
+	err := Eventually(ctx, guestBoot, "guest "+g.Name+" to boot", func() bool {
+		_, err := os.Stat(filepath.Join(g.Dir, "ready"))
+		return err == nil
+	})
+	if err != nil {
+		console, _ := os.ReadFile(filepath.Join(g.Dir, "console.log"))
+		return fmt.Errorf("%w: %s", err, lastLine(string(console)))
+	}
+	return nil
+}
+
+// Path is the name of a file of Dir inside the guest.
+func (g *Guest) Path(file string) string {
+	if rest, ok := strings.CutPrefix(file, g.Dir); ok {
+		return "/ctl" + rest
+	}
+	return file
+}
+
+// Exec runs a program in the guest and gives what it printed.
+func (g *Guest) Exec(ctx context.Context, argv ...string) (string, error) {
+	quoted := make([]string, len(argv))
+	for i, a := range argv {
+		quoted[i] = "'" + strings.ReplaceAll(a, "'", `'\''`) + "'"
+	}
+	return g.shell(ctx, strings.Join(quoted, " "))
+}
+
+// shell runs a line of shell in the guest: a file goes in, its answer comes
+// out.
+func (g *Guest) shell(ctx context.Context, line string) (string, error) {
+	base := filepath.Join(g.Dir, fmt.Sprintf("c%d", g.commands.Add(1)))
+	if err := os.WriteFile(base+".new", []byte(line+"\n"), 0o600); err != nil {
+		return "", fmt.Errorf("command for guest: %w", err)
+	}
+	if err := os.Rename(base+".new", base+".cmd"); err != nil {
+		return "", fmt.Errorf("command for guest: %w", err)
+	}
+	err := Eventually(ctx, time.Minute, "guest "+g.Name+" to run "+line, func() bool {
+		_, err := os.Stat(base + ".rc")
+		return err == nil
+	})
+	out, readErr := os.ReadFile(base + ".out")
+	if err := errors.Join(err, readErr); err != nil {
+		return string(out), err
+	}
+	rc, err := os.ReadFile(base + ".rc")
+	if err != nil {
+		return string(out), fmt.Errorf("answer of guest: %w", err)
+	}
+	for _, suffix := range []string{".run", ".out", ".rc"} {
+		if err := removeIfThere(base + suffix); err != nil {
+			return string(out), err
+		}
+	}
+	if status := strings.TrimSpace(string(rc)); status != "0" {
+		return string(out), fmt.Errorf("in guest %s: %s: exit status %s: %s", g.Name, line, status, lastLine(string(out)))
+	}
+	return string(out), nil
+}
+
+// guestProcess is a program that runs in a guest.
+type guestProcess struct {
+	guest *Guest
+	pid   int
+}
+
+// Launch starts a program in the guest; its output goes to output.log in Dir.
+func (g *Guest) Launch(ctx context.Context, env []string, dir string, argv ...string) (Running, error) {
+	line := "env"
+	for _, word := range append(env, argv...) {
+		line += " '" + strings.ReplaceAll(word, "'", `'\''`) + "'"
+	}
+	out, err := g.shell(ctx, line+" > "+g.Path(dir)+"/output.log 2>&1 & echo $!")
+	if err != nil {
+		return nil, err
+	}
+	pid, err := strconv.Atoi(strings.TrimSpace(out))
+	if err != nil {
+		return nil, fmt.Errorf("process id in guest: %w", err)
+	}
+	return &guestProcess{guest: g, pid: pid}, nil
+}
+
+func (p *guestProcess) Stop() error { return p.end("TERM") }
+func (p *guestProcess) Kill() error { return p.end("KILL") }
+
+func (p *guestProcess) end(sig string) error {
+	ctx, cancel := context.WithTimeout(context.Background(), stopGrace)
+	defer cancel()
+	_, err := p.guest.shell(ctx, fmt.Sprintf(
+		"kill -%s %d 2>/dev/null; for i in $(seq 60); do kill -0 %d 2>/dev/null || exit 0; sleep 0.05; done; kill -KILL %d", sig, p.pid, p.pid, p.pid))
+	return err
+}
+
+// Stop ends the guest. Nothing in it is worth an orderly shutdown: its disk is
+// a layer in memory, and what it wrote to Dir is written.
+func (g *Guest) Stop() error {
+	// Its helpers are in the process group that it leads. There is no group
+	// when the guest is gone already.
+	if err := killGroup(g.process.PID()); err != nil && !errors.Is(err, syscall.ESRCH) {
+		return fmt.Errorf("ending guest %s: %w", g.Name, err)
+	}
+	return g.process.Kill()
+}
