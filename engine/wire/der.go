@@ -202,10 +202,10 @@ var signatureAlgorithms = map[string]string{
 // hexadecimal digits where it is malformed.
 func SignatureAlgorithmName(alg []byte) string {
 	if tag, contents, rest, ok := derNext(alg); ok && tag == derSequence && len(rest) == 0 {
-		if tag, oid, _, ok := derNext(contents); ok && tag == derOID {
+		if tag, oid, params, ok := derNext(contents); ok && tag == derOID {
 			dotted := oidText(oid)
 			if n := signatureAlgorithms[dotted]; n != "" {
-				return n
+				return n + pssHash(params)
 			}
 			if dotted != "" {
 				return dotted
@@ -213,4 +213,28 @@ func SignatureAlgorithmName(alg []byte) string {
 		}
 	}
 	return hex.EncodeToString(alg)
+}
+
+// pssHashes are the hashes that RSASSA-PSS parameters name.
+var pssHashes = map[string]string{
+	"1.3.14.3.2.26": "SHA1", "2.16.840.1.101.3.4.2.1": "SHA2-256", "2.16.840.1.101.3.4.2.2": "SHA2-384",
+	"2.16.840.1.101.3.4.2.3": "SHA2-512",
+}
+
+// pssHash gives " with SHA2-256" for the parameters of RSASSA-PSS (RFC 8017
+// A.2.3), "" for other parameters.
+func pssHash(params []byte) string {
+	const hashAlgorithm = 0xa0
+	b := params
+	for _, want := range []byte{derSequence, hashAlgorithm, derSequence, derOID} {
+		tag, contents, _, ok := derNext(b)
+		if !ok || tag != want {
+			return ""
+		}
+		b = contents
+	}
+	if n := pssHashes[oidText(b)]; n != "" {
+		return " with " + n
+	}
+	return ""
 }
