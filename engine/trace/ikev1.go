@@ -1,8 +1,14 @@
 package trace
 
 import (
+	"crypto/md5"
+	"crypto/sha1"
+	"crypto/sha256"
+	"crypto/sha512"
+	"encoding/binary"
 	"net/netip"
 	"slices"
+	"strconv"
 
 	"github.com/cloudvlan/cvlanctl/engine"
 	"github.com/cloudvlan/cvlanctl/engine/event"
@@ -63,6 +69,9 @@ func (t *Trace) addIKEv1(e *event.Event) {
 	switch {
 	case x.Response == nil && sender != x.By:
 		x.place(true, m)
+		if x.Purpose == PurposeQuick {
+			t.learnQuick(sa, x)
+		}
 	case len(x.More) < maxMore:
 		x.More = append(x.More, m)
 	}
@@ -118,6 +127,9 @@ func (sa *IKESA) learnV1(x *Exchange, m *Message, sender Origin) {
 				sa.Suite = suiteOfV1(body)
 			}
 		case *wire.V1ID:
+			if x.Purpose == PurposeQuick {
+				continue // there the identities are the selectors
+			}
 			if sender == Initiator {
 				sa.Local.ID = body.String()
 			} else {
@@ -155,28 +167,143 @@ func hasV1Error(m *Message) bool {
 	})
 }
 
-// natV1 notes NAT-D payloads (RFC 3947 3.2): the first is about where the
-// message goes, the others about where it comes from. Their hash function is
-// the negotiated one, so only the keyless verdict of their being there is
-// taken: the change to port 4500 says that one did not match.
+// natV1 compares the NAT-D payloads of a message (RFC 3947 3.2) with the
+// addresses that it was seen with: the first is about where it goes, the others
+// about where it comes from. Their hash function is the negotiated one.
 func (sa *IKESA) natV1(m *Message, sender Origin) {
-	n := 0
+	p := HashPair{SrcSeen: m.Src, DstSeen: m.Dst}
 	for i := range m.Payloads {
-		if _, ok := m.Payloads[i].Body.(*wire.V1NATD); ok {
-			n++
+		d, ok := m.Payloads[i].Body.(*wire.V1NATD)
+		switch {
+		case !ok:
+		case p.DestHash == nil:
+			p.DestHash = d.Data
+		case len(p.SourceHashes) < 16:
+			p.SourceHashes = append(p.SourceHashes, d.Data)
 		}
 	}
-	if n == 0 {
-		if m.Encap == event.UDPNATT {
-			sa.NAT.Any = engine.Some(true)
-		}
+	want := func(a netip.AddrPort) []byte {
+		return v1Hash(sa.Suite.IntegID, natInput(m.Header.InitiatorSPI, m.Header.ResponderSPI, a))
+	}
+	if p.DestHash == nil || want(m.Dst) == nil {
 		return
 	}
-	pair := &sa.NATD.Request
+	p.Seen = len(p.SourceHashes) > 0
+	p.Destination = matches(want(m.Dst), p.DestHash)
+	p.Source = matches(want(m.Src), p.SourceHashes...)
 	if sender == Responder {
-		pair = &sa.NATD.Response
+		sa.NATD.Response = p
+	} else {
+		sa.NATD.Request = p
 	}
-	pair.Seen, pair.SrcSeen, pair.DstSeen = true, m.Src, m.Dst
+	sa.judgeNAT()
+}
+
+// v1Hash computes a hash of IKEv1 (RFC 2409 appendix A); nil where it is not
+// known.
+func v1Hash(id uint16, b []byte) []byte {
+	switch id {
+	case 1:
+		sum := md5.Sum(b)
+		return sum[:]
+	case 2:
+		sum := sha1.Sum(b)
+		return sum[:]
+	case 4:
+		sum := sha256.Sum256(b)
+		return sum[:]
+	case 5:
+		sum := sha512.Sum384(b)
+		return sum[:]
+	case 6:
+		sum := sha512.Sum512(b)
+		return sum[:]
+	}
+	return nil
+}
+
+// learnQuick makes the child of a quick mode that keys have opened.
+func (t *Trace) learnQuick(sa *IKESA, x *Exchange) {
+	offer, answer := v1Proposal(x.Request), v1Proposal(x.Response)
+	if offer == nil || answer == nil || len(offer.SPI) != 4 || len(answer.SPI) != 4 || len(answer.Transforms) == 0 {
+		return
+	}
+	c := &engine.ChildSA{
+		State:     engine.ChildInstalled,
+		Mode:      "TUNNEL",
+		Protocol:  answer.Protocol.String(),
+		Installed: x.Response.Time,
+		Suite:     espSuiteOfV1(answer.Protocol, &answer.Transforms[0]),
+	}
+	for _, a := range answer.Transforms[0].Attributes {
+		if a.Type == wire.V1AttrEncapsulation && a.Short {
+			if a.Value == 2 || a.Value == 4 || a.Value == 61444 {
+				c.Mode = "TRANSPORT"
+			}
+			c.Encap = engine.Some(a.Value > 2)
+		}
+	}
+	ours := engine.Some(wire.ESPSPI(binary.BigEndian.Uint32(offer.SPI)))
+	theirs := engine.Some(wire.ESPSPI(binary.BigEndian.Uint32(answer.SPI)))
+	asker, answerer := v1Selectors(x.Response)
+	if x.By == Responder {
+		ours, theirs = theirs, ours
+		asker, answerer = answerer, asker
+	}
+	c.SPIIn, c.SPIOut, c.LocalTS, c.RemoteTS = ours, theirs, asker, answerer
+	if sa.inferred {
+		sa.inferred, sa.Children = false, nil
+	}
+	sa.Children = append(sa.Children, c)
+	t.adopt(sa, c)
+}
+
+func v1Proposal(m *Message) *wire.V1Proposal {
+	if m == nil {
+		return nil
+	}
+	for i := range m.Payloads {
+		if sa, ok := m.Payloads[i].Body.(*wire.V1SA); ok && len(sa.Proposals) > 0 {
+			return &sa.Proposals[0]
+		}
+	}
+	return nil
+}
+
+// v1Selectors gives the two identities of a quick mode message: what the
+// asking side protects, and the other.
+func v1Selectors(m *Message) (asker, answerer []string) {
+	var ids []string
+	for i := range m.Payloads {
+		if id, ok := m.Payloads[i].Body.(*wire.V1ID); ok {
+			ids = append(ids, id.String())
+		}
+	}
+	if len(ids) != 2 {
+		return nil, nil
+	}
+	return ids[:1], ids[1:]
+}
+
+// espSuiteOfV1 gives the suite of a quick mode's transform.
+func espSuiteOfV1(p wire.V1ProtocolID, t *wire.V1Transform) engine.Suite {
+	s := engine.Suite{EncrAlg: wire.V1TransformName(p, t.ID), EncrID: uint16(t.ID)}
+	for _, a := range t.Attributes {
+		if !a.Short {
+			continue
+		}
+		switch a.Type {
+		case wire.V1AttrSAAuth:
+			s.IntegAlg, s.IntegID = wire.V1AttributeValueName(p, a.Type, a.Value), a.Value
+		case wire.V1AttrSAKeyLength:
+			s.EncrKeySize = int(a.Value)
+		case wire.V1AttrSAGroup:
+			s.DHGroup, s.DHID = wire.V1AttributeValueName(p, a.Type, a.Value), a.Value
+		case wire.V1AttrESN:
+			s.ESN = engine.Some(a.Value == 1)
+		}
+	}
+	return s
 }
 
 // suiteOfV1 gives the suite of a selected phase 1 transform.
@@ -203,7 +330,23 @@ func suiteOfV1(body *wire.V1SA) engine.Suite {
 			s.EncrKeySize = int(a.Value)
 		}
 	}
+	s.Keyword = v1Keyword(&s)
 	return s
+}
+
+// v1Keyword writes a phase 1 suite in swanctl's spelling, "" where it has
+// none.
+func v1Keyword(s *engine.Suite) string {
+	encr := map[uint16]string{1: "des", 5: "3des", 7: "aes"}[s.EncrID]
+	hash := map[uint16]string{1: "md5", 2: "sha1", 4: "sha256", 5: "sha384", 6: "sha512"}[s.IntegID]
+	if encr == "" || hash == "" {
+		return ""
+	}
+	if s.EncrID == 7 {
+		encr += strconv.Itoa(s.EncrKeySize)
+	}
+	group := wire.Transform{Type: wire.TransformKE, ID: s.DHID}
+	return encr + "-" + hash + "-" + group.Keyword()
 }
 
 // addrPorts gives the ends of a packet.

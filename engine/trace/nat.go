@@ -12,13 +12,27 @@ import (
 
 // NATHash computes the data of a NAT_DETECTION notify (RFC 7296 2.23).
 func NATHash(spiI, spiR wire.SPI, a netip.AddrPort) []byte {
+	sum := sha1.Sum(natInput(spiI, spiR, a))
+	return sum[:]
+}
+
+// natInput is what the hashes are made of.
+func natInput(spiI, spiR wire.SPI, a netip.AddrPort) []byte {
 	b := make([]byte, 0, 34)
 	b = binary.BigEndian.AppendUint64(b, uint64(spiI))
 	b = binary.BigEndian.AppendUint64(b, uint64(spiR))
 	b = append(b, a.Addr().AsSlice()...)
-	b = binary.BigEndian.AppendUint16(b, a.Port())
-	sum := sha1.Sum(b)
-	return sum[:]
+	return binary.BigEndian.AppendUint16(b, a.Port())
+}
+
+// matches says whether one of the hashes is the wanted one.
+func matches(want []byte, hashes ...[]byte) Match {
+	for _, h := range hashes {
+		if bytes.Equal(h, want) {
+			return MatchYes
+		}
+	}
+	return MatchNo
 }
 
 // natHashes compares the NAT_DETECTION notifies of an IKE_SA_INIT message with
@@ -43,19 +57,10 @@ func (t *Trace) natHashes(sa *IKESA, m *Message) HashPair {
 	h := &m.Header
 	if len(p.SourceHashes) > 0 {
 		// A host with several addresses may send a hash for each.
-		p.Source = MatchNo
-		want := NATHash(h.InitiatorSPI, h.ResponderSPI, m.Src)
-		for _, hash := range p.SourceHashes {
-			if bytes.Equal(hash, want) {
-				p.Source = MatchYes
-			}
-		}
+		p.Source = matches(NATHash(h.InitiatorSPI, h.ResponderSPI, m.Src), p.SourceHashes...)
 	}
 	if p.DestHash != nil {
-		p.Destination = MatchNo
-		if bytes.Equal(p.DestHash, NATHash(h.InitiatorSPI, h.ResponderSPI, m.Dst)) {
-			p.Destination = MatchYes
-		}
+		p.Destination = matches(NATHash(h.InitiatorSPI, h.ResponderSPI, m.Dst), p.DestHash)
 	}
 	return p
 }
