@@ -158,6 +158,18 @@ type IKESA struct {
 	Established  time.Time // zero where not known
 	Timers       []Timer
 	Children     []*ChildSA
+
+	// What only a daemon tells.
+	RemoteEAPID   string      // EAP identity of the peer, where it differs from its IKE identity
+	RemoteXAuthID string      // the same for IKEv1's XAuth
+	IfIDIn        Opt[uint32] // XFRM interface
+	IfIDOut       Opt[uint32]
+	PPK           Opt[bool] // a post-quantum preshared key was mixed in (RFC 8784)
+	LocalVIPs     []string  // virtual addresses
+	RemoteVIPs    []string
+	TasksQueued   []string // what the daemon has still to do, waits for an answer to, and answers
+	TasksActive   []string
+	TasksPassive  []string
 }
 
 // ChildSA is one CHILD SA (or IKEv1 quick mode SA) with its two ESP or AH SAs.
@@ -180,4 +192,20 @@ type ChildSA struct {
 	LastIn     time.Time // last packet, zero where none or not known
 	LastOut    time.Time
 	Installed  time.Time
+
+	// What only a daemon tells.
+	ReqID   Opt[uint32]
+	CPIIn   Opt[uint16] // IPComp
+	CPIOut  Opt[uint16]
+	MarkIn  Opt[Mark]
+	MarkOut Opt[Mark]
+	IfIDIn  Opt[uint32]
+	IfIDOut Opt[uint32]
+	PerCPU  Opt[bool]   // one SA a CPU is used
+	CPU     Opt[uint32] // the one that this SA is for
+	Label   string
+	Timers  []Timer // rekey, expire
 }
+
+// Mark is a packet mark with its mask.
+type Mark struct{ Value, Mask uint32 }

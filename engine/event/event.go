@@ -22,6 +22,12 @@ type Event struct {
 	ICMP   *ICMPError    // a router or host refused an IKE or ESP packet
 	Loss   *FragmentLoss // IP fragments of a datagram never came together
 	Gap    *Gap          // the source missed something
+
+	// What a daemon tells.
+	Table  *Table  // all its SAs at one moment
+	Change *Change // an SA came up, went down, moved or was replaced
+	Log    *Log    // a line of its log
+	Alert  *Alert  // it complains
 }
 
 // Proto says what a Packet is.
