@@ -3,19 +3,69 @@ package ipflow
 import (
 	"encoding/binary"
 	"net/netip"
-
-	"github.com/google/gopacket/layers"
+	"slices"
 )
 
 // Quote is what an ICMP error says: what went wrong, and with which packet.
 type Quote struct {
 	Type, Code       uint8
-	Name             string // for example "DestinationUnreachable(Port)"
+	Name             string // for example "port unreachable"; "" where the numbers have none
 	MTU              int    // octets, from "fragmentation needed" and "packet too big"; 0 elsewhere, or where an old router left it out
 	Src, Dst         netip.Addr
 	Proto            uint8
 	SrcPort, DstPort uint16 // UDP and TCP
 	Payload          []byte // what is quoted of the UDP payload, or of the whole IP payload of other protocols
+}
+
+// ICMP error types (RFC 792, RFC 4443) and the code that carries an MTU.
+const (
+	icmpUnreachable   = 3
+	icmpQuench        = 4
+	icmpExceeded      = 11
+	icmpParameter     = 12
+	codeFragmentation = 4
+
+	icmp6Unreachable = 1
+	icmp6TooBig      = 2
+	icmp6Exceeded    = 3
+	icmp6Parameter   = 4
+)
+
+type icmpKind struct{ typ, code uint8 }
+
+var icmpNames = map[icmpKind]string{
+	{icmpUnreachable, 0}:                 "network unreachable",
+	{icmpUnreachable, 1}:                 "host unreachable",
+	{icmpUnreachable, 2}:                 "protocol unreachable",
+	{icmpUnreachable, 3}:                 "port unreachable",
+	{icmpUnreachable, codeFragmentation}: "fragmentation needed",
+	{icmpUnreachable, 5}:                 "source route failed",
+	{icmpUnreachable, 6}:                 "network unknown",
+	{icmpUnreachable, 7}:                 "host unknown",
+	{icmpUnreachable, 9}:                 "network prohibited",
+	{icmpUnreachable, 10}:                "host prohibited",
+	{icmpUnreachable, 13}:                "communication prohibited",
+	{icmpQuench, 0}:                      "source quench",
+	{icmpExceeded, 0}:                    "time to live exceeded",
+	{icmpExceeded, 1}:                    "fragment reassembly time exceeded",
+	{icmpParameter, 0}:                   "parameter problem",
+	{icmpParameter, 1}:                   "required option missing",
+}
+
+var icmp6Names = map[icmpKind]string{
+	{icmp6Unreachable, 0}: "no route",
+	{icmp6Unreachable, 1}: "communication prohibited",
+	{icmp6Unreachable, 2}: "beyond the scope of the source",
+	{icmp6Unreachable, 3}: "address unreachable",
+	{icmp6Unreachable, 4}: "port unreachable",
+	{icmp6Unreachable, 5}: "source address failed the policy",
+	{icmp6Unreachable, 6}: "route rejected",
+	{icmp6TooBig, 0}:      "packet too big",
+	{icmp6Exceeded, 0}:    "hop limit exceeded",
+	{icmp6Exceeded, 1}:    "fragment reassembly time exceeded",
+	{icmp6Parameter, 0}:   "erroneous header field",
+	{icmp6Parameter, 1}:   "unknown next header",
+	{icmp6Parameter, 2}:   "unknown IPv6 option",
 }
 
 // ICMPError reads an ICMP error (RFC 792, RFC 4443) with the start of the
@@ -29,25 +79,21 @@ func ICMPError(d *Datagram) (Quote, bool) {
 	q := Quote{Type: b[0], Code: b[1]}
 	switch d.Proto {
 	case ProtoICMP:
-		switch q.Type {
-		case layers.ICMPv4TypeDestinationUnreachable:
-			if q.Code == layers.ICMPv4CodeFragmentationNeeded {
-				q.MTU = int(binary.BigEndian.Uint16(b[6:]))
-			}
-		case layers.ICMPv4TypeSourceQuench, layers.ICMPv4TypeTimeExceeded, layers.ICMPv4TypeParameterProblem:
-		default:
+		if !slices.Contains([]uint8{icmpUnreachable, icmpQuench, icmpExceeded, icmpParameter}, q.Type) {
 			return Quote{}, false
 		}
-		q.Name = layers.CreateICMPv4TypeCode(q.Type, q.Code).String()
+		q.Name = icmpNames[icmpKind{q.Type, q.Code}]
+		if q.Type == icmpUnreachable && q.Code == codeFragmentation {
+			q.MTU = int(binary.BigEndian.Uint16(b[6:]))
+		}
 	case ProtoICMPv6:
-		switch q.Type {
-		case layers.ICMPv6TypePacketTooBig:
-			q.MTU = int(min(binary.BigEndian.Uint32(b[4:]), 1<<20))
-		case layers.ICMPv6TypeDestinationUnreachable, layers.ICMPv6TypeTimeExceeded, layers.ICMPv6TypeParameterProblem:
-		default:
+		if q.Type == 0 || q.Type > icmp6Parameter {
 			return Quote{}, false
 		}
-		q.Name = layers.CreateICMPv6TypeCode(q.Type, q.Code).String()
+		q.Name = icmp6Names[icmpKind{q.Type, q.Code}]
+		if q.Type == icmp6TooBig {
+			q.MTU = int(min(binary.BigEndian.Uint32(b[4:]), 1<<20))
+		}
 	default:
 		return Quote{}, false
 	}

@@ -63,14 +63,6 @@ func (k *talk) records(w *Walker) []Datagram {
 	return slices.DeleteFunc(walk(k.t, w, k.frames...), func(d Datagram) bool { return d.Encap != TCPRecord })
 }
 
-func payloads(ds []Datagram) [][]byte {
-	var ps [][]byte
-	for _, d := range ds {
-		ps = append(ps, d.Payload)
-	}
-	return ps
-}
-
 func wantRecords(t *testing.T, got []Datagram, want ...[]byte) {
 	t.Helper()
 	if len(got) != len(want) {

@@ -1,11 +1,6 @@
 package ipflow
 
-import (
-	"encoding/binary"
-
-	"github.com/google/gopacket"
-	"github.com/google/gopacket/layers"
-)
+import "encoding/binary"
 
 const portVXLAN = 4789 // RFC 7348
 
@@ -43,65 +38,65 @@ func (w *Walker) tunnel(b []byte) bool {
 	return w.gre(b)
 }
 
+// Flags of the GRE header (RFC 2784, RFC 2890, RFC 2637).
+const (
+	greChecksum = 0x8000
+	greRouting  = 0x4000
+	greKey      = 0x2000
+	greSequence = 0x1000
+	greAck      = 0x0080
+	greVersion  = 0x0007
+)
+
 // gre opens generic routing encapsulation with its optional fields (RFC 2784,
 // RFC 2890) and the version that PPTP uses (RFC 2637). A keepalive carries a
 // packet for its sender, and is opened like any other.
 func (w *Walker) gre(b []byte) bool {
-	n := greHeader(b)
-	if n == 0 || len(b) < n {
+	if len(b) < 4 {
 		return false
 	}
-	var h layers.GRE
-	if err := h.DecodeFromBytes(b, gopacket.NilDecodeFeedback); err != nil {
+	flags, protocol := binary.BigEndian.Uint16(b), binary.BigEndian.Uint16(b[2:])
+	if flags&greVersion > 1 || flags&greRouting != 0 { // source routing is long gone
 		return false
 	}
-	inner := b[n:]
+	b = b[4:]
 	t := Tunnel{Kind: TunnelGRE}
-	if h.KeyPresent && h.Version == 0 { // PPTP keeps a call id there
-		t.ID, t.HasID = h.Key, true
+	for _, field := range [...]uint16{greChecksum, greKey, greSequence, greAck} { // in this order
+		if flags&field == 0 {
+			continue
+		}
+		if len(b) < 4 {
+			return false
+		}
+		if field == greKey && flags&greVersion == 0 { // PPTP keeps a call id there
+			t.ID, t.HasID = binary.BigEndian.Uint32(b), true
+		}
+		b = b[4:]
 	}
-	switch uint16(h.Protocol) {
+	switch protocol {
 	case etherBridge:
-		return w.enter(t, func() error { return w.ethernet(inner) })
+		return w.enter(t, func() error { return w.ethernet(b) })
 	case etherPPP:
-		return w.enter(t, func() error { return w.ppp(inner) })
+		return w.enter(t, func() error { return w.ppp(b) })
 	case etherERSPAN:
 		// Type II has a header of its own and always a sequence number;
 		// type I has neither.
-		if h.SeqPresent {
-			if len(inner) < 8 {
+		if flags&greSequence != 0 {
+			if len(b) < 8 || b[0]>>4 != 1 {
 				return false
 			}
-			inner = inner[8:]
+			b = b[8:]
 		}
-		return w.enter(Tunnel{Kind: TunnelERSPAN}, func() error { return w.ethernet(inner) })
+		return w.enter(Tunnel{Kind: TunnelERSPAN}, func() error { return w.ethernet(b) })
 	}
-	return w.enter(t, func() error { return w.network(uint16(h.Protocol), inner) })
+	return w.enter(t, func() error { return w.network(protocol, b) })
 }
 
-// greHeader is the length of a GRE header, 0 where it is none that is opened.
-func greHeader(b []byte) int {
-	if len(b) < 4 {
-		return 0
-	}
-	flags := binary.BigEndian.Uint16(b)
-	if flags&7 > 1 || flags&0x4000 != 0 { // source routing is long gone
-		return 0
-	}
-	n := 4
-	for _, bit := range [...]uint16{0x8000, 0x2000, 0x1000, 0x0080} { // checksum, key, sequence, acknowledgement
-		if flags&bit != 0 {
-			n += 4
-		}
-	}
-	return n
-}
-
-// vxlan opens a virtual LAN's frame in UDP.
+// vxlan opens a virtual LAN's frame in UDP (RFC 7348 section 5).
 func (w *Walker) vxlan(b []byte) bool {
-	var h layers.VXLAN
-	if err := h.DecodeFromBytes(b, gopacket.NilDecodeFeedback); err != nil || !h.ValidIDFlag {
+	if len(b) < 8 || b[0]&0x08 == 0 {
 		return false
 	}
-	return w.enter(Tunnel{Kind: TunnelVXLAN, ID: h.VNI, HasID: true}, func() error { return w.ethernet(b[8:]) })
+	t := Tunnel{Kind: TunnelVXLAN, ID: binary.BigEndian.Uint32(b[4:]) >> 8, HasID: true}
+	return w.enter(t, func() error { return w.ethernet(b[8:]) })
 }

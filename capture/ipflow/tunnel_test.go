@@ -26,7 +26,7 @@ func tunnelFrames(t testing.TB) []tunnelFrame {
 		return octets(t, v4(layers.IPProtocolUDP), udp(55555, 4789), &layers.VXLAN{ValidIDFlag: true, VNI: vni}, payload(inner))
 	}
 	pptp := slices.Concat([]byte{0x30, 0x81, 0x88, 0x0b, 0, 44, 0, 7, 0, 0, 0, 1, 0, 0, 0, 2, 0xff, 3, 0, 0x21}, p4)
-	erspan := slices.Concat([]byte{0x10, 0, 0x88, 0xbe, 0, 0, 0, 9}, make([]byte, 8), eth)
+	erspan := slices.Concat([]byte{0x10, 0, 0x88, 0xbe, 0, 0, 0, 9, 0x10, 0, 0, 0, 0, 0, 0, 0}, eth)
 	return []tunnelFrame{
 		{"gre", gre(t, &layers.GRE{Protocol: layers.EthernetTypeIPv4}, p4), []Tunnel{{Kind: TunnelGRE, Src: a4, Dst: b4}}, nil},
 		{"gre with checksum, key and sequence", gre(t, &layers.GRE{Protocol: layers.EthernetTypeIPv6, ChecksumPresent: true, KeyPresent: true, SeqPresent: true, Key: 42}, p6), []Tunnel{{Kind: TunnelGRE, Src: a4, Dst: b4, ID: 42, HasID: true}}, nil},
