@@ -1,0 +1,283 @@
+package rule
+
+import (
+	"fmt"
+	"net/netip"
+
+	"github.com/cloudvlan/cvlanctl/diag"
+	"github.com/cloudvlan/cvlanctl/engine/event"
+	"github.com/cloudvlan/cvlanctl/engine/trace"
+	"github.com/cloudvlan/cvlanctl/engine/wire"
+)
+
+const natNeeds = "NAT_DETECTION hashes of IKE_SA_INIT and the addresses seen"
+
+var natRules = []diag.Rule{
+	{
+		ID:    "nat-detected-unexpectedly",
+		Needs: []string{natNeeds},
+		After: []string{"double-nat", "natt-off-with-nat"},
+		Find:  natDetected,
+	},
+	{
+		ID:    "double-nat",
+		Needs: []string{natNeeds},
+		Find:  doubleNAT,
+	},
+	{
+		ID:    "natt-off-with-nat",
+		Needs: []string{natNeeds, "how ESP is carried"},
+		Find:  natWithoutTraversal,
+	},
+	{
+		ID:    "encap-asymmetric",
+		Needs: []string{"how ESP is carried in each direction"},
+		After: []string{"natt-off-with-nat"},
+		Find:  asymmetric,
+	},
+	{
+		ID:    "nat-port-rebind-split",
+		Needs: []string{"ports of IKE and of ESP in UDP"},
+		Find:  portSplit,
+	},
+	{
+		ID:    "nat-mapping-timeout",
+		Needs: []string{"changes of port within an SA", "requests without an answer before them"},
+		Find:  mappingTimeout,
+	},
+}
+
+func natDetected(f *diag.Facts) []diag.Finding {
+	var found []diag.Finding
+	for _, sa := range v2(f) {
+		local, remote := sa.NAT.Local.Or(false), sa.NAT.Remote.Or(false)
+		if local == remote {
+			continue // none, or both: double-nat
+		}
+		d := natFinding(sa)
+		who, inner := sa.Local.Host, sa.NATD.InitiatorInside
+		own, seen := sa.NATD.Request.Source, sa.NATD.Response.Destination
+		if remote {
+			who, inner = sa.Remote.Host, sa.NATD.ResponderInside
+			own, seen = sa.NATD.Response.Source, sa.NATD.Request.Destination
+		}
+		switch {
+		case inner.IsValid():
+			d.Summary = fmt.Sprintf("%s sits behind a NAT: its own address is %s", who, inner)
+		case own == trace.MatchNo && seen == trace.MatchYes:
+			d.Confidence = diag.Likely
+			d.Summary = fmt.Sprintf("%s claims an address that is not the one seen here, which is the one its peer sees: a NAT before this point, or UDP encapsulation forced by a false hash", who)
+			d.Surer = "a capture on the host itself"
+		case own == trace.MatchYes && seen == trace.MatchNo:
+			d.Summary = fmt.Sprintf("%s is translated between this point and its peer", who)
+		default:
+			d.Summary = fmt.Sprintf("%s sits behind a NAT", who)
+		}
+		found = append(found, span(d))
+	}
+	return found
+}
+
+func natFinding(sa *trace.IKESA) diag.Finding {
+	d := about(sa)
+	d.Confidence = diag.Certain
+	d.Severity = diag.Info
+	for _, side := range []struct {
+		m    *trace.Exchange
+		pair trace.HashPair
+		who  string
+		resp bool
+	}{{sa.Init, sa.NATD.Request, "initiator", false}, {sa.Init, sa.NATD.Response, "responder", true}} {
+		if side.m == nil {
+			continue
+		}
+		m := side.m.Request
+		if side.resp {
+			m = side.m.Response
+		}
+		if m == nil || !side.pair.Seen {
+			continue
+		}
+		d.Evidence = append(d.Evidence, at(m, "NAT detection of the %s: source %s %s, destination %s %s",
+			side.who, side.pair.SrcSeen, matchText(side.pair.Source), side.pair.DstSeen, matchText(side.pair.Destination)))
+	}
+	return d
+}
+
+func matchText(m trace.Match) string {
+	switch m {
+	case trace.MatchYes:
+		return "fits"
+	case trace.MatchNo:
+		return "does not fit"
+	}
+	return "unknown"
+}
+
+func doubleNAT(f *diag.Facts) []diag.Finding {
+	var found []diag.Finding
+	for _, sa := range v2(f) {
+		if !sa.NAT.Local.Or(false) || !sa.NAT.Remote.Or(false) {
+			continue
+		}
+		d := natFinding(sa)
+		d.Summary = fmt.Sprintf("both %s%s and %s%s sit behind a NAT", sa.Local.Host, insideText(sa.NATD.InitiatorInside),
+			sa.Remote.Host, insideText(sa.NATD.ResponderInside))
+		found = append(found, span(d))
+	}
+	return found
+}
+
+func insideText(a netip.AddrPort) string {
+	if !a.IsValid() {
+		return ""
+	}
+	return fmt.Sprintf(" (inside %s)", a)
+}
+
+func natWithoutTraversal(f *diag.Facts) []diag.Finding {
+	var found []diag.Finding
+	for _, sa := range v2(f) {
+		d := about(sa)
+		for _, x := range sa.Exchanges {
+			if n := x.Response.Notify(wire.NotifyUnexpectedNATDetected); n != nil {
+				d.Confidence = diag.Certain
+				d.Evidence = []diag.Evidence{at(x.Response, "N(UNEXPECTED_NAT_DETECTED)")}
+				d.Summary = fmt.Sprintf("%s forbids address translation and found one", x.Response.Src.Addr())
+			}
+		}
+		native := nativeESP(sa)
+		q, r := sa.NATD.Request, sa.NATD.Response
+		switch {
+		case d.Summary != "" || native == nil || sa.Init == nil || sa.Init.Response == nil:
+		case q.Seen && !r.Seen && crossesNAT(sa):
+			d.Confidence = diag.Likely
+			d.Evidence = []diag.Evidence{at(sa.Init.Response, "no NAT_DETECTION notifies"), espEvidence(native, "native ESP")}
+			d.Summary = fmt.Sprintf("%s does not take part in NAT detection, %s and %s are not on the same side of a NAT, and ESP is sent without UDP",
+				sa.Remote.Host, sa.Local.Host, sa.Remote.Host)
+			d.Surer = otherSideCapture
+		case sa.NAT.Any.Or(false) && sa.NATD.Request.Seen && r.Seen && translatedForSure(sa):
+			d.Confidence = diag.Likely
+			d.Evidence = append(natFinding(sa).Evidence, espEvidence(native, "native ESP"))
+			d.Summary = fmt.Sprintf("a NAT is between %s and %s, and ESP is sent without UDP from %s", sa.Local.Host, sa.Remote.Host, native.Src.Addr())
+		}
+		if d.Summary != "" {
+			found = append(found, span(d))
+		}
+	}
+	return found
+}
+
+// crossesNAT says that a private and a public address talk to each other, as
+// they only can through a NAT.
+func crossesNAT(sa *trace.IKESA) bool {
+	l, r := sa.Local.Host, sa.Remote.Host
+	return l.IsPrivate() != r.IsPrivate() && l.Is4() && r.Is4() && !l.IsLoopback() && !r.IsLoopback()
+}
+
+// translatedForSure says that a hash was found to be made of a private
+// address, or that one side's own claim and the other's view of it disagree:
+// not merely a false hash.
+func translatedForSure(sa *trace.IKESA) bool {
+	d := &sa.NATD
+	return d.InitiatorInside.IsValid() || d.ResponderInside.IsValid() ||
+		d.Request.Source == trace.MatchYes && d.Response.Destination == trace.MatchNo ||
+		d.Response.Source == trace.MatchYes && d.Request.Destination == trace.MatchNo
+}
+
+func nativeESP(sa *trace.IKESA) *trace.Flow {
+	for _, fl := range sa.Flows {
+		if fl.Proto == event.ESP && fl.Encap == event.IP {
+			return fl
+		}
+	}
+	return nil
+}
+
+func espEvidence(fl *trace.Flow, what string) diag.Evidence {
+	return diag.Evidence{Frame: fl.FirstFrame, Time: fl.First, What: fmt.Sprintf("%s from %s to %s, SPI %s, %d packets", what, fl.Src.Addr(), fl.Dst.Addr(), fl.SPI, fl.Packets)}
+}
+
+func asymmetric(f *diag.Facts) []diag.Finding {
+	var found []diag.Finding
+	for _, sa := range v2(f) {
+		// The youngest flow of each direction: an address update may have
+		// changed the encapsulation in between.
+		var in, out *trace.Flow
+		for _, fl := range sa.Flows {
+			switch {
+			case fl.Proto != event.ESP || fl.Encap == event.TCP || fl.Packets < 2:
+			case fl.Inbound && (in == nil || fl.Last.After(in.Last)):
+				in = fl
+			case !fl.Inbound && (out == nil || fl.Last.After(out.Last)):
+				out = fl
+			}
+		}
+		if in == nil || out == nil || (in.Encap == event.IP) == (out.Encap == event.IP) || in.Last.Before(out.First) || out.Last.Before(in.First) {
+			continue
+		}
+		d := about(sa)
+		d.Confidence = diag.Certain
+		d.Evidence = []diag.Evidence{espEvidence(out, "ESP ("+out.Encap.String()+")"), espEvidence(in, "ESP ("+in.Encap.String()+")")}
+		native, encapsulated := out, in
+		if in.Encap == event.IP {
+			native, encapsulated = in, out
+		}
+		d.Summary = fmt.Sprintf("%s sends ESP in UDP, %s sends it as IP protocol 50", encapsulated.Src.Addr(), native.Src.Addr())
+		found = append(found, span(d))
+	}
+	return found
+}
+
+func portSplit(f *diag.Facts) []diag.Finding {
+	var found []diag.Finding
+	for _, sa := range v2(f) {
+		if len(sa.Moves) > 0 || sa.Local.Port == 500 || sa.Local.Port == 0 {
+			continue
+		}
+		for _, fl := range sa.Flows {
+			if fl.Encap != event.UDPNATT || fl.Inbound || fl.Src.Addr() != sa.Local.Host || fl.Src.Port() == sa.Local.Port || fl.Packets < 3 {
+				continue
+			}
+			d := about(sa)
+			d.Confidence = diag.Likely
+			d.Evidence = []diag.Evidence{espEvidence(fl, fmt.Sprintf("ESP in UDP from port %d", fl.Src.Port()))}
+			d.Summary = fmt.Sprintf("%s sends IKE from port %d and ESP from port %d", sa.Local.Host, sa.Local.Port, fl.Src.Port())
+			d.Surer = "a capture before the NAT"
+			if out, in := traffic(f, sa); out > 0 && in > 0 {
+				d.Severity = diag.Info
+				d.Summary += "; traffic passes all the same"
+			}
+			found = append(found, span(d))
+			break
+		}
+	}
+	return found
+}
+
+func mappingTimeout(f *diag.Facts) []diag.Finding {
+	var found []diag.Finding
+	for _, sa := range v2(f) {
+		for _, mv := range sa.Moves {
+			if mv.From.Addr() != mv.To.Addr() || mv.By != trace.Initiator || mv.From.Port() == 500 {
+				continue
+			}
+			// The responder asked in vain before the port changed.
+			for _, x := range sa.Exchanges {
+				if x.By != trace.Responder || x.Request == nil || x.RequestRepeats == 0 || !x.Request.Time.Before(mv.Time) ||
+					x.Response != nil && x.Response.Time.Before(mv.Time) {
+					continue
+				}
+				d := about(sa)
+				d.Confidence = diag.Likely
+				d.Evidence = append(sent(x, fmt.Sprintf("%s request of the responder to %s", x.Type, x.Request.Dst)),
+					diag.Evidence{Frame: mv.Frame, Time: mv.Time, What: fmt.Sprintf("the initiator comes from %s, before from %s", mv.To, mv.From)})
+				d.Summary = fmt.Sprintf("%s could not reach %s until that came back as %s: the NAT had forgotten the mapping", sa.Remote.Host, mv.From, mv.To)
+				d.Surer = "the NAT's timeout for UDP"
+				found = append(found, span(d))
+				break
+			}
+		}
+	}
+	return found
+}
