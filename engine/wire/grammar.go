@@ -14,7 +14,7 @@ type Form struct {
 	Name      string // unique within the exchange: "EAP message"
 	Purpose   string // one sentence for a person
 	RFC       string
-	Sealed    bool // the payloads stand inside SK (or, before RFC 7296 has keys, do not)
+	Sealed    bool // the payloads stand inside SK or SKF
 	Payloads  []PayloadRule
 	Notifies  []NotifyRule
 	ErrorOnly bool // stands on an error notify: one that this package does not know fits too
@@ -92,22 +92,15 @@ func Match(m *Message, inner []Payload) (*Form, []Problem) {
 	}
 	var best *Form
 	var bestProblems []Problem
-	var bestScore int
+	var distance int
 	for i := range Forms {
 		f := &Forms[i]
 		if f.Exchange != m.Exchange || f.Response != m.Response() || f.Sealed != sealed {
 			continue
 		}
 		problems := f.check(ps)
-		score := 0
-		for j := range problems {
-			score++
-			if problems[j].Fatal {
-				score += 100
-			}
-		}
-		if best == nil || score < bestScore {
-			best, bestProblems, bestScore = f, problems, score
+		if d := f.distance(ps, problems); best == nil || d < distance {
+			best, bestProblems, distance = f, problems, d
 		}
 	}
 	if best == nil && m.Version.Major() == 2 && m.Exchange.Version2() && hasForms(m.Exchange) {
@@ -119,6 +112,32 @@ func Match(m *Message, inner []Payload) (*Form, []Problem) {
 			RFC: "RFC 7296 1.2", Notify: NotifyInvalidSyntax}}
 	}
 	return best, bestProblems
+}
+
+// distance says how far a chain with these problems is from the form: what is
+// missing weighs more than one payload too many and less than two; an error
+// in a form without errors weighs, and a notify that only this form has
+// decides between equals.
+func (f *Form) distance(ps []Payload, problems []Problem) int {
+	d := 0
+	for i := range problems {
+		if problems[i].Fatal {
+			d += 100
+		} else {
+			d += 60
+		}
+	}
+	named := false
+	for _, r := range f.Notifies {
+		if r.Required && FindNotify(ps, r.Type) != nil {
+			d--
+			named = named || r.Type.Error()
+		}
+	}
+	if hasError(ps) && !f.ErrorOnly && !named {
+		d += 50
+	}
+	return d
 }
 
 func hasForms(t ExchangeType) bool {
@@ -156,23 +175,23 @@ func (f *Form) check(ps []Payload) []Problem {
 		}
 		switch r := f.rule(t); {
 		case r == nil:
-			add(ps[i].Offset, t, false, "does not belong into an %s", f)
+			add(ps[i].Offset, t, false, "does not belong into %s", f)
 		case count[t] == r.Max+1:
-			add(ps[i].Offset, t, true, "stands more than %d times in an %s", r.Max, f)
+			add(ps[i].Offset, t, true, "stands more than %d times in %s", r.Max, f)
 		}
 	}
 	for _, r := range f.Payloads {
 		if count[r.Type] < r.Min {
-			add(0, r.Type, true, "is missing in an %s", f)
+			add(0, r.Type, true, "is missing from %s", f)
 		}
 	}
 	for _, r := range f.Notifies {
 		if r.Required && FindNotify(ps, r.Type) == nil {
-			add(0, PayloadNotify, true, "%s is missing in an %s", r.Type, f)
+			add(0, PayloadNotify, true, "%s is missing from %s", r.Type, f)
 		}
 	}
 	if f.ErrorOnly && !hasError(ps) {
-		add(0, PayloadNotify, true, "no error is told in an %s", f)
+		add(0, PayloadNotify, true, "no error is told in %s", f)
 	}
 	return problems
 }

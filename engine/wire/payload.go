@@ -49,6 +49,22 @@ type Attribute struct {
 	Data  []byte // where not Short
 }
 
+// Uint gives the value as a number, be it in place or in up to 8 octets, as
+// lifetimes are sent.
+func (a *Attribute) Uint() (uint64, bool) {
+	if a.Short {
+		return uint64(a.Value), true
+	}
+	if len(a.Data) == 0 || len(a.Data) > 8 {
+		return 0, false
+	}
+	var v uint64
+	for _, c := range a.Data {
+		v = v<<8 | uint64(c)
+	}
+	return v, true
+}
+
 // KE is a Key Exchange payload (RFC 7296 3.4, RFC 9370).
 type KE struct {
 	Group    KEMethod

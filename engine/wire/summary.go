@@ -62,11 +62,7 @@ func (p *Payload) Summary() string {
 func (p *Payload) v1Summary() string {
 	switch b := p.Body.(type) {
 	case *V1SA:
-		n := 0
-		for i := range b.Proposals {
-			n += len(b.Proposals[i].Transforms)
-		}
-		return fmt.Sprintf("DOI %s, %d proposals with %d transforms", b.DOI, len(b.Proposals), n)
+		return v1ProposalsText(b)
 	case *V1KE:
 		return octets(len(b.Data))
 	case *V1ID:
@@ -195,6 +191,30 @@ func proposalsText(sa *SA) string {
 		s = append(s, p.Protocol.String()+" "+cut(FormatProposal(p.Protocol, p.Transforms)))
 	}
 	return strings.Join(s, ", ")
+}
+
+func v1ProposalsText(sa *V1SA) string {
+	var s []string
+	n := 0
+	for i := range sa.Proposals {
+		p := &sa.Proposals[i]
+		for j := range p.Transforms {
+			if n++; n <= maxListed {
+				text := p.Transforms[j].Text(p.Protocol)
+				if p.Protocol == V1ProtocolISAKMP { // others have it in the transform's name
+					text = p.Protocol.String() + " " + text
+				}
+				s = append(s, text)
+			}
+		}
+	}
+	if n > maxListed {
+		s = append(s, fmt.Sprintf("and %d more", n-maxListed))
+	}
+	if len(s) == 0 {
+		return fmt.Sprintf("DOI %s, no transforms", sa.DOI)
+	}
+	return strings.Join(s, "; ")
 }
 
 func selectorsText(ts *TS) string {

@@ -259,3 +259,15 @@ func TestEveryLineOfTheVendorTableIsRead(t *testing.T) {
 		t.Errorf("%d of %d lines are read", n, lines)
 	}
 }
+
+func TestIKEv1TransformsReadAsAlgorithms(t *testing.T) {
+	m, err := Parse(vectorNamed(t, "ancwrd1/mm.bin"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	sa := m.First(PayloadV1SA)
+	want := "ISAKMP AES-CBC, SHA2-256, MODP_1024, HybridInitRSA, 28800 Seconds, key of 256 bits"
+	if got := sa.Summary(); got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}

@@ -42,7 +42,7 @@ func (m *Message) Tree() []Field {
 
 func (m *Message) headerTree() Field {
 	h := &m.Header
-	return Field{Name: "header", Value: fmt.Sprintf("%s %s, message id %d", h.Exchange, h.Role(), h.MessageID), Length: HeaderLength,
+	return Field{Name: "header", Value: fmt.Sprintf("%s %s, message id %s", h.Exchange, h.Role(), h.MessageIDText()), Length: HeaderLength,
 		Children: []Field{
 			{Name: "initiator SPI", Value: h.InitiatorSPI.String(), Offset: 0, Length: 8},
 			{Name: "responder SPI", Value: h.ResponderSPI.String(), Offset: 8, Length: 8},
@@ -50,7 +50,7 @@ func (m *Message) headerTree() Field {
 			{Name: "version", Value: h.Version.String(), Offset: 17, Length: 1},
 			{Name: "exchange type", Value: numbered(h.Exchange, int(h.Exchange)), Offset: 18, Length: 1},
 			{Name: "flags", Value: h.FlagsText(), Offset: 19, Length: 1},
-			{Name: "message id", Value: fmt.Sprint(h.MessageID), Offset: 20, Length: 4},
+			{Name: "message id", Value: h.MessageIDText(), Offset: 20, Length: 4},
 			{Name: "length", Value: fmt.Sprint(h.Length), Offset: 24, Length: 4},
 		}}
 }
@@ -67,6 +67,15 @@ func (h *Header) Role() string {
 		return "response"
 	}
 	return "request"
+}
+
+// MessageIDText gives the message id: a counter in IKEv2, a random number in
+// IKEv1, written as 8 hexadecimal digits.
+func (h *Header) MessageIDText() string {
+	if h.Version.Major() == 1 {
+		return fmt.Sprintf("%08x", h.MessageID)
+	}
+	return fmt.Sprint(h.MessageID)
 }
 
 // FlagsText gives the flags by name, "initiator response", "none".
@@ -271,6 +280,11 @@ func (f *fields) certificate(e CertEncoding, data []byte) {
 				Field{Name: "issuer", Value: cut(issuer), Offset: f.off})
 			return
 		}
+	}
+	if (e == CertHashURLX509 || e == CertHashURLX509Bundle) && len(data) > 20 {
+		f.bytes("hash", data[:20])
+		f.add(len(data)-20, "URL", cut(Escape(data[20:])))
+		return
 	}
 	f.bytes("certificate data", data)
 }

@@ -3,6 +3,7 @@ package wire
 import (
 	"encoding/binary"
 	"fmt"
+	"strings"
 )
 
 // v1Body adds the fields of an IKEv1 body.
@@ -104,12 +105,51 @@ func (t *V1Transform) tree(p V1ProtocolID) Field {
 	f.skip(2)
 	for i := range t.Attributes {
 		a := &t.Attributes[i]
-		meaning := ""
-		if a.Short {
-			meaning = V1AttributeValueName(p, a.Type, a.Value)
+		name := V1AttributeName(p, a.Type)
+		v, number := a.Uint()
+		switch {
+		case a.Short:
+			f.attribute(a, name, V1AttributeValueName(p, a.Type, a.Value))
+		case number:
+			f.add(4+len(a.Data), fmt.Sprintf("%s (%d)", name, a.Type), fmt.Sprint(v))
+		default:
+			f.attribute(a, name, "")
 		}
-		f.attribute(a, V1AttributeName(p, a.Type), meaning)
 	}
-	return Field{Name: fmt.Sprintf("Transform %d", t.Number), Value: V1TransformName(p, t.ID),
+	return Field{Name: fmt.Sprintf("Transform %d", t.Number), Value: t.Text(p),
 		Offset: t.Offset, Length: t.Length, Children: f.list}
+}
+
+// Text gives the transform of a proposal for p in one line, "AES-CBC, key
+// of 256 bits, SHA2-256, Pre-shared key, MODP_2048, 3600 Seconds": the values of its
+// attributes in their order, behind the transform's name where that says
+// something (KEY_IKE does not).
+func (t *V1Transform) Text(p V1ProtocolID) string {
+	keyLength, lifeType, life := uint16(V1AttrSAKeyLength), uint16(V1AttrSALifeType), uint16(V1AttrSALife)
+	var words []string
+	if p == V1ProtocolISAKMP {
+		keyLength, lifeType, life = V1AttrKeyLength, V1AttrLifeType, V1AttrLife
+	} else {
+		words = append(words, V1TransformName(p, t.ID))
+	}
+	unit := "units"
+	for i := range t.Attributes {
+		a := &t.Attributes[i]
+		v, number := a.Uint()
+		switch {
+		case a.Type == lifeType && a.Short:
+			unit = V1AttributeValueName(p, a.Type, a.Value)
+		case a.Type == life && number:
+			words = append(words, fmt.Sprintf("%d %s", v, unit))
+		case a.Type == keyLength && number:
+			words = append(words, fmt.Sprintf("key of %d bits", v))
+		case a.Short && V1AttributeValueName(p, a.Type, a.Value) != "":
+			words = append(words, V1AttributeValueName(p, a.Type, a.Value))
+		case number:
+			words = append(words, fmt.Sprintf("%s %d", V1AttributeName(p, a.Type), v))
+		default:
+			words = append(words, V1AttributeName(p, a.Type))
+		}
+	}
+	return cut(strings.Join(words, ", "))
 }
