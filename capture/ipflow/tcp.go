@@ -59,14 +59,13 @@ func (w *Walker) tcp(b []byte) error {
 		s.spoil()
 	}
 	w.acknowledged(ss.by[key.reverse()])
-	switch {
-	case d.TCP.Flags&FlagRST != 0:
+	// After a FIN the stream is kept: segments sent again must be known as
+	// such. A new connection on the same ports begins with a SYN.
+	if d.TCP.Flags&FlagRST != 0 {
 		ss.drop(s)
 		if back := ss.by[key.reverse()]; back != nil {
 			ss.drop(back)
 		}
-	case d.TCP.Flags&FlagFIN != 0 && len(s.waiting) == 0:
-		ss.drop(s)
 	}
 	return nil
 }

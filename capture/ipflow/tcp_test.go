@@ -225,21 +225,27 @@ func TestPortsNamedByTheUserCarryIKE(t *testing.T) {
 	wantRecords(t, k.records(New(Options{TCPPorts: []uint16{8443}})), a)
 }
 
-func TestEndedConnectionsAreForgotten(t *testing.T) {
-	for name, end := range map[string]func(*layers.TCP){"by FIN": fin, "by RST": rst} {
-		t.Run(name, func(t *testing.T) {
-			k := &talk{t: t, sport: 40000, dport: 4500}
-			k.open(1000, 5000)
-			k.segment(false, 1001, 5001, nil, []byte(prefixIKE))
-			k.segment(false, 1007, 5001, end, nil)
-			k.segment(true, 5001, 1008, end, nil)
-			w := New(Options{})
-			walk(t, w, k.frames...)
-			if len(w.streams.by) != 0 || w.streams.oldest != nil || w.streams.newest != nil {
-				t.Errorf("%d streams remain", len(w.streams.by))
-			}
-		})
+func TestResetConnectionIsForgotten(t *testing.T) {
+	k := &talk{t: t, sport: 40000, dport: 4500}
+	k.open(1000, 5000)
+	k.segment(false, 1001, 5001, nil, []byte(prefixIKE))
+	k.segment(true, 5001, 1007, rst, nil)
+	w := New(Options{})
+	walk(t, w, k.frames...)
+	if len(w.streams.by) != 0 || w.streams.oldest != nil || w.streams.newest != nil {
+		t.Errorf("%d streams remain", len(w.streams.by))
 	}
+}
+
+func TestSegmentSentAgainAfterTheEndGivesNoRecordTwice(t *testing.T) {
+	a := ikeRecord(100, 1)
+	data := slices.Concat([]byte(prefixIKE), a)
+	k := &talk{t: t, sport: 40000, dport: 4500}
+	k.open(1000, 5000)
+	k.segment(false, 1001, 5001, nil, data)
+	k.segment(false, 1001+uint32(len(data)), 5001, fin, nil)
+	k.segment(false, 1007, 5001, nil, a)
+	wantRecords(t, k.records(New(Options{})), a)
 }
 
 func TestNewConnectionOnTheSamePortsBeginsAnew(t *testing.T) {
