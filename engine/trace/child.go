@@ -113,4 +113,3 @@ func (sa *IKESA) rekeyChild(spi wire.ESPSPI, by Origin) {
 		}
 	}
 }
-

@@ -323,4 +323,3 @@ func (sa *IKESA) before(x *Exchange) *Exchange {
 	}
 	return nil
 }
-

@@ -129,4 +129,3 @@ func (t *Trace) findPredecessor(e *event.Event, sa *IKESA) {
 	}
 	sa.State = engine.IKEEstablished
 }
-
