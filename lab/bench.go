@@ -377,11 +377,11 @@ func (b *Bench) daemon(ctx context.Context, host Host, name string, end *End) (*
 	if err != nil {
 		return nil, err
 	}
-	if err := end.writeCredentials(d.Dir); err != nil {
-		return nil, err
-	}
 	if !b.Scenario.Guests { // a guest takes its daemons with it
-		b.onClose(d.Stop)
+		b.onClose(d.Close)
+	}
+	if err := end.writeCredentials(d.Dir); err != nil {
+		return d, err
 	}
 	if err := d.Start(ctx); err != nil {
 		return d, err

@@ -2,6 +2,7 @@ package lab
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -37,6 +38,9 @@ type Daemon struct {
 
 	config  DaemonConfig
 	process Running
+	// run is where the daemon keeps its socket: a short path, because the
+	// kernel takes 107 octets and test folders have long names.
+	run string
 }
 
 // Host is where a daemon runs: a namespace, or a guest with its own kernel.
@@ -67,12 +71,24 @@ func (ns *NS) Launch(_ context.Context, env []string, dir string, argv ...string
 // Path is the name itself: namespaces share the file system.
 func (ns *NS) Path(file string) string { return file }
 
-// NewDaemon writes the configuration of a daemon into dir.
+// NewDaemon writes the configuration of a daemon into dir. The caller must
+// Close it.
 func NewDaemon(host Host, dir string, config DaemonConfig) (*Daemon, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, fmt.Errorf("folder of daemon: %w", err)
 	}
 	d := &Daemon{Host: host, Dir: dir, config: config}
+	if d.inGuest() {
+		// A socket works neither across kernels nor on the file system that a
+		// guest shares with us.
+		d.run = "/run"
+	} else {
+		run, err := os.MkdirTemp("", "cvl-")
+		if err != nil {
+			return nil, fmt.Errorf("folder for socket of daemon: %w", err)
+		}
+		d.run = run
+	}
 	kernel := "kernel-libipsec kernel-netlink"
 	if config.KernelESP {
 		kernel = "kernel-netlink"
@@ -109,7 +125,7 @@ func NewDaemon(host Host, dir string, config DaemonConfig) (*Daemon, error) {
   }
   %s
 }
-`, fmt.Sprintf(charonPlugins, kernel), d.runDir(), d.uri(), in, strings.Join(config.LogLevels, "\n      "), strings.Join(config.Options, "\n  "))
+`, fmt.Sprintf(charonPlugins, kernel), d.run, d.uri(), in, strings.Join(config.LogLevels, "\n      "), strings.Join(config.Options, "\n  "))
 	if err := os.WriteFile(filepath.Join(dir, "strongswan.conf"), []byte(conf), 0o600); err != nil {
 		return nil, fmt.Errorf("configuration of daemon: %w", err)
 	}
@@ -143,19 +159,10 @@ func (d *Daemon) answers() bool {
 // inGuest says whether the daemon runs on another kernel than this process.
 func (d *Daemon) inGuest() bool { return d.Host.Path(d.Dir) != d.Dir }
 
-// runDir is where the daemon keeps its socket: a socket does not work across
-// kernels, nor on the file system that a guest shares with us.
-func (d *Daemon) runDir() string {
-	if d.inGuest() {
-		return "/run"
-	}
-	return d.Dir
-}
-
-func (d *Daemon) uri() string { return "unix://" + d.runDir() + "/charon.vici" }
+func (d *Daemon) uri() string { return "unix://" + d.Socket() }
 
 // Socket is the path of the daemon's VICI socket, where the daemon runs.
-func (d *Daemon) Socket() string { return d.runDir() + "/charon.vici" }
+func (d *Daemon) Socket() string { return d.run + "/charon.vici" }
 
 // LogPath is the path of the daemon's log.
 func (d *Daemon) LogPath() string { return filepath.Join(d.Dir, "charon.log") }
@@ -190,6 +197,15 @@ func (d *Daemon) Stop() error {
 		return nil
 	}
 	return d.process.Stop()
+}
+
+// Close stops the daemon and removes its socket; its folder Dir stays.
+func (d *Daemon) Close() error {
+	err := d.Stop()
+	if d.inGuest() {
+		return err
+	}
+	return errors.Join(err, os.RemoveAll(d.run))
 }
 
 // Kill ends the daemon as a crash would: nothing is sent.

@@ -87,9 +87,9 @@ const (
 var ErrTooMuch = errors.New("log holds more than the parser keeps")
 
 var (
-	// "13[IKE] <gw|1> text", with anything (a time, a host) before it. Journals
+	// "13[IKE] <gw|1> text" or "13[IKE] <1> text", with anything (a time, a host) before it. Journals
 	// and syslog put their own prefix there.
-	lineRE    = regexp.MustCompile(`(?:^|\s)(\d{1,5})\[([A-Z]{3})\] (?:<[^>]*> )?(.*)$`)
+	lineRE    = regexp.MustCompile(`(?:^|\s)(\d{1,5})\[([A-Z]{3})\] (?:<(?:[^>]*\|)?(\d+)> )?(.*)$`)
 	dumpRE    = regexp.MustCompile(`^(.+) => (\d+) bytes @ `)
 	hexRE     = regexp.MustCompile(`^\s*(\d+): ((?:[0-9A-Fa-f]{2} ){1,16})`)
 	checkinRE = regexp.MustCompile(`^checkin IKEv([12]) SA .* with SPIs ([0-9a-f]{16})_i ([0-9a-f]{16})_r`)
@@ -117,7 +117,7 @@ type thread struct {
 // Parse reads a log to its end. It returns what it found together with the
 // first error of the reader, or ErrTooMuch.
 func Parse(r io.Reader) (Keys, error) {
-	p := parser{threads: map[string]*thread{}, seen: map[string]bool{}}
+	p := parser{threads: map[string]*thread{}, suites: map[string]Suite{}, seen: map[string]bool{}}
 	scan := bufio.NewScanner(r)
 	scan.Buffer(make([]byte, 4096), maxLine)
 	for scan.Scan() {
@@ -134,7 +134,8 @@ func Parse(r io.Reader) (Keys, error) {
 type parser struct {
 	keys    Keys
 	threads map[string]*thread
-	seen    map[string]bool // SAs already kept, by kind and SPI
+	suites  map[string]Suite // of IKE SAs, by the daemon's number for them
+	seen    map[string]bool  // SAs already kept, by kind and SPI
 }
 
 func (p *parser) line(s string) error {
@@ -150,15 +151,19 @@ func (p *parser) line(s string) error {
 		t = &thread{}
 		p.threads[m[1]] = t
 	}
-	group, text := m[2], m[3]
+	group, sa, text := m[2], m[3], m[4]
 	if t.label != "" && t.hexLine(text) {
 		return nil
 	}
 	t.label = ""
-	switch {
-	case group == "IKE" || group == "CHD" || group == "LIB":
+	if group == "IKE" || group == "CHD" {
 		if d := dumpRE.FindStringSubmatch(text); d != nil {
 			t.openDump(d[1], d[2])
+			if d[1] == "SKEYSEED" && t.ikeSuite == (Suite{}) {
+				// A responder derives its keys when IKE_AUTH arrives, in
+				// whatever thread that may be.
+				t.ikeSuite = p.suites[sa]
+			}
 			return nil
 		}
 	}
@@ -172,12 +177,18 @@ func (p *parser) line(s string) error {
 	case "CFG":
 		if _, name, ok := strings.Cut(text, "selected proposal: IKE:"); ok {
 			t.ikeSuite = parseSuite(name)
+			if len(p.suites) >= maxSets {
+				return fmt.Errorf("%d IKE SAs: %w", maxSets, ErrTooMuch)
+			}
+			p.suites[sa] = t.ikeSuite
 		} else if _, name, ok := strings.Cut(text, "selected proposal: ESP:"); ok {
 			t.espSuite = parseSuite(name)
 		}
 	case "MGR":
 		if m := checkinRE.FindStringSubmatch(text); m != nil {
-			return p.checkin(t, m[1], m[2], m[3])
+			err := p.checkin(t, m[1], m[2], m[3])
+			t.ikeSuite = Suite{} // the thread may turn to another SA
+			return err
 		}
 	case "CHD":
 		return p.child(t, text)

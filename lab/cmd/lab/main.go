@@ -40,7 +40,7 @@ func run(ctx context.Context, args []string) error {
 		return nil
 	}
 	commands := map[string]func(context.Context, []string) error{
-		"list": list, "run": runScenarios, "captures": captures, "verify": verify, "gen": generate,
+		"list": list, "run": runScenarios, "captures": captures, "verify": verify, "gen": generate, "ensure": ensure, "sweep": sweep,
 	}
 	f, ok := commands[args[0]]
 	if !ok {

@@ -58,3 +58,26 @@ func runScenarios(ctx context.Context, args []string) error {
 	}
 	return errors.Join(failed...)
 }
+
+func ensure(ctx context.Context, args []string) error {
+	flags := flag.NewFlagSet("ensure", flag.ContinueOnError)
+	guests := flags.Bool("guests", true, "also download and unpack what guests with a second kernel need")
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	if err := lab.Ensure(ctx); err != nil {
+		return err
+	}
+	if !*guests {
+		return nil
+	}
+	return lab.EnsureGuests(ctx)
+}
+
+func sweep(ctx context.Context, _ []string) error {
+	gone, err := lab.Sweep(ctx)
+	for _, name := range gone {
+		fmt.Println("deleted", name)
+	}
+	return err
+}
