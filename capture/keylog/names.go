@@ -2,6 +2,7 @@ package keylog
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 
 	"github.com/cloudvlan/cvlanctl/engine/suite"
@@ -127,14 +128,24 @@ func named(list []algorithm, what, name string) (algorithm, error) {
 	for _, a := range list {
 		all = append(all, `"`+a.name+`"`)
 	}
-	return algorithm{}, fmt.Errorf("unknown %s algorithm %q; known are %s", what, shorten(name), strings.Join(all, ", "))
+	return algorithm{}, fmt.Errorf("unknown %s algorithm %s; known are %s", what, shown(name), strings.Join(all, ", "))
 }
 
-func shorten(s string) string {
-	if len(s) > 80 {
-		return s[:80] + "..."
+// shown quotes a field for an error. A key that stands in the wrong column is
+// not shown: nothing else has so many hexadecimal digits in a row.
+func shown(s string) string {
+	run := 0
+	for i := range len(s) {
+		if _, ok := hexOctet('0', s[i]); !ok {
+			run = 0
+		} else if run++; run == 20 {
+			return fmt.Sprintf("[%d characters]", len(s))
+		}
 	}
-	return s
+	if len(s) > 80 {
+		s = s[:80] + "..."
+	}
+	return strconv.Quote(s)
 }
 
 // plain reduces a name to its letters and digits in front of the bracket.

@@ -1,6 +1,7 @@
 package keylog
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -11,7 +12,8 @@ import (
 )
 
 // AddrPattern matches addresses of one family: an address, "*", a prefix
-// "10.0.0.0/8", or an address with "*" for some of its parts, "10.*.*.1".
+// "10.0.0.0/8", or an address with "*" for some of its parts, "10.*.*.1". The
+// zero value matches every IPv4 address.
 type AddrPattern struct {
 	text        string
 	v6          bool
@@ -90,7 +92,7 @@ func family(v6 bool) string {
 }
 
 // String gives the pattern as it was read.
-func (p AddrPattern) String() string { return p.text }
+func (p AddrPattern) String() string { return cmp.Or(p.text, "*") }
 
 // Is6 says whether the pattern is one of IPv6 addresses.
 func (p AddrPattern) Is6() bool { return p.v6 }
@@ -110,7 +112,7 @@ func (p AddrPattern) Matches(a netip.Addr) bool {
 }
 
 // SPIPattern matches the SPI of ESP SAs: one, or "*", or hexadecimal digits
-// with "*" for some of them, "0x1234****".
+// with "*" for some of them, "0x1234****". The zero value matches every SPI.
 type SPIPattern struct {
 	text        string
 	value, mask uint32
@@ -163,7 +165,7 @@ func cutHexMark(s string) (rest string, found bool) {
 }
 
 // String gives the pattern as Wireshark takes it.
-func (p SPIPattern) String() string { return p.text }
+func (p SPIPattern) String() string { return cmp.Or(p.text, "*") }
 
 // Exact gives the SPI of a pattern that fits only one.
 func (p SPIPattern) Exact() (wire.ESPSPI, bool) {

@@ -22,7 +22,7 @@ func spi(what, s string) (wire.SPI, error) {
 	s, _ = cutHexMark(s)
 	n, err := strconv.ParseUint(s, 16, 64)
 	if err != nil || len(s) != 16 {
-		return 0, fmt.Errorf("%s %q must be 16 hexadecimal digits", what, shorten(s))
+		return 0, fmt.Errorf("%s %s must be 16 hexadecimal digits", what, shown(s))
 	}
 	return wire.SPI(n), nil
 }
@@ -136,17 +136,17 @@ func (t *Tables) rowESP(row []string) error {
 	case "IPV6":
 		v6 = true
 	default:
-		return fmt.Errorf("address family %q; known are \"IPv4\", \"IPv6\"", shorten(row[0]))
+		return fmt.Errorf("address family %s; known are \"IPv4\", \"IPv6\"", shown(row[0]))
 	}
 	var err error
 	if sa.Src, err = ParseAddrPattern(row[1], v6); err != nil {
-		return fmt.Errorf("source %q: %w", shorten(row[1]), err)
+		return fmt.Errorf("source %s: %w", shown(row[1]), err)
 	}
 	if sa.Dst, err = ParseAddrPattern(row[2], v6); err != nil {
-		return fmt.Errorf("destination %q: %w", shorten(row[2]), err)
+		return fmt.Errorf("destination %s: %w", shown(row[2]), err)
 	}
 	if sa.SPI, err = ParseSPIPattern(row[3]); err != nil {
-		return fmt.Errorf("SPI %q: %w", shorten(row[3]), err)
+		return fmt.Errorf("SPI %s: %w", shown(row[3]), err)
 	}
 	encr, err := named(espEncr, "encryption", row[4])
 	if err != nil {
@@ -193,13 +193,13 @@ func sequence(sa *ESPSA, columns []string) error {
 	case "64-bit":
 		sa.ESN = true
 	default:
-		return fmt.Errorf(`sequence number length %q; known are "32-bit", "64-bit"`, shorten(columns[0]))
+		return fmt.Errorf(`sequence number length %s; known are "32-bit", "64-bit"`, shown(columns[0]))
 	}
 	if len(columns) > 1 && columns[1] != "" {
 		digits, _ := cutHexMark(columns[1])
 		n, err := strconv.ParseUint(digits, 16, 32)
 		if err != nil {
-			return fmt.Errorf("high half of the sequence number %q must be up to 8 hexadecimal digits", shorten(columns[1]))
+			return fmt.Errorf("high half of the sequence number %s must be up to 8 hexadecimal digits", shown(columns[1]))
 		}
 		sa.High = uint32(n)
 	}
