@@ -64,6 +64,9 @@ func checkSpans(t *testing.T, f Field, start, end int) {
 func checkChainLaws(t *testing.T, first PayloadType, v Version, b []byte) ([]Payload, []Problem) {
 	t.Helper()
 	ps, problems := ParsePayloads(first, v, b)
+	if ps == nil {
+		t.Fatal("payloads are nil")
+	}
 	for i := range ps {
 		checkSpans(t, ps[i].Tree(), 0, len(b))
 	}

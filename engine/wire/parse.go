@@ -96,9 +96,11 @@ func (m *Message) Decode(b []byte) error {
 // ParsePayloads reads a chain of payloads that stood inside an Encrypted
 // payload, or (IKEv1) an encrypted message: b starts at the generic header of
 // a payload of type first, and offsets count from there. For IKEv2 the padding
-// must be cut off; for IKEv1 what follows the last payload is padding.
+// must be cut off; for IKEv1 what follows the last payload is padding. The
+// payloads are never nil: an empty chain, as liveness checks have, is a
+// decrypted one.
 func ParsePayloads(first PayloadType, v Version, b []byte) ([]Payload, []Problem) {
-	var m Message
+	m := Message{Payloads: []Payload{}}
 	m.chain(b, 0, first, v)
 	m.sortProblems()
 	return m.Payloads, m.Problems
