@@ -76,12 +76,33 @@ func (w *wrapper) blank() { w.w.WriteString("\n") }
 func (w *wrapper) line(m term.Meaning, label, text string) {
 	text = clean.Text(text)
 	indent := strings.Repeat(" ", ansi.StringWidth(label))
-	for i, part := range strings.Split(ansi.Wrap(text, max(w.width-len(indent), 20), ""), "\n") {
+	for i, part := range wrap(text, max(w.width-len(indent), 20)) {
 		if i > 0 {
 			label = indent
 		}
-		fmt.Fprintf(w.w, "%s%s\n", label, w.term.Paint(m, strings.TrimRight(part, " ")))
+		fmt.Fprintf(w.w, "%s%s\n", label, w.term.Paint(m, part))
 	}
+}
+
+// wrap breaks text at spaces into lines of at most width columns. A word that
+// is longer stays whole: it may be meant to be copied.
+func wrap(text string, width int) []string {
+	var lines []string
+	line, used := "", 0
+	for word := range strings.FieldsSeq(text) {
+		wide := ansi.StringWidth(word)
+		if used > 0 && used+1+wide > width {
+			lines = append(lines, line)
+			line, used = "", 0
+		}
+		if used > 0 {
+			line += " "
+			used++
+		}
+		line += word
+		used += wide
+	}
+	return append(lines, line)
 }
 
 // verbatim writes a line that is meant to be copied: never broken.

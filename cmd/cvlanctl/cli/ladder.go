@@ -176,7 +176,7 @@ func (l *ladder) rung(r *rung) string {
 		arrow = "◀" + arrow
 	}
 	line := fmt.Sprintf("%7d %10s │%s│ %s", r.frame, l.clock(r.time), l.term.Paint(r.meaning, arrow), clean.Text(r.detail))
-	if l.term.Width > 0 && !l.term.Colour {
+	if l.term.Width > 0 {
 		line = ansi.Truncate(line, l.term.Width, "…")
 	}
 	return line

@@ -59,11 +59,12 @@ func (o *ReadOptions) flags(cmd *cobra.Command) {
 // reading is a capture that is being read: the events that the filter lets
 // through.
 type reading struct {
-	app    *App
-	events iter.Seq2[*event.Event, error]
-	filter *filter.Filter
-	live   bool // what is read may pause: standard input, an interface
-	begun  time.Time
+	app     *App
+	events  iter.Seq2[*event.Event, error]
+	counter capture.Counter // nil where the source does not count
+	filter  *filter.Filter
+	live    bool // what is read may pause: standard input, an interface
+	begun   time.Time
 }
 
 // open makes the events of capture files.
@@ -92,7 +93,9 @@ func (o *ReadOptions) read(ctx context.Context, app *App, source capture.Source,
 	}
 	d := dissect.New(dissect.Options{Keys: keys})
 	watched := &watchedSource{ctx: ctx, source: source, progress: newProgress(app, source)}
-	return &reading{app: app, events: d.Events(watched), filter: selected, live: live, begun: time.Now()}, nil
+	r := &reading{app: app, events: d.Events(watched), filter: selected, live: live, begun: time.Now()}
+	r.counter, _ = source.(capture.Counter)
+	return r, nil
 }
 
 // loadKeys gives the key tables, nil where none were named. Lines that could

@@ -127,10 +127,19 @@ func noArgs(cmd *cobra.Command, args []string) error {
 	return usagef("%q takes no argument, got %q", cmd.CommandPath(), args[0])
 }
 
-// atLeastOneFile refuses an empty list of files.
+// atLeastOneFile refuses an empty list of files, and standard input twice.
 func atLeastOneFile(cmd *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		return usagef("%q needs at least one FILE; - is standard input", cmd.CommandPath())
+	}
+	stdin := 0
+	for _, name := range args {
+		if name == "-" {
+			stdin++
+		}
+	}
+	if stdin > 1 {
+		return usagef("standard input can be named only once")
 	}
 	return nil
 }

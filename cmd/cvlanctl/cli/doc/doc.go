@@ -8,6 +8,7 @@
 package doc
 
 import (
+	"bytes"
 	"strconv"
 	"time"
 
@@ -52,9 +53,23 @@ func (t Time) MarshalJSON() ([]byte, error) {
 // Seconds is a duration in a document, as a number of seconds.
 type Seconds time.Duration
 
-// MarshalJSON writes the seconds as a decimal number without an exponent.
+// MarshalJSON writes the seconds exactly, as a decimal number without an
+// exponent.
 func (s Seconds) MarshalJSON() ([]byte, error) {
-	return strconv.AppendFloat(nil, time.Duration(s).Seconds(), 'f', -1, 64), nil
+	b := make([]byte, 0, 24)
+	n := int64(s)
+	if n < 0 {
+		b = append(b, '-')
+		n = -n
+	}
+	const second = int64(time.Second)
+	b = strconv.AppendInt(b, n/second, 10)
+	if fraction := n % second; fraction != 0 {
+		digits := strconv.AppendInt(nil, second+fraction, 10)
+		digits[0] = '.' // the leading 1 kept the zeros behind it
+		b = append(b, bytes.TrimRight(digits, "0")...)
+	}
+	return b, nil
 }
 
 // seconds carries an optional duration over.

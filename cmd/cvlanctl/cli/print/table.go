@@ -86,32 +86,33 @@ func (r *Rows) measure(f Format) (shown []int, widths []int) {
 func (r *Rows) line(w *bufio.Writer, t *term.Terminal, row []Cell, shown, widths []int) {
 	used := 0
 	for n, i := range shown {
-		if i >= len(row) {
+		lead := ""
+		if n > 0 {
+			lead = gap
+		}
+		room := t.Width - used - len(lead)
+		if i >= len(row) || t.Width > 0 && room <= 0 {
 			break
 		}
-		text, last := row[i].Text, n == len(shown)-1
-		if n > 0 {
-			w.WriteString(gap)
-			used += len(gap)
-		}
-		if t.Width > 0 && used+ansi.StringWidth(text) > t.Width {
-			text = ansi.Truncate(text, max(t.Width-used, 0), "…")
-			last = true
-		}
+		text := row[i].Text
 		wide := ansi.StringWidth(text)
-		pad := strings.Repeat(" ", max(widths[i]-wide, 0))
+		if t.Width > 0 && wide > room {
+			text, wide = ansi.Truncate(text, room, "…"), room
+		}
+		pad := max(widths[i]-wide, 0)
+		if t.Width > 0 {
+			pad = min(pad, room-wide)
+		}
+		fill := strings.Repeat(" ", pad)
 		switch {
 		case r.Columns[i].Right:
-			w.WriteString(pad + t.Paint(row[i].Meaning, text))
-		case last:
-			w.WriteString(t.Paint(row[i].Meaning, text))
+			w.WriteString(lead + fill + t.Paint(row[i].Meaning, text))
+		case n == len(shown)-1:
+			w.WriteString(lead + t.Paint(row[i].Meaning, text))
 		default:
-			w.WriteString(t.Paint(row[i].Meaning, text) + pad)
+			w.WriteString(lead + t.Paint(row[i].Meaning, text) + fill)
 		}
-		used += max(widths[i], wide)
-		if t.Width > 0 && used >= t.Width {
-			break
-		}
+		used += len(lead) + wide + pad
 	}
 	w.WriteString("\n")
 }

@@ -1,0 +1,106 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/cloudvlan/cvlanctl/capture"
+	"github.com/cloudvlan/cvlanctl/cmd/cvlanctl/cli"
+	"github.com/cloudvlan/cvlanctl/cmd/cvlanctl/cli/term"
+)
+
+// TestMain lets the scripts run the program itself: testscript starts this
+// test binary again under the name cvlanctl.
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){
+		"cvlanctl": func() { os.Exit(cli.Run(os.Args[1:], term.System())) },
+	})
+}
+
+// TestScripts runs the program end to end, as a user's shell would.
+func TestScripts(t *testing.T) {
+	captures, err := filepath.Abs("../../testdata/captures")
+	if err != nil {
+		t.Fatal(err)
+	}
+	testscript.Run(t, testscript.Params{
+		Dir: "testdata/script",
+		Setup: func(env *testscript.Env) error {
+			env.Setenv("CAPTURES", captures)
+			env.Setenv("ODD", "odd\x1b[31m.pcapng") // a file name that steers a terminal
+			return nil
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"exits":    exits,
+			"shorten":  shorten,
+			"hostile":  writeHostile,
+			"shows":    shows,
+			"noescape": noEscape,
+		},
+	})
+}
+
+// exits runs a command and holds its exit code against the one named:
+//
+//	exits 2 cvlanctl bogus
+func exits(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: exits CODE COMMAND...")
+	}
+	want := args[0]
+	err := ts.Exec(args[1], args[2:]...)
+	got := "0"
+	if err != nil {
+		got = exitStatus(err)
+	}
+	if got != want {
+		ts.Fatalf("exit code %s, want %s", got, want)
+	}
+}
+
+// shows runs cvlanctl, with or without findings, and holds what it writes to
+// printable characters.
+func shows(ts *testscript.TestScript, neg bool, args []string) {
+	if neg {
+		ts.Fatalf("usage: shows ARGUMENT...")
+	}
+	if err := ts.Exec("cvlanctl", args...); err != nil && exitStatus(err) != "3" {
+		ts.Fatalf("exit code %s", exitStatus(err))
+	}
+	noEscape(ts, false, []string{"stdout", "stderr"})
+}
+
+// shorten writes the first octets of a file: shorten 100 FROM TO.
+func shorten(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 3 {
+		ts.Fatalf("usage: shorten OCTETS FROM TO")
+	}
+	data, err := os.ReadFile(ts.MkAbs(args[1]))
+	ts.Check(err)
+	n := atoi(ts, args[0])
+	if n > len(data) {
+		ts.Fatalf("%s has %d octets only", args[1], len(data))
+	}
+	ts.Check(os.WriteFile(ts.MkAbs(args[2]), data[:n], 0o644))
+}
+
+// writeHostile writes a capture whose vendor id, notify data, identity and
+// certificate hold escape sequences, and the key table that opens it.
+func writeHostile(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: hostile CAPTURE KEYS")
+	}
+	f, err := os.Create(ts.MkAbs(args[0]))
+	ts.Check(err)
+	w, err := capture.NewWriter(f, capture.WriterOptions{})
+	ts.Check(err)
+	keys, err := hostileFrames(w)
+	ts.Check(err)
+	ts.Check(w.Flush())
+	ts.Check(f.Close())
+	ts.Check(os.MkdirAll(filepath.Dir(ts.MkAbs(args[1])), 0o700))
+	ts.Check(os.WriteFile(ts.MkAbs(args[1]), keys, 0o600))
+}
