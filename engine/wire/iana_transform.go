@@ -135,37 +135,34 @@ type KEMethod uint16
 // The key exchange methods; untyped, so that they serve KEMethod and
 // Transform.ID.
 const (
-	KENone            = 0
-	KEModp768         = 1
-	KEModp1024        = 2
-	KEModp1536        = 5
-	KEModp2048        = 14
-	KEModp3072        = 15
-	KEModp4096        = 16
-	KEModp6144        = 17
-	KEModp8192        = 18
-	KEECP256          = 19
-	KEECP384          = 20
-	KEECP521          = 21
-	KEModp1024s160    = 22
-	KEModp2048s224    = 23
-	KEModp2048s256    = 24
-	KEECP192          = 25
-	KEECP224          = 26
-	KEBrainpoolP224   = 27
-	KEBrainpoolP256   = 28
-	KEBrainpoolP384   = 29
-	KEBrainpoolP512   = 30
-	KECurve25519      = 31
-	KECurve448        = 32
-	KEGOST3410_256    = 33 // RFC 9385
-	KEGOST3410_512    = 34
-	KEMLKEM512        = 35
-	KEMLKEM768        = 36
-	KEMLKEM1024       = 37
-	KEFrodoKEM640AES  = 38
-	KEFrodoKEM976AES  = 39
-	KEFrodoKEM1344AES = 40
+	KENone          = 0
+	KEModp768       = 1
+	KEModp1024      = 2
+	KEModp1536      = 5
+	KEModp2048      = 14
+	KEModp3072      = 15
+	KEModp4096      = 16
+	KEModp6144      = 17
+	KEModp8192      = 18
+	KEECP256        = 19
+	KEECP384        = 20
+	KEECP521        = 21
+	KEModp1024s160  = 22
+	KEModp2048s224  = 23
+	KEModp2048s256  = 24
+	KEECP192        = 25
+	KEECP224        = 26
+	KEBrainpoolP224 = 27
+	KEBrainpoolP256 = 28
+	KEBrainpoolP384 = 29
+	KEBrainpoolP512 = 30
+	KECurve25519    = 31
+	KECurve448      = 32
+	KEGOST3410_256  = 33 // RFC 9385
+	KEGOST3410_512  = 34
+	KEMLKEM512      = 35
+	KEMLKEM768      = 36
+	KEMLKEM1024     = 37
 )
 
 var keNames = []string{
@@ -174,7 +171,6 @@ var keNames = []string{
 	23: "MODP_2048_224", 24: "MODP_2048_256", 25: "ECP_192", 26: "ECP_224", 27: "ECP_224_BP", 28: "ECP_256_BP",
 	29: "ECP_384_BP", 30: "ECP_512_BP", 31: "CURVE_25519", 32: "CURVE_448", 33: "GOST3410_2012_256",
 	34: "GOST3410_2012_512", 35: "ML_KEM_512", 36: "ML_KEM_768", 37: "ML_KEM_1024",
-	38: "FRODOKEM_640_AES", 39: "FRODOKEM_976_AES", 40: "FRODOKEM_1344_AES",
 }
 
 // String gives the name that daemons print, "ECP_256".

@@ -124,11 +124,9 @@ func TestEveryPayloadOfBothVersionsKeepsTheLawsAtEveryCut(t *testing.T) {
 			}
 		}
 		for n := range b { // one octet changed, and what it breaks is named
-			for _, x := range []byte{0x01, 0xff} {
-				c := bytes.Clone(b)
-				c[n] ^= x
-				checkLaws(t, c)
-			}
+			c := bytes.Clone(b)
+			c[n] ^= byte(1 + n%255)
+			checkLaws(t, c)
 		}
 	}
 	for _, typ := range []PayloadType{PayloadSA, PayloadKE, PayloadIDi, PayloadIDr, PayloadCert, PayloadCertReq,
