@@ -16,7 +16,7 @@ import (
 const (
 	maxFile   = 64 << 20 // octets
 	maxLine   = 64 << 10 // octets
-	maxRows   = 1 << 20
+	maxRows   = 1 << 18
 	maxErrors = 20
 	maxKey    = 256 // octets
 )

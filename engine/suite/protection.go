@@ -37,11 +37,12 @@ type scratch struct {
 	aad                    []byte
 	mac                    hash.Hash
 	sum                    [64]byte
-	cbcEncrypt, cbcDecrypt settable
+	cbcEncrypt, cbcDecrypt cipher.BlockMode
 }
 
-// settable is a CBC mode that takes a new IV. Both crypto/aes's and
-// crypto/cipher's do; crypto/tls relies on the same.
+// settable is a CBC mode that takes a new IV, as crypto/aes's and
+// crypto/cipher's both do; crypto/tls makes use of the same. One that did not
+// would be made anew for each packet.
 type settable interface {
 	cipher.BlockMode
 	SetIV([]byte)
@@ -132,16 +133,18 @@ func (p *protection) newScratch() (*scratch, error) {
 	case p.integ.blockMAC != nil:
 		s.mac, err = p.integ.blockMAC(p.mac.view())
 	}
-	if err == nil && p.enc.mode == modeCBC {
-		zero := make([]byte, p.enc.block)
-		e, okE := cipher.NewCBCEncrypter(p.block, zero).(settable)
-		d, okD := cipher.NewCBCDecrypter(p.block, zero).(settable)
-		if !okE || !okD {
-			return nil, fmt.Errorf("the CBC mode of this Go release takes no new IV")
-		}
-		s.cbcEncrypt, s.cbcDecrypt = e, d
-	}
 	return s, err
+}
+
+// cbc runs a CBC mode with a new IV. The mode is made on first use, as most
+// ciphers only ever seal or only ever open.
+func (p *protection) cbc(kept *cipher.BlockMode, create func(cipher.Block, []byte) cipher.BlockMode, iv, dst, src []byte) {
+	if s, ok := (*kept).(settable); ok {
+		s.SetIV(iv)
+	} else {
+		*kept = create(p.block, iv)
+	}
+	(*kept).CryptBlocks(dst, src)
 }
 
 func (p *protection) borrow() (*scratch, error) {
@@ -246,8 +249,7 @@ func (p *protection) seal(k *packet) error {
 	case modeNull, modeCBC, modeCTR:
 		switch p.enc.mode {
 		case modeCBC:
-			s.cbcEncrypt.SetIV(k.iv)
-			s.cbcEncrypt.CryptBlocks(k.text, k.text)
+			p.cbc(&s.cbcEncrypt, cipher.NewCBCEncrypter, k.iv, k.text, k.text)
 		case modeCTR:
 			p.ctr(s, k, k.text)
 		}
@@ -281,8 +283,7 @@ func (p *protection) open(dst []byte, k *packet) error {
 		case modeNull:
 			copy(dst, k.text)
 		case modeCBC:
-			s.cbcDecrypt.SetIV(k.iv)
-			s.cbcDecrypt.CryptBlocks(dst, k.text)
+			p.cbc(&s.cbcDecrypt, cipher.NewCBCDecrypter, k.iv, dst, k.text)
 		case modeCTR:
 			p.ctr(s, k, dst)
 		}
