@@ -139,9 +139,31 @@ func theyRefused(f *diag.Facts) []diag.Finding {
 		if x.Request != nil {
 			d.Evidence = append([]diag.Evidence{at(x.Request, "IKE_AUTH request%s", claims(x.Request))}, d.Evidence...)
 		}
+		d.Remedies = identityRemedies(sa, x)
 		found = append(found, span(d))
 	}
 	return found
+}
+
+// identityRemedies are the lines that an opened request allows to write out.
+func identityRemedies(sa *trace.IKESA, x *trace.Exchange) []diag.Remedy {
+	if !opened(x.Request) {
+		return nil
+	}
+	idi, idr := quotable(sa.Local.ID), ""
+	if id := askedIDr(sa); id != nil {
+		idr = quotable(id.String())
+	}
+	if idi == "" || idr == "" {
+		return nil
+	}
+	lines := []diag.Remedy{swan("responder", "connections.<c>.remote.id = %s; connections.<c>.local.id = %s", idi, idr)}
+	if authMethod(x.Request) == "shared key" {
+		lines = append(lines,
+			swan("responder", "secrets.ike-<x> { id = %s; secret = <the same as on the initiator> }", idi),
+			swan("initiator", "secrets.ike-<x> { id = %s; secret = <the same as on the responder> }", idr))
+	}
+	return instead("auth-failed-opaque", lines...)
 }
 
 // eapRefused is the finding for an EAP that ended in failure.
@@ -273,6 +295,11 @@ func weRefused(f *diag.Facts) []diag.Finding {
 				d.Surer = ""
 				d.Summary = fmt.Sprintf("%s wants %s (%s), and %s says it is %s (%s)", x.Request.Src.Addr(), short(asked.String()), asked.Type,
 					answer.Src.Addr(), short(id.String()), id.Type)
+				if got, want := quotable(id.String()), quotable(asked.String()); got != "" && want != "" {
+					d.Remedies = instead("idr-mismatch",
+						swan("initiator", "connections.<c>.remote.id = %s", got),
+						swan("responder", "connections.<c>.local.id = %s", want))
+				}
 			}
 		}
 		found = append(found, span(d))

@@ -94,7 +94,17 @@ func refusedOpen(sa *trace.IKESA, x *trace.Exchange, typ wire.NotifyType) diag.F
 	switch typ {
 	case wire.NotifyTSUnacceptable:
 		d.Summary = fmt.Sprintf("%s refuses the traffic selectors %s", who, asked)
+		if ours, theirs := selectorText(x.Request, wire.PayloadTSi), selectorText(x.Request, wire.PayloadTSr); ours != "" && theirs != "" {
+			d.Remedies = instead("ts-unacceptable",
+				swan("responder", "connections.<c>.children.<k>.local_ts = %s; remote_ts = %s", commas(theirs), commas(ours)),
+				swan("initiator", "connections.<c>.children.<k>.local_ts and remote_ts: what the responder is configured for, mirrored"))
+		}
 	case wire.NotifyNoProposalChosen:
+		if words := strong(proposals(x.Request), weakESP); words != "" {
+			d.Remedies = instead("no-proposal-child-initial",
+				swan("responder", "connections.<c>.children.<k>.esp_proposals = %s", words),
+				swan("initiator", "connections.<c>.children.<k>.esp_proposals: one that the responder has"))
+		}
 		d.Summary = fmt.Sprintf("%s refuses the ESP proposals %s; the IKE SA is up without a CHILD SA", who, asked)
 	case wire.NotifyInternalAddressFailure:
 		d.Summary = fmt.Sprintf("%s has no virtual IP for %s", who, m.Dst.Addr())
@@ -111,6 +121,9 @@ func refusedOpen(sa *trace.IKESA, x *trace.Exchange, typ wire.NotifyType) diag.F
 	}
 	return span(d)
 }
+
+// commas writes selectors as a list of swanctl.conf.
+func commas(selectors string) string { return strings.ReplaceAll(selectors, " ", ",") }
 
 // later says that a CHILD SA was agreed after x.
 func later(sa *trace.IKESA, x *trace.Exchange) bool {

@@ -157,10 +157,12 @@ func oneWay(f *diag.Facts, outward bool) []diag.Finding {
 			d.Confidence = diag.Hint
 		}
 		for _, fl := range way.flows[:min(len(way.flows), maxListed)] {
-			d.Evidence = append(d.Evidence, espEvidence(fl, "ESP"), diag.Evidence{Frame: fl.LastFrame, Time: fl.Last, What: "its last packet"})
+			d.Evidence = append(d.Evidence, espEvidence(fl, "ESP"), diag.Evidence{Frame: fl.LastFrame, Time: fl.Last, What: fmt.Sprintf("last packet of SPI %s", fl.SPI)})
 		}
-		if t := lastFrom(sa, trace.Responder); !t.IsZero() {
-			d.Evidence = append(d.Evidence, diag.Evidence{Time: t, What: "IKE of the responder is heard"})
+		for _, o := range []trace.Origin{trace.Initiator, trace.Responder} {
+			if end(sa, o) == host(k[1]) {
+				d.Evidence = append(d.Evidence, lastFrom(sa, o))
+			}
 		}
 		d.Summary = fmt.Sprintf("%d ESP packets from %s to %s over %s, none the other way", way.packets, k[0], k[1], seconds(way.last.Sub(way.first)))
 		d.Surer = fmt.Sprintf("the inbound packet counter at %s, or keys: does the inner traffic expect an answer?", k[1])

@@ -55,7 +55,7 @@ func deadRequest(f *diag.Facts, sa *trace.IKESA) *trace.Exchange {
 		if x.Purpose == trace.PurposeDelete || x == rejectedPeer(sa) {
 			continue
 		}
-		if !lastFrom(sa, opposite(x.By)).After(x.Request.Time) {
+		if !lastFrom(sa, opposite(x.By)).Time.After(x.Request.Time) {
 			return x
 		}
 	}
@@ -85,15 +85,12 @@ func peerGone(f *diag.Facts) []diag.Finding {
 		peer := q.Dst.Addr()
 		d.Summary = fmt.Sprintf("%s stopped answering: %s sent %s %s over %s without an answer", peer, q.Src.Addr(), purposeText(x),
 			count(1+x.RequestRepeats), seconds(lastSent(x).Sub(q.Time)))
-		if t := lastFrom(sa, opposite(x.By)); !t.IsZero() {
-			d.Evidence = append([]diag.Evidence{{Time: t, What: fmt.Sprintf("last IKE message of %s", peer)}}, d.Evidence...)
-		}
-		switch last := lastESP(f, sa, peer.String()); {
-		case last.After(lastSent(x)):
-			d.Summary += "; its ESP goes on: the host is alive, its IKE is not"
-			d.Evidence = append(d.Evidence, diag.Evidence{Time: last, What: fmt.Sprintf("ESP of %s", peer)})
-		case !last.IsZero():
-			d.Evidence = append(d.Evidence, diag.Evidence{Time: last, What: fmt.Sprintf("last ESP of %s", peer)})
+		d.Evidence = append(d.Evidence, lastFrom(sa, opposite(x.By)))
+		if last := lastESP(sa, peer.String()); !last.Time.IsZero() {
+			d.Evidence = append(d.Evidence, last)
+			if last.Time.After(lastSent(x)) {
+				d.Summary += "; its ESP goes on: the host is alive, its IKE is not"
+			}
 		}
 		d.Surer = otherSideCapture
 		if icmp := complaints(f, sa); len(icmp) > 0 {
@@ -126,12 +123,13 @@ func purposeText(x *trace.Exchange) string {
 	return "a " + x.Type.String() + " request"
 }
 
-// lastESP gives the time of the last ESP packet from a host in the SA's flows.
-func lastESP(f *diag.Facts, sa *trace.IKESA, from string) time.Time {
-	var last time.Time
+// lastESP is evidence of the last ESP packet from a host in the SA's flows;
+// its time is zero where none was seen.
+func lastESP(sa *trace.IKESA, from string) diag.Evidence {
+	var last diag.Evidence
 	for _, fl := range sa.Flows {
-		if host(fl.Src.Addr()) == from && fl.Last.After(last) {
-			last = fl.Last
+		if host(fl.Src.Addr()) == from && fl.Last.After(last.Time) {
+			last = diag.Evidence{Frame: fl.LastFrame, Time: fl.Last, What: fmt.Sprintf("last ESP of %s", from)}
 		}
 	}
 	return last

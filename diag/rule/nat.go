@@ -47,31 +47,63 @@ var natRules = []diag.Rule{
 	},
 }
 
+// translation is what the hashes say about one side of an SA.
+type translation struct {
+	host    netip.Addr
+	claimed bool   // its own hash or its peer's view does not fit what is seen
+	sure    bool   // by more than its own claim, which may be false on purpose
+	how     string // in words
+}
+
+func sideOf(sa *trace.IKESA, o trace.Origin) translation {
+	d := &sa.NATD
+	t := translation{host: sa.Local.Host}
+	own, view, inner, seen := d.Request.Source, d.Response.Destination, d.InitiatorInside, d.Request.SrcSeen
+	if o == trace.Responder {
+		t.host = sa.Remote.Host
+		own, view, inner, seen = d.Response.Source, d.Request.Destination, d.ResponderInside, d.Response.SrcSeen
+	}
+	port := seen.Port()
+	t.claimed, t.sure = true, true
+	switch {
+	case inner.IsValid():
+		t.how = fmt.Sprintf("%s sits behind a NAT: its own address is %s", t.host, inner)
+	case own == trace.MatchYes && view == trace.MatchNo:
+		t.how = fmt.Sprintf("%s is translated between this point and its peer", t.host)
+	case own == trace.MatchNo && view == trace.MatchNo:
+		t.how = fmt.Sprintf("%s is translated on both sides of this point", t.host)
+	case own == trace.MatchNo && port != 500 && port != 4500 && port != 0:
+		t.how = fmt.Sprintf("%s sits behind a NAT that made its port %d", t.host, port)
+	case own == trace.MatchNo:
+		t.sure = false
+		t.how = fmt.Sprintf("%s claims an address that is not the one seen: a NAT before this point, or UDP encapsulation forced by a false hash", t.host)
+	default:
+		t.claimed, t.sure = false, false
+	}
+	return t
+}
+
 func natDetected(f *diag.Facts) []diag.Finding {
 	var found []diag.Finding
 	for _, sa := range v2(f) {
-		local, remote := sa.NAT.Local.Or(false), sa.NAT.Remote.Or(false)
-		if local == remote {
+		i, r := sideOf(sa, trace.Initiator), sideOf(sa, trace.Responder)
+		if !i.claimed && !r.claimed || i.claimed && r.claimed && (i.sure || r.sure) {
 			continue // none, or both: double-nat
 		}
 		d := natFinding(sa)
-		who, inner := sa.Local.Host, sa.NATD.InitiatorInside
-		own, seen := sa.NATD.Request.Source, sa.NATD.Response.Destination
-		if remote {
-			who, inner = sa.Remote.Host, sa.NATD.ResponderInside
-			own, seen = sa.NATD.Response.Source, sa.NATD.Request.Destination
-		}
+		d.Confidence = diag.Certain
 		switch {
-		case inner.IsValid():
-			d.Summary = fmt.Sprintf("%s sits behind a NAT: its own address is %s", who, inner)
-		case own == trace.MatchNo && seen == trace.MatchYes:
-			d.Confidence = diag.Likely
-			d.Summary = fmt.Sprintf("%s claims an address that is not the one seen here, which is the one its peer sees: a NAT before this point, or UDP encapsulation forced by a false hash", who)
-			d.Surer = "a capture on the host itself"
-		case own == trace.MatchYes && seen == trace.MatchNo:
-			d.Summary = fmt.Sprintf("%s is translated between this point and its peer", who)
+		case i.claimed && r.claimed:
+			d.Confidence = diag.Hint
+			d.Summary = fmt.Sprintf("%s and %s both claim addresses that are not the ones seen, with their ports unchanged: UDP encapsulation forced by false hashes, or a NAT before each", i.host, r.host)
+		case i.claimed:
+			d.Summary = i.how
 		default:
-			d.Summary = fmt.Sprintf("%s sits behind a NAT", who)
+			d.Summary = r.how
+		}
+		if !i.sure && !r.sure {
+			d.Confidence = max(d.Confidence, diag.Likely)
+			d.Surer = "a capture on the host itself"
 		}
 		found = append(found, span(d))
 	}
@@ -80,7 +112,6 @@ func natDetected(f *diag.Facts) []diag.Finding {
 
 func natFinding(sa *trace.IKESA) diag.Finding {
 	d := about(sa)
-	d.Confidence = diag.Certain
 	d.Severity = diag.Info
 	for _, side := range []struct {
 		m    *trace.Exchange
@@ -117,12 +148,21 @@ func matchText(m trace.Match) string {
 func doubleNAT(f *diag.Facts) []diag.Finding {
 	var found []diag.Finding
 	for _, sa := range v2(f) {
-		if !sa.NAT.Local.Or(false) || !sa.NAT.Remote.Or(false) {
+		i, r := sideOf(sa, trace.Initiator), sideOf(sa, trace.Responder)
+		if !i.claimed || !r.claimed || !i.sure && !r.sure {
 			continue
 		}
 		d := natFinding(sa)
-		d.Summary = fmt.Sprintf("both %s%s and %s%s sit behind a NAT", sa.Local.Host, insideText(sa.NATD.InitiatorInside),
-			sa.Remote.Host, insideText(sa.NATD.ResponderInside))
+		d.Confidence = diag.Certain
+		d.Summary = fmt.Sprintf("both sides sit behind a NAT: %s%s and %s%s", i.host, insideText(sa.NATD.InitiatorInside), r.host, insideText(sa.NATD.ResponderInside))
+		if !i.sure || !r.sure {
+			unsure := i
+			if i.sure {
+				unsure = r
+			}
+			d.Confidence = diag.Likely
+			d.Surer = fmt.Sprintf("a capture on %s: it may only force UDP encapsulation by a false hash", unsure.host)
+		}
 		found = append(found, span(d))
 	}
 	return found

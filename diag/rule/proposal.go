@@ -67,6 +67,11 @@ func noProposalIKE(f *diag.Facts) []diag.Finding {
 		d.Summary = fmt.Sprintf("%s accepts none of the IKE proposals of %s: offered %s",
 			r.x.Response.Src.Addr(), r.x.Response.Dst.Addr(), offeredByType(offered))
 		d.Surer = "the responder's configured proposals: its log, or a probe transform by transform"
+		if words := strong(offered, weakIKE); words != "" {
+			d.Remedies = instead("no-proposal-ike",
+				swan("responder", "connections.<c>.proposals = %s", words),
+				swan("initiator", "connections.<c>.proposals: one that the responder has"))
+		}
 		if k := known[r.x.Response.Src.Addr()]; k != nil && len(offered) > 0 {
 			if missing := compare(offered, k.transforms); len(missing) > 0 {
 				d.Confidence = diag.Certain

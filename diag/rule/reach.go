@@ -213,7 +213,7 @@ func v1Only(f *diag.Facts) []diag.Finding {
 			switch {
 			case m.Header.Version.Major() == 1:
 				d.Confidence = diag.Certain
-				d.Evidence = []diag.Evidence{at(m, "answer with version 1.0 in its header: %s", m.Header.Exchange)}
+				d.Evidence = []diag.Evidence{at(m, "answer with version 1.0 in its header: %s", v1Name(m))}
 				d.Summary = fmt.Sprintf("%s answers IKEv2 with an IKEv1 message: it speaks IKEv1 only", peer)
 			case !m.Encrypted && m.Notify(wire.NotifyInvalidMajorVersion) != nil:
 				d.Confidence = diag.Certain
@@ -224,11 +224,11 @@ func v1Only(f *diag.Facts) []diag.Finding {
 		k := [2]string{host(sa.Remote.Host), host(sa.Local.Host)}
 		if m := speaksV1[k]; d.Summary == "" && m != nil && !callsV2[k] {
 			d.Confidence = diag.Likely
-			d.Evidence = []diag.Evidence{at(m, "%s itself begins with IKEv1: %s", peer, m.Header.Exchange)}
+			d.Evidence = []diag.Evidence{at(m, "%s itself begins with IKEv1 %s", peer, v1Name(m))}
 			if x := sa.Init; x != nil && x.Request != nil {
 				d.Evidence = append(d.Evidence, at(x.Request, "IKEv2 request to %s", x.Request.Dst))
 			}
-			d.Summary = fmt.Sprintf("%s begins with IKEv1 (%s) where %s wants IKEv2: the peer is set to IKEv1", peer, m.Header.Exchange, sa.Local.Host)
+			d.Summary = fmt.Sprintf("%s begins with IKEv1 %s where %s wants IKEv2: the peer is set to IKEv1", peer, v1Name(m), sa.Local.Host)
 			d.Surer = "the peer's configuration"
 		}
 		if d.Summary != "" {
@@ -236,6 +236,17 @@ func v1Only(f *diag.Facts) []diag.Finding {
 		}
 	}
 	return found
+}
+
+// v1Name names an IKEv1 exchange as people do.
+func v1Name(m *trace.Message) string {
+	switch m.Header.Exchange {
+	case wire.ExchangeV1Main:
+		return "main mode"
+	case wire.ExchangeV1Aggressive:
+		return "aggressive mode"
+	}
+	return m.Header.Exchange.String()
 }
 
 func otherAddress(f *diag.Facts) []diag.Finding {

@@ -236,7 +236,7 @@ func fragmentsIncomplete(f *diag.Facts) []diag.Finding {
 				d.Evidence = []diag.Evidence{at(m, "IKE fragments %d of %d of %s", m.Fragments, m.FragmentTotal, x.Type)}
 				for _, n := range m.Frames[:min(len(m.Frames), maxListed)] {
 					if n != m.Frame {
-						d.Evidence = append(d.Evidence, diag.Evidence{Frame: n, What: "another fragment of it"})
+						d.Evidence = append(d.Evidence, diag.Evidence{Frame: n, Time: m.Time, What: "another fragment of it"})
 					}
 				}
 				d.Summary = fmt.Sprintf("of %d IKE fragments of %s from %s only %d arrive here", m.FragmentTotal, name(m, x), m.Src.Addr(), m.Fragments)

@@ -78,8 +78,10 @@ func at(m *trace.Message, format string, args ...any) diag.Evidence {
 	return diag.Evidence{Frame: m.Frame, Time: m.Time, What: fmt.Sprintf(format, args...)}
 }
 
-// span sets a finding's times from its evidence.
+// span puts a finding's evidence in order of time and sets the finding's times
+// from it.
 func span(f diag.Finding) diag.Finding {
+	slices.SortStableFunc(f.Evidence, func(a, b diag.Evidence) int { return a.Time.Compare(b.Time) })
 	first, last := time.Time{}, time.Time{}
 	for _, e := range f.Evidence {
 		if e.Time.IsZero() {
@@ -183,10 +185,10 @@ func heard(sa *trace.IKESA, side trace.Origin) bool {
 	})
 }
 
-// lastFrom gives the time of the last IKE message of a side, zero where none
-// was seen.
-func lastFrom(sa *trace.IKESA, side trace.Origin) time.Time {
-	var last time.Time
+// lastFrom is evidence of the last IKE message of a side; its time is zero
+// where none was seen.
+func lastFrom(sa *trace.IKESA, side trace.Origin) diag.Evidence {
+	var last diag.Evidence
 	for _, x := range sa.Exchanges {
 		m, response := x.Request, false
 		if x.By != side {
@@ -195,15 +197,16 @@ func lastFrom(sa *trace.IKESA, side trace.Origin) time.Time {
 		if m == nil {
 			continue
 		}
-		if m.Time.After(last) {
-			last = m.Time
+		if m.Time.After(last.Time) {
+			last.Time, last.Frame = m.Time, m.Frame
 		}
 		for _, r := range x.Repeats {
-			if r.Response == response && r.Time.After(last) {
-				last = r.Time
+			if r.Response == response && r.Time.After(last.Time) {
+				last.Time, last.Frame = r.Time, r.Frame
 			}
 		}
 	}
+	last.What = fmt.Sprintf("last IKE message of %s", end(sa, side))
 	return last
 }
 
