@@ -31,7 +31,7 @@ func readDatagrams(t *testing.T, path string) []datagram {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer f.Close() //nolint:errcheck // only read from
+	defer func() { _ = f.Close() }() // only read from
 	r, err := pcapgo.NewReader(f)
 	if err != nil {
 		t.Fatalf("%s: %v", path, err)

@@ -80,7 +80,7 @@ func (t *Tables) loadFile(path string) []error {
 	if err != nil {
 		return []error{fmt.Errorf("key tables: %w", err)}
 	}
-	defer f.Close() //nolint:errcheck // only read from
+	defer func() { _ = f.Close() }() // only read from
 	return t.read(f, path)
 }
 

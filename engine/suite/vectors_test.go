@@ -53,7 +53,7 @@ func readWycheproof(t *testing.T, name string) []wycheproof {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer f.Close() //nolint:errcheck // only read from
+	defer func() { _ = f.Close() }() // only read from
 	z, err := gzip.NewReader(f)
 	if err != nil {
 		t.Fatal(err)
