@@ -1,0 +1,155 @@
+package diag_test
+
+import (
+	"flag"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/cloudvlan/cvlanctl/diag"
+	"github.com/cloudvlan/cvlanctl/diag/rule"
+)
+
+var update = flag.Bool("update", false, "write the generated files anew")
+
+var idForm = regexp.MustCompile(`^[a-z0-9]+(-[a-z0-9]+)+$`)
+
+func TestEveryEntryIsCompleteAndItsReferencesResolve(t *testing.T) {
+	sides := []string{"initiator", "responder", "local", "remote", "both", "network"}
+	platforms := []string{"strongswan", "libreswan", "cisco", "fortios", "pan-os", "windows", "azure", "aws", "linux", "any"}
+	sources := []string{"capture", "capture with keys", "engine", "strongswan", "host"}
+	seen := map[string]bool{}
+	for _, e := range diag.All() {
+		for _, id := range append([]string{e.ID}, e.Aliases...) {
+			if !idForm.MatchString(id) {
+				t.Errorf("%s: %q is no id", e.ID, id)
+			}
+			if seen[id] {
+				t.Errorf("%s: %q stands twice in the catalogue", e.ID, id)
+			}
+			seen[id] = true
+			if got, ok := diag.Lookup(id); !ok || got.ID != e.ID {
+				t.Errorf("Lookup(%q) = %q, %v", id, got.ID, ok)
+			}
+		}
+		if e.Severity.String() == "" || !slices.Contains(diag.Owners(), e.Ownership) {
+			t.Errorf("%s: severity %d, ownership %q", e.ID, e.Severity, e.Ownership)
+		}
+		for name, text := range map[string]string{"title": e.Title, "symptom": e.Symptom, "cause": e.Cause} {
+			if strings.TrimSpace(text) == "" {
+				t.Errorf("%s: no %s", e.ID, name)
+			}
+		}
+		if len(e.Shows) == 0 || len(e.Remedies) == 0 {
+			t.Errorf("%s: %d sources, %d remedies", e.ID, len(e.Shows), len(e.Remedies))
+		}
+		for _, s := range e.Shows {
+			if !slices.Contains(sources, s.Source) || s.What == "" {
+				t.Errorf("%s: shows %q: %q", e.ID, s.Source, s.What)
+			}
+		}
+		for _, r := range e.Remedies {
+			if !slices.Contains(sides, r.Side) || !slices.Contains(platforms, r.Platform) || r.Change == "" {
+				t.Errorf("%s: remedy %+v", e.ID, r)
+			}
+		}
+		for _, id := range e.Related {
+			if other, ok := diag.Lookup(id); !ok || other.ID == e.ID {
+				t.Errorf("%s is related to %q", e.ID, id)
+			}
+		}
+		for _, ref := range e.RFC {
+			if !regexp.MustCompile(`^RFC \d{3,5}( \d+(\.\d+)*)?$`).MatchString(ref) {
+				t.Errorf("%s: %q is no reference to an RFC", e.ID, ref)
+			}
+		}
+	}
+	if n := len(diag.All()); n != 121 {
+		t.Errorf("the catalogue has %d entries, want 121", n)
+	}
+	if _, ok := diag.Lookup("no-such-fault"); ok {
+		t.Error("Lookup finds what is not there")
+	}
+}
+
+// configuration matches what only stands in a configuration: an assignment
+// or a command of one of the platforms.
+var configuration = regexp.MustCompile(`(?i)connections\.|secrets\.|charon\.|=|config vpn|crypto |set-vpn|swanctl`)
+
+func TestAnExternalFaultNeverComesWithConfigurationAdvice(t *testing.T) {
+	for _, e := range diag.All() {
+		if e.Ownership != diag.External {
+			continue
+		}
+		for _, r := range e.Remedies {
+			if r.Side != "network" || r.Platform != "any" || configuration.MatchString(r.Change) {
+				t.Errorf("%s is external and advises %+v", e.ID, r)
+			}
+		}
+	}
+}
+
+func TestEveryRuleReportsAnIDOfTheCatalogueAndSaysWhatItNeeds(t *testing.T) {
+	seen := map[string]bool{}
+	for _, r := range rule.All() {
+		if e, ok := diag.Lookup(r.ID); !ok || e.ID != r.ID {
+			t.Errorf("rule %q is not in the catalogue", r.ID)
+		}
+		if seen[r.ID] {
+			t.Errorf("two rules for %q", r.ID)
+		}
+		seen[r.ID] = true
+		if len(r.Needs) == 0 || r.Find == nil {
+			t.Errorf("rule %q: needs %q, find %v", r.ID, r.Needs, r.Find != nil)
+		}
+		for _, id := range r.After {
+			if e, ok := diag.Lookup(id); !ok || e.ID != id || id == r.ID {
+				t.Errorf("rule %q comes after %q", r.ID, id)
+			}
+		}
+	}
+}
+
+// weakNames are algorithms that no advice may spread.
+var weakNames = regexp.MustCompile(`\b(3des|des|md5|sha1|modp(768|1024|1536)|group ?(1|2|5))\b`)
+
+func TestNoRemedyAdvisesWeakAlgorithms(t *testing.T) {
+	for _, e := range diag.All() {
+		for _, r := range e.Remedies {
+			if m := weakNames.FindString(strings.ToLower(r.Change)); m != "" && !strings.HasPrefix(r.Change, "update-crypto-policies") {
+				t.Errorf("%s advises %q in %q", e.ID, m, r.Change)
+			}
+		}
+	}
+}
+
+func TestNamesListsIDsAndAliasesInOrder(t *testing.T) {
+	names := diag.Names()
+	if !slices.IsSorted(names) || !slices.Contains(names, "clock-skew") || !slices.Contains(names, "dpd-timeout") {
+		t.Errorf("%d names, sorted %v", len(names), slices.IsSorted(names))
+	}
+}
+
+func TestTheReferenceIsWhatTheCatalogueSays(t *testing.T) {
+	const path = "../docs/findings.md"
+	now := diag.Markdown(rule.All())
+	if *update {
+		if err := os.MkdirAll("../docs", 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(now), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	was, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d := cmp.Diff(strings.Split(string(was), "\n"), strings.Split(now, "\n")); d != "" {
+		t.Errorf("%s is not up to date (-file +catalogue); go test ./diag -update writes it anew:\n%s", path, d)
+	}
+}
