@@ -111,13 +111,13 @@ func (r *ngReader) read() error {
 			}
 		}
 		total := r.u32(h[4:])
-		if total < 12 || total%4 != 0 {
-			return r.fault(4, "block says %d octets, which is no multiple of 4 from 12 up", total)
+		if total < 12 {
+			return r.fault(4, "block says %d octets, the least is 12", total)
 		}
 		switch kind {
 		case blockSection, blockInterface, blockPacket, blockSimple, blockStatistics, blockEnhanced:
 		default:
-			if err := r.pass(int64(total)); err != nil {
+			if err := r.pass((int64(total) + 3) &^ 3); err != nil {
 				return err
 			}
 			continue
@@ -125,7 +125,8 @@ func (r *ngReader) read() error {
 		if total > windowSize {
 			return r.fault(4, "block of type %d says %d octets, limit is %d", kind, total, windowSize)
 		}
-		n := int(total)
+		// Some tools leave the padding out of the length.
+		n := (int(total) + 3) &^ 3
 		b, err := r.win.peek(n)
 		if err != nil {
 			return endError(r.name, r.win.offset(), "block", err)

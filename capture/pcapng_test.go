@@ -130,3 +130,17 @@ func TestPcapngBlocksNotReadAreSteppedOver(t *testing.T) {
 		t.Errorf("got %d frames", len(got))
 	}
 }
+
+func TestPcapngLengthThatLeavesThePaddingOutIsTolerated(t *testing.T) {
+	n := ng{binary.LittleEndian}
+	b := n.enhanced(0, 0, frameB)
+	total := uint32(len(b) - 2) // frameB is padded by two octets
+	binary.LittleEndian.PutUint32(b[4:], total)
+	binary.LittleEndian.PutUint32(b[len(b)-4:], total)
+	names := n.block(4, []byte("12"))
+	names[4] -= 2
+	got := mustRead(t, slices.Concat(n.section(), n.face(1, 0), b, names, n.enhanced(0, 0, frameA)))
+	if len(got) != 2 || !bytes.Equal(got[0].Data, frameB) || !bytes.Equal(got[1].Data, frameA) {
+		t.Errorf("got %+v", got)
+	}
+}

@@ -50,13 +50,15 @@ func (w *Walker) tcp(b []byte) error {
 		seq++
 	}
 	d.TCP.Retransmit = len(b) > 0 && int32(seq+uint32(len(b))-s.next) <= 0
-	truncated := d.Truncated
+	truncated, claim := d.Truncated, d.Length-head
 	w.emit()
 	d.TCP.Retransmit = false
 	w.arrive(s, seq, b)
-	if truncated {
-		// What the snap length cut is a gap; the next segment shows it.
+	if truncated && claim > len(b) && s.next == seq+uint32(len(b)) {
+		// The snap length cut the rest: it will not come.
+		s.next = seq + uint32(claim)
 		s.spoil()
+		w.stats.StreamGaps++
 	}
 	w.acknowledged(ss.by[key.reverse()])
 	// After a FIN the stream is kept: segments sent again must be known as

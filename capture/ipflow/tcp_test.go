@@ -189,6 +189,21 @@ func TestOctetsThatTheCaptureMissesAreSteppedOver(t *testing.T) {
 	}
 }
 
+func TestSegmentsCutBySnapLengthLoseTheirRecordOnly(t *testing.T) {
+	a, b, c := ikeRecord(100, 1), ikeRecord(500, 2), ikeRecord(100, 3)
+	k := &talk{t: t, sport: 40000, dport: 4500}
+	k.open(1000, 5000)
+	k.segment(false, 1001, 5001, nil, slices.Concat([]byte(prefixIKE), a))
+	k.segment(false, 1001+6+uint32(len(a)), 5001, nil, b)
+	k.segment(false, 1001+6+uint32(len(a)+len(b)), 5001, nil, c)
+	k.frames[3].Data = k.frames[3].Data[:200]
+	w := New(Options{})
+	wantRecords(t, k.records(w), a, c)
+	if w.Stats().StreamGaps != 1 {
+		t.Errorf("stats are %+v", w.Stats())
+	}
+}
+
 func TestConnectionJoinedInTheMiddle(t *testing.T) {
 	a, b, e := ikeRecord(100, 1), espRecord(64, 2), espRecord(64, 3)
 	k := &talk{t: t, sport: 40000, dport: 4500}
