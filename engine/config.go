@@ -44,6 +44,7 @@ type AuthRound struct {
 	Groups     []string
 	Certs      []string // subjects of the certificates demanded or offered
 	CACerts    []string
+	Policies   []string // certificate policies demanded
 }
 
 // ChildConfig is a configured child: what a CHILD SA may be made from.

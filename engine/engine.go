@@ -96,18 +96,20 @@ const (
 // Suite is a negotiated set of transforms, by IANA's names; EncrKeySize is in
 // bits, 0 where the transform has none.
 type Suite struct {
-	EncrAlg     string    `json:"encr_alg,omitempty"`
-	EncrID      uint16    `json:"encr_id,omitempty"`
-	EncrKeySize int       `json:"encr_keysize,omitempty"`
-	IntegAlg    string    `json:"integ_alg,omitempty"`
-	IntegID     uint16    `json:"integ_id,omitempty"`
-	PRFAlg      string    `json:"prf_alg,omitempty"`
-	PRFID       uint16    `json:"prf_id,omitempty"`
-	DHGroup     string    `json:"dh_group,omitempty"`
-	DHID        uint16    `json:"dh_id,omitempty"`
-	AKE         []string  `json:"ake,omitempty"` // additional key exchanges (RFC 9370)
-	ESN         Opt[bool] `json:"esn,omitzero"`
-	Keyword     string    `json:"proposal,omitempty"` // in swanctl's spelling, aes256gcm16-prfsha256-ecp256
+	EncrAlg     string `json:"encr_alg,omitempty"`
+	EncrID      uint16 `json:"encr_id,omitempty"`
+	EncrKeySize int    `json:"encr_keysize,omitempty"`
+	IntegAlg    string `json:"integ_alg,omitempty"`
+	IntegID     uint16 `json:"integ_id,omitempty"`
+	// IntegKeySize is in bits, as a daemon tells it; 0 where not known.
+	IntegKeySize int       `json:"integ_keysize,omitempty"`
+	PRFAlg       string    `json:"prf_alg,omitempty"`
+	PRFID        uint16    `json:"prf_id,omitempty"`
+	DHGroup      string    `json:"dh_group,omitempty"`
+	DHID         uint16    `json:"dh_id,omitempty"`
+	AKE          []string  `json:"ake,omitempty"` // additional key exchanges (RFC 9370)
+	ESN          Opt[bool] `json:"esn,omitzero"`
+	Keyword      string    `json:"proposal,omitempty"` // in swanctl's spelling, aes256gcm16-prfsha256-ecp256
 }
 
 // Side is one end of an IKE SA.

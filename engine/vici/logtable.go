@@ -1,0 +1,153 @@
+package vici
+
+import "github.com/cloudvlan/cvlanctl/engine/event"
+
+// patterns are the lines of charon's log that tell something, in 5.9.8's words
+// and, where those differ, in 6.0's. The first row that fits counts.
+var patterns = []pattern{
+	// Messages and datagrams.
+	{has: " [ ", expr: `^(generating|parsed) (\S+) (request|response) (\d+) \[ ?(.*?) ?\]$`, set: setMessage},
+	{has: "packet: from ", expr: `^(sending|received) packet: from (\S+) to (\S+) \((\d+) bytes\)$`, set: setDatagram},
+	{has: "splitting", expr: `^splitting IKE message \((?P<octets>\d+) bytes\) into (?P<fragments>\d+) fragments?$`, kind: "split", set: setStep},
+	{has: "fragment #", expr: `^received fragment #(?P<number>\d+) of (?P<total>\d+), waiting for complete IKE message$`, kind: "fragment", set: setStep},
+	{has: "reassembled", expr: `^received fragment #(?P<number>\d+) of (?P<total>\d+), reassembled fragmented IKE message \((?P<octets>\d+) bytes\)$`, kind: "reassembled", set: setStep},
+
+	// Retransmissions.
+	{has: "retransmit ", expr: `^retransmit (?P<attempt>\d+) of request with message ID (?P<id>\d+)$`, kind: string(event.RetransmitRequest), set: setRetransmit},
+	{has: "retransmit ", expr: `^sending retransmit (?P<attempt>\d+) of \w+ message ID (?P<id>\d+), seq \d+$`, kind: string(event.RetransmitRequest), set: setRetransmit},
+	{has: "retransmit of request", expr: `^received retransmit of request with ID (?P<id>\d+)`, kind: string(event.RetransmitResponse), set: setRetransmit},
+	{has: "giving up after", expr: `^giving up after (?P<attempt>\d+) retransmits$`, kind: string(event.RetransmitGiveUp), set: setRetransmit},
+
+	// Proposals.
+	{has: "received proposals: ", expr: `^received proposals: (.*)$`, kind: "received", set: setProposals},
+	{has: "configured proposals: ", expr: `^configured proposals: (.*)$`, kind: "configured", set: setProposals},
+	{has: "selected proposal: ", expr: `^selected proposal: (.*)$`, set: setProposals},
+
+	// SAs that have come up.
+	{has: "established between", expr: `^IKE_SA (\S+)\[(\d+)\] established between (.*\])\.\.\.(.*\])$`, set: setIKE},
+	{has: "established with SPIs", expr: `^(?:inbound )?CHILD_SA (\S+)\{(\d+)\} established with SPIs ([0-9a-f]{8})_i ([0-9a-f]{8})_o and TS (.*) === (.*)$`, set: setChild},
+
+	// The peer refused.
+	{has: " notify", expr: `^received (?P<notify>[A-Z0-9_]+) notify error$`, kind: "notify", set: setFailure(false)},
+	{has: " notify", expr: `^received (?P<notify>[A-Z0-9_]+) error notify$`, kind: "notify", set: setFailure(false)},
+	{has: "no CHILD_SA built", expr: `^received (?P<notify>[A-Z0-9_]+) notify, no CHILD_SA built$`, kind: "child-notify", set: setFailure(false)},
+	{has: "destroying IKE_SA", expr: `^received (?P<notify>[A-Z0-9_]+) notify error, destroying IKE_SA$`, kind: "notify", set: setFailure(false)},
+	{has: "EAP authentication failed", expr: `^received (?P<eap>\S+), EAP authentication failed$`, kind: "eap-failed", set: setFailure(false)},
+	{has: "MS-CHAPv2 failed with error", expr: `^EAP-MS-CHAPv2 failed with error (?P<error>\S+): '(?P<message>.*)'$`, kind: "mschapv2-failed", set: setFailure(false)},
+
+	// Nobody answered.
+	{has: "peer not responding", expr: `^establishing (?:IKE_SA|connection '.*') failed, peer not responding$`, kind: "no-response", set: setFailure(false)},
+	{has: "peer not responding", expr: `^peer not responding, trying again \((?P<try>\d+)/(?P<of>\d+)\)$`, kind: "no-response", set: setFailure(false)},
+	{has: "after timeout", expr: `^deleting half open IKE_SA with (?P<peer>\S+) after timeout$`, kind: "half-open-timeout", set: setFailure(false)},
+	{has: "path probings", expr: `^giving up after (?P<attempt>\d+) path probings$`, kind: "path-probing", set: setFailure(false)},
+	{has: "unable to resolve", expr: `^unable to resolve (?P<name>\S+), (?:initiate aborted|retrying in \d+s)$`, kind: "dns", set: setFailure(true)},
+	{has: "no route found", expr: `^no route found to reach (?P<peer>\S+), MOBIKE update deferred$`, kind: "no-route", set: setFailure(true)},
+
+	// Negotiation.
+	{has: "no IKE config found", expr: `^no IKE config found for (?P<local>\S+)\.\.\.(?P<remote>\S+), sending (?P<notify>\S+)$`, kind: "no-ike-config", set: setFailure(true)},
+	{has: "proposals unacceptable", expr: `^received proposals (?:un|in)acceptable$`, kind: "proposals-ike", set: setFailure(true)},
+	{has: "no acceptable proposal", expr: `^no acceptable proposal found$`, kind: "proposals-child", set: setFailure(true)},
+	{has: "no matching proposal", expr: `^no matching proposal found, sending (?P<notify>\S+)$`, kind: "proposals-child", set: setFailure(true)},
+	{has: "it requested", expr: `^peer didn't accept (?:DH group|key exchange method) (?P<offered>\S+), it requested (?P<requested>\S+)$`, kind: "invalid-ke", set: setStep},
+	{has: "unacceptable, requesting", expr: `^(?:DH group|key exchange method) (?P<offered>\S+) unacceptable, requesting (?P<requested>\S+)$`, kind: "invalid-ke-sent", set: setStep},
+	{has: "not contained in any of our proposals", expr: `^requested (?:DH group|key exchange method) (?P<requested>\S+) not contained in any of our proposals$`, kind: "ke-not-offered", set: setFailure(true)},
+	{has: " not supported", expr: `^(?:requested|configured) (?:DH group|key exchange method) (?P<requested>\S+) not supported$`, kind: "ke-unsupported", set: setFailure(true)},
+	{has: "ignore requested", expr: `^already retried with (?:DH group|key exchange method) (?P<offered>\S+), ignore requested (?P<requested>\S+)$`, kind: "ke-loop", set: setFailure(true)},
+	{has: "retries", expr: `^giving up after (?P<attempt>\d+) retries$`, kind: "too-many-retries", set: setFailure(true)},
+	{has: "ignoring IKE_SA setup", expr: `^ignoring IKE_SA setup from (?P<peer>[^,]+), (?P<why>.*)$`, kind: "limit", set: setFailure(true)},
+	{has: "unsupported IKE version", expr: `^received unsupported IKE version (?P<version>\S+) from (?P<peer>\S+), sending (?P<notify>\S+)$`, kind: "version", set: setFailure(true)},
+	{has: "integrity check failed", expr: `integrity check failed`, kind: "integrity", set: setFailure(true)},
+
+	// Authentication.
+	{has: "no matching peer config", expr: `^no matching peer config found$`, kind: "no-peer-config", set: setFailure(true)},
+	{has: "alternative config", expr: `^no alternative config found$`, kind: "no-peer-config", set: setFailure(true)},
+	{has: "unacceptable", expr: `^selected peer config '(?P<config>.*)' unacceptable(?:: (?P<why>.*))?$`, kind: "peer-config-unacceptable", set: setFailure(true)},
+	{has: "MAC mismatched", expr: `^tried (?P<tried>\d+) shared keys? for '(?P<local>.*)' - '(?P<remote>.*)', but MAC mismatched$`, kind: "psk-mismatch", set: setFailure(true)},
+	{has: "no shared key found", expr: `^no shared key found for '(?P<local>.*)' - '(?P<remote>.*)'$`, kind: "psk-not-found", set: setFailure(true)},
+	{has: "no shared key found", expr: `^no shared key found for (?P<local>\S+) - (?P<remote>\S+)$`, kind: "psk-not-found", set: setFailure(true)},
+	{has: "but require", expr: `^received IDr (?P<received>.*), but require (?P<required>.*)$`, kind: "idr-mismatch", set: setFailure(true)},
+	{has: "constraint requires", expr: `^constraint requires (?P<required>.*?)(?: authentication)?, but (?P<used>.*) was used$`, kind: "constraint-auth", set: setFailure(true)},
+	{has: "constraint check failed", expr: `^constraint check failed: (?P<why>.*)$`, kind: "constraint", set: setFailure(true)},
+	{has: "no trusted", expr: `^no trusted (?P<type>\S+) public key found for '(?P<id>.*)'$`, kind: "no-trusted-key", set: setFailure(true)},
+	{has: "no private key found", expr: `^no private key found for '(?P<id>.*)'$`, kind: "no-private-key", set: setFailure(true)},
+	{has: "no issuer certificate", expr: `^no issuer certificate found for "(?P<subject>.*)"$`, kind: "cert-no-issuer", set: setFailure(true)},
+	{has: "is not trusted", expr: `^\s*self-signed certificate "(?P<subject>.*)" is not trusted$`, kind: "cert-untrusted-root", set: setFailure(true)},
+	{has: "certificate invalid", expr: `^(?P<which>\S+) certificate invalid \(valid from (?P<from>.*) to (?P<to>.*)\)$`, kind: "cert-validity", set: setFailure(true)},
+	{has: "was revoked", expr: `^certificate was revoked on (?P<when>.*), reason: (?P<why>.*)$`, kind: "cert-revoked", set: setFailure(true)},
+	{has: "does not confirm", expr: `^certificate does not confirm identity '(?P<id>.*)'`, kind: "cert-identity", set: setFailure(true)},
+	{has: "keyUsage", expr: `^rejecting certificate without digitalSignature or nonRepudiation keyUsage flags$`, kind: "cert-key-usage", set: setFailure(true)},
+	{has: "certificate status", expr: `^certificate status is (?P<status>not available|unknown, crl is stale)$`, kind: "cert-status", set: setFailure(true)},
+	{has: "crl fetching failed", expr: `^crl fetching failed$`, kind: "crl-fetch", set: setFailure(true)},
+	{has: "ocsp request", expr: `^ocsp request to (?P<uri>\S+) failed$`, kind: "ocsp-fetch", set: setFailure(true)},
+	{has: "no common hash", expr: `^no common hash algorithm found to create signature with (?P<type>\S+) key$`, kind: "signature-hash", set: setFailure(true)},
+	{has: "(myself) failed", expr: `^authentication of '(?P<id>.*)' \(myself\) failed$`, kind: "own-authentication", set: setFailure(true)},
+	{has: "EAP_NAK", expr: `^requesting (?P<wanted>\S+) authentication, sending EAP_NAK$`, kind: "eap-method", set: setFailure(true)},
+	{has: "EAP method not supported", expr: `^(?:.*)EAP method not supported`, kind: "eap-method", set: setFailure(true)},
+	{has: "peer requested EAP", expr: `^peer requested EAP, config unacceptable$`, kind: "eap-not-configured", set: setFailure(true)},
+	{has: "EAP-only", expr: `^configured EAP-only authentication, but peer does not support it$`, kind: "eap-only", set: setFailure(true)},
+	{has: "EAP identity", expr: `^EAP identity '(?P<id>.*)' required, not matched by '(?P<received>.*)'`, kind: "eap-identity", set: setFailure(true)},
+	{has: "MS-CHAPv2 verification failed", expr: `^EAP-MS-CHAPv2 verification failed`, kind: "mschapv2-failed", set: setFailure(true)},
+	{has: "no EAP key", expr: `^no EAP key found for hosts '(?P<server>.*)' - '(?P<peer>.*)'$`, kind: "eap-no-secret", set: setFailure(true)},
+	{has: "failed to establish MSK", expr: `^received (?P<eap>\S+) but failed to establish MSK$`, kind: "eap-msk", set: setFailure(true)},
+	{has: "with EAP", expr: `^verification of AUTH payload with(?:out)? EAP MSK failed$`, kind: "eap-msk", set: setFailure(true)},
+	{has: "uniqueness policy", expr: `^cancell?ing IKE_SA setup due to uniqueness policy$`, kind: "unique-refused", set: setFailure(true)},
+	{has: "PPK", expr: `^PPK required but (?P<why>.*)$`, kind: "ppk", set: setFailure(true)},
+	{has: "PPK_ID", expr: `^received PPK_ID '(?P<received>.*)', but require '(?P<required>.*)'$`, kind: "ppk", set: setFailure(true)},
+
+	// CHILD SAs.
+	{has: "traffic selectors", expr: `^traffic selectors (?P<local>.*) === (?P<remote>.*) unacceptable$`, kind: "ts-unacceptable", set: setFailure(true)},
+	{has: "traffic selectors", expr: `^no acceptable traffic selectors found$`, kind: "ts-unacceptable", set: setFailure(true)},
+	{has: "requested by responder", expr: `^(?P<mode>\S+) mode requested by responder is unacceptable$`, kind: "mode-mismatch", set: setFailure(true)},
+	{has: "keeping IKE_SA", expr: `^failed to establish CHILD_SA, keeping IKE_SA$`, kind: "child-failed", set: setFailure(true)},
+	{has: "creating CHILD_SA failed", expr: `^creating CHILD_SA failed, trying again in (?P<seconds>\d+) seconds$`, kind: "child-failed", set: setFailure(true)},
+	{has: "rekeying failed", expr: `^CHILD_SA rekeying failed, trying again in (?P<seconds>\d+) seconds$`, kind: "rekey-child", set: setFailure(true)},
+	{has: "rekeying failed", expr: `^IKE_SA rekeying failed, trying again in (?P<seconds>\d+) seconds$`, kind: "rekey-ike", set: setFailure(true)},
+	{has: "not establishing CHILD_SA", expr: `^not establishing CHILD_SA (?P<child>\S+?)\{\d+\} (?P<why>.*)$`, kind: "child-duplicate", set: setFailure(true)},
+	{has: "virtual IP", expr: `^no virtual IP found, sending (?P<notify>\S+)$`, kind: "no-virtual-ip", set: setFailure(true)},
+	{has: "virtual IP", expr: `^no virtual IP found for (?P<asked>\S+) requested by '(?P<peer>.*)'$`, kind: "no-virtual-ip", set: setFailure(true)},
+	{has: "virtual IP", expr: `^expected a virtual IP request, sending (?P<notify>\S+)$`, kind: "cp-required", set: setFailure(true)},
+	{has: "virtual IP", expr: `^installing virtual IP (?P<address>\S+) failed$`, kind: "vip-install", set: setFailure(true)},
+	{has: "configuration payload", expr: `^configuration payload negotiation failed, no CHILD_SA built$`, kind: "cp-failed", set: setFailure(true)},
+	{has: "in kernel", expr: `^unable to install (?P<which>.*)IPsec SA \(SAD\) in kernel$`, kind: "sa-install", set: setFailure(true)},
+	{has: "in kernel", expr: `^unable to install IPsec policies \(SPD\) in kernel$`, kind: "policy-install", set: setFailure(true)},
+	{has: "SAD entry", expr: `^unable to add SAD entry with SPI (?P<spi>[0-9a-f]{8})(?: \((?P<why>.*)\))?$`, kind: "sa-install", set: setFailure(true)},
+	{has: "not supported by kernel", expr: `^algorithm (?P<algorithm>\S+) not supported by kernel!?$`, kind: "kernel-algorithm", set: setFailure(true)},
+
+	// The daemon itself.
+	{has: "unable to bind socket", expr: `^unable to bind socket: (?P<why>.*)$`, kind: "socket", set: setFailure(true)},
+	{has: "could not open", expr: `^could not open (?P<which>.*) socket`, kind: "socket", set: setFailure(true)},
+
+	// How it went.
+	{has: "initiating IKE_SA", expr: `^initiating (?:Main Mode |Aggressive Mode )?IKE_SA (?P<connection>\S+)\[(?P<id>\d+)\] to (?P<peer>\S+)$`, kind: "initiating", set: setStep},
+	{has: "is initiating", expr: `^(?P<peer>\S+) is initiating an? .*IKE_SA$`, kind: "responding", set: setStep},
+	{has: "establishing CHILD_SA", expr: `^establishing CHILD_SA (?P<child>\S+?)\{(?P<id>\d+)\}`, kind: "child-start", set: setStep},
+	{has: "host is behind NAT", expr: `^local host is behind NAT, sending keep alives$`, kind: "nat-local", set: setStep},
+	{has: "host is behind NAT", expr: `^remote host is behind NAT$`, kind: "nat-remote", set: setStep},
+	{has: "faking NAT", expr: `^faking NAT situation to enforce UDP encapsulation$`, kind: "nat-fake", set: setStep},
+	{has: "NAT mappings", expr: `^(?:detected changes in NAT mappings|NAT mappings of CHILD_SA )(?P<what>.*)`, kind: "nat-mapping", set: setStep},
+	{has: "DPD request", expr: `^sending DPD request$`, kind: "dpd-request", set: setStep},
+	{has: "keep alive", expr: `^sending keep alive to (?P<peer>\S+)$`, kind: "keepalive", set: setStep},
+	{has: "looking for", expr: `^looking for (?:\S+ )?peer configs matching (?P<local>.*?)\.\.\.(?P<remote>.*)$`, kind: "peer-config-lookup", set: setStep},
+	{has: "selected peer config", expr: `^selected peer config ['"](?P<config>.*)['"]$`, kind: "peer-config", set: setStep},
+	{has: "switching to peer config", expr: `^switching to peer config '(?P<config>.*)'$`, kind: "peer-config", set: setStep},
+	{has: "(myself)", expr: `^authentication of '(?P<id>.*)' \(myself\) (?:with (?P<method>.*)|successful)$`, kind: "authenticated-self", set: setStep},
+	{has: "successful", expr: `^authentication of '(?P<id>.*)' with (?P<method>.*) successful$`, kind: "authenticated-peer", set: setStep},
+	{has: "EAP method", expr: `^EAP method (?P<method>\S+) succeeded, (?:no )?MSK established$`, kind: "eap-success", set: setStep},
+	{has: "rekeyed between", expr: `^IKE_SA (?P<connection>\S+)\[(?P<id>\d+)\] rekeyed between (?P<local>.*\])\.\.\.(?P<remote>.*\])$`, kind: "ike-rekeyed", set: setStep},
+	{has: "outbound CHILD_SA", expr: `^outbound CHILD_SA (?P<child>\S+?)\{(?P<id>\d+)\} established`, kind: "child-outbound", set: setStep},
+	{has: "deleting IKE_SA", expr: `^deleting IKE_SA (?P<connection>\S+)\[(?P<id>\d+)\] between`, kind: "deleting", set: setStep},
+	{has: "sending DELETE", expr: `^sending DELETE for (?P<what>.*)$`, kind: "delete-sent", set: setStep},
+	{has: "received DELETE", expr: `^received DELETE for (?P<what>.*)$`, kind: "delete-received", set: setStep},
+	{has: "IKE_SA deleted", expr: `^IKE_SA deleted$`, kind: "deleted", set: setStep},
+	{has: "closing", expr: `^closing (?P<why>expired )?CHILD_SA (?P<child>\S+?)\{(?P<id>\d+)\}`, kind: "child-closing", set: setStep},
+	{has: "scheduling", expr: `^scheduling (?P<what>rekeying|reauthentication) in (?P<seconds>\d+)s$`, kind: "scheduled", set: setStep},
+	{has: "lifetime", expr: `^maximum IKE_SA lifetime (?P<seconds>\d+)s$`, kind: "lifetime", set: setStep},
+	{has: "acquire job", expr: `^creating acquire job for policy (?P<policy>.*?) with reqid`, kind: "acquire", set: setStep},
+	{has: "virtual IP", expr: `^(?:installing new|assigning) virtual IP (?P<address>\S+)`, kind: "virtual-ip", set: setStep},
+	{has: "cert request", expr: `^received (?P<count>\d+) cert requests for an unknown ca$`, kind: "unknown-ca", set: setStep},
+	{has: "INITIAL_CONTACT", expr: `^destroying duplicate IKE_SA for peer '(?P<peer>.*)', received INITIAL_CONTACT$`, kind: "initial-contact", set: setStep},
+	{has: "duplicate IKE_SA", expr: `deleting? (?:of )?duplicate IKE_SA for peer '(?P<peer>.*)'`, kind: "duplicate", set: setStep},
+	{has: "rekey collision", expr: `^(?P<what>\S+) rekey collision (?P<outcome>won|lost)`, kind: "collision", set: setStep},
+	{has: "message ID", expr: `^received message ID (?P<received>\d+), expected (?P<expected>\d+), ignored$`, kind: "message-id", set: setStep},
+	{has: "vendor ID", expr: `^received (?P<vendor>.*) vendor ID$`, kind: "vendor", set: setStep},
+}
