@@ -17,8 +17,37 @@ type keyword struct {
 	bits int // Key Length, 0 where the transform has none
 }
 
+// A named transform is what a keyword is looked up by.
+type namedTransform struct {
+	typ  TransformType
+	id   uint16
+	bits int // -1 for the keyword that serves where no Key Length is told
+}
+
+type keywordIndex struct {
+	list        []keyword
+	byText      map[string]keyword
+	byTransform map[namedTransform]string
+}
+
 // Built on first use: most runs never need it.
-var keywords = sync.OnceValue(buildKeywords)
+var keywords = sync.OnceValue(func() keywordIndex {
+	x := keywordIndex{list: buildKeywords(), byText: map[string]keyword{}, byTransform: map[namedTransform]string{}}
+	first := func(k namedTransform, text string) {
+		if x.byTransform[k] == "" {
+			x.byTransform[k] = text
+		}
+	}
+	for _, k := range x.list {
+		x.byText[k.text] = k
+		// "aes" and "blowfish" are short for 128 bits and no name for them.
+		if k.text != "aes" && k.text != "blowfish" {
+			first(namedTransform{k.typ, k.id, k.bits}, k.text)
+		}
+		first(namedTransform{k.typ, k.id, -1}, k.text)
+	}
+	return x
+})
 
 func buildKeywords() []keyword {
 	ks := []keyword{
@@ -108,12 +137,10 @@ var keKeywords = []struct {
 // ParseKeyword gives the transform that a keyword of swanctl names,
 // "aes256gcm16".
 func ParseKeyword(s string) (Transform, bool) {
-	s = strings.ToLower(s)
-	i := slices.IndexFunc(keywords(), func(k keyword) bool { return k.text == s })
-	if i < 0 {
+	k, ok := keywords().byText[strings.ToLower(s)]
+	if !ok {
 		return Transform{}, false
 	}
-	k := keywords()[i]
 	t := Transform{Type: k.typ, ID: k.id}
 	if k.bits != 0 && k.id != EncrCAST {
 		t.Attributes = []Attribute{{Type: AttrKeyLength, Short: true, Value: uint16(k.bits)}}
@@ -125,21 +152,12 @@ func ParseKeyword(s string) (Transform, bool) {
 // without a keyword its name in lower case, "gost3410_2012_256".
 func (t *Transform) Keyword() string {
 	bits := t.KeyLength()
-	var byID string
-	for _, k := range keywords() {
-		if k.typ != t.Type || k.id != t.ID {
-			continue
-		}
-		// "aes" and "blowfish" are short for 128 bits, and named last.
-		if k.bits == bits && k.text != "aes" && k.text != "blowfish" {
-			return k.text
-		}
-		if byID == "" {
-			byID = k.text
-		}
+	x := keywords()
+	if text := x.byTransform[namedTransform{t.Type, t.ID, bits}]; text != "" {
+		return text
 	}
-	if byID != "" && bits == 0 {
-		return byID
+	if text := x.byTransform[namedTransform{t.Type, t.ID, -1}]; text != "" && bits == 0 {
+		return text
 	}
 	s := strings.ToLower(t.Name())
 	if bits != 0 {

@@ -91,7 +91,7 @@ func TestProposalsThatCannotStandAreRefusedWithTheirReason(t *testing.T) {
 
 func TestEveryKeywordNamesATransformThatNamesItBack(t *testing.T) {
 	canonical := 0
-	for _, k := range keywords() {
+	for _, k := range keywords().list {
 		tr, ok := ParseKeyword(k.text)
 		if !ok || tr.Type != k.typ || tr.ID != k.id {
 			t.Errorf("%s gives %+v", k.text, tr)
