@@ -1,16 +1,9 @@
 package dissect
 
 import (
-	"crypto/aes"
-	"crypto/cipher"
-	"crypto/des"
-	"crypto/md5"
-	"crypto/sha1"
-	"crypto/sha256"
-	"crypto/sha512"
-	"encoding/binary"
 	"hash/maphash"
 
+	"github.com/cloudvlan/cvlanctl/engine/suite"
 	"github.com/cloudvlan/cvlanctl/engine/wire"
 )
 
@@ -27,8 +20,8 @@ const (
 // of each message is the last block of ciphertext of the one before it
 // (RFC 2409 appendix B).
 type v1State struct {
-	encr, hash uint16
-	bits       int
+	encr, hash uint16 // attribute values
+	made       *suite.IKEv1Cipher
 	initiator  []byte // its public value, g^xi
 	responder  []byte
 	phase1     []byte // last block of ciphertext of phase 1
@@ -69,17 +62,12 @@ func (k *decrypter) openV1(d *Dissector) {
 		d.ike.DecryptError = errNoKey
 		return
 	}
-	block, failure := s.block(keys.Key.Reveal())
+	cipher, failure := s.cipher(keys.Key)
 	if failure != "" {
 		d.ike.DecryptError = failure
 		return
 	}
-	size := block.BlockSize()
-	if len(sealed.Data) == 0 || len(sealed.Data)%size != 0 {
-		d.ike.DecryptError = "the ciphertext is not a multiple of the block"
-		return
-	}
-	x := s.exchange(m.MessageID, size)
+	x := s.exchange(cipher, m.MessageID)
 	if x == nil {
 		d.ike.DecryptError = errV1Start
 		return
@@ -89,9 +77,11 @@ func (k *decrypter) openV1(d *Dissector) {
 	if iv == nil {
 		iv = x.iv
 	}
-	plain := append(k.plain[:0], sealed.Data...)
-	cipher.NewCBCDecrypter(block, iv).CryptBlocks(plain, plain)
-	k.plain = plain
+	plain, next, err := cipher.Open(iv, sealed.Data)
+	if err != nil {
+		d.ike.DecryptError = err.Error()
+		return
+	}
 	inner, problems := wire.ParsePayloads(sealed.First, m.Version, plain)
 	if len(inner) == 0 || wire.FirstFatal(problems) != nil {
 		// There is no integrity check: a chain that makes no sense is the only
@@ -102,10 +92,9 @@ func (k *decrypter) openV1(d *Dissector) {
 	if len(x.ivs) < maxV1Messages {
 		x.ivs[id] = iv
 	}
-	last := append([]byte(nil), sealed.Data[len(sealed.Data)-size:]...)
-	x.iv = last
+	x.iv = next
 	if m.MessageID == 0 {
-		s.phase1 = last
+		s.phase1 = next
 	}
 	d.ike.Decrypted = true
 	d.ike.Plain, d.ike.Inner, d.ike.InnerProblems = plain, inner, problems
@@ -165,102 +154,52 @@ func (s *v1State) learn(m *wire.Message) {
 }
 
 func (s *v1State) choose(attributes []wire.Attribute) {
-	s.bits = 0
 	for _, a := range attributes {
 		switch a.Type {
 		case wire.V1AttrEncryption:
 			s.encr = a.Value
 		case wire.V1AttrHash:
 			s.hash = a.Value
-		case wire.V1AttrKeyLength:
-			s.bits = int(a.Value)
 		}
 	}
 }
 
-// block makes the block cipher of an ISAKMP SA.
-func (s *v1State) block(key []byte) (cipher.Block, string) {
-	var (
-		block cipher.Block
-		err   error
-	)
-	switch s.encr {
-	case 0:
+// cipher makes the cipher of an ISAKMP SA once its algorithms are known.
+func (s *v1State) cipher(key suite.Secret) (*suite.IKEv1Cipher, string) {
+	if s.encr == 0 {
 		return nil, errV1Start
-	case 1:
-		block, err = des.NewCipher(key)
-	case 5:
-		block, err = des.NewTripleDESCipher(key)
-	case 7:
-		block, err = aes.NewCipher(key)
-	default:
-		return nil, "decryption of " + wire.V1AttributeValueName(wire.V1ProtocolISAKMP, wire.V1AttrEncryption, s.encr) + " is not supported"
 	}
-	if err != nil {
-		return nil, "key table: the key's length does not fit " + wire.V1AttributeValueName(wire.V1ProtocolISAKMP, wire.V1AttrEncryption, s.encr)
+	if s.made == nil {
+		var err error
+		if s.made, err = suite.NewIKEv1(s.encr, s.hash, key); err != nil {
+			return nil, "key table: " + err.Error()
+		}
 	}
-	return block, ""
-}
-
-// digest computes the negotiated hash; nil where it is not known.
-func (s *v1State) digest(parts ...[]byte) []byte {
-	var b []byte
-	for _, p := range parts {
-		b = append(b, p...)
-	}
-	switch s.hash {
-	case 1:
-		sum := md5.Sum(b)
-		return sum[:]
-	case 2:
-		sum := sha1.Sum(b)
-		return sum[:]
-	case 4:
-		sum := sha256.Sum256(b)
-		return sum[:]
-	case 5:
-		sum := sha512.Sum384(b)
-		return sum[:]
-	case 6:
-		sum := sha512.Sum512(b)
-		return sum[:]
-	}
-	return nil
+	return s.made, ""
 }
 
 // exchange finds or starts the chain of IVs of a message id: phase 1 starts
 // from the public values, every later exchange from the last block of phase 1
 // and its message id. It gives nil where the capture lacks them.
-func (s *v1State) exchange(id uint32, size int) *v1Exchange {
+func (s *v1State) exchange(c *suite.IKEv1Cipher, id uint32) *v1Exchange {
 	if x := s.exchanges[id]; x != nil {
 		return x
 	}
-	var sum []byte
-	if id == 0 {
+	start := s.phase1
+	if start == nil {
+		// The first encrypted message, or aggressive mode that encrypted none.
 		if s.initiator == nil || s.responder == nil {
 			return nil
 		}
-		sum = s.digest(s.initiator, s.responder)
-	} else {
-		start := s.phase1
-		if start == nil && s.initiator != nil && s.responder != nil {
-			// Aggressive mode may have encrypted nothing so far.
-			if sum := s.digest(s.initiator, s.responder); len(sum) >= size {
-				start = sum[:size]
-			}
-		}
-		if start == nil {
-			return nil
-		}
-		sum = s.digest(start, binary.BigEndian.AppendUint32(nil, id))
+		start = c.Phase1IV(s.initiator, s.responder)
 	}
-	if len(sum) < size {
-		return nil
+	if id != 0 {
+		start = c.Phase2IV(start, id)
 	}
 	if len(s.exchanges) >= maxV1Exchanges {
 		clear(s.exchanges)
 	}
-	x := &v1Exchange{iv: sum[:size], ivs: make(map[uint64][]byte)}
+	x := &v1Exchange{iv: start, ivs: make(map[uint64][]byte)}
 	s.exchanges[id] = x
 	return x
 }
