@@ -71,7 +71,7 @@ type place struct {
 func New(o Options) *Model {
 	m := &Model{
 		options: o, theme: theme.New(o.Theme), now: o.Now(),
-		pages: []page.Page{page.NewTunnels(), page.NewExchanges(), page.NewDiagnoses(), page.NewPackets()},
+		pages: pages(),
 	}
 	m.seen = make([]uint64, len(m.pages))
 	m.filters = make([]string, len(m.pages))

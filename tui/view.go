@@ -110,7 +110,9 @@ func (m *Model) titleBar() theme.Line {
 	}
 	title := d.Title()
 	if w := theme.Width(title); w > room {
-		title = m.theme.Fit(title, room, false)
+		// The end of a path says more than its beginning.
+		kind, path, _ := strings.Cut(title, ":")
+		title = kind + ":" + m.theme.FitLeft(path, room-theme.Width(kind)-1)
 	}
 	left := []theme.Span{theme.S(theme.Title, " cvlanctl"), theme.S(theme.Plain, "  "+title)}
 	return theme.Line{Bar: true, Spans: sides(m.width, left, right)}
@@ -217,7 +219,7 @@ func (m *Model) statusLine() theme.Line {
 		}
 		left = append(left, theme.S(role, " "+m.theme.Fit(m.last, room, false)))
 	case m.overlay != nil:
-		left = hints([]theme.Binding{{Keys: []string{"esc"}, Does: "close"}, {Keys: []string{"down"}, Does: "scroll"}})
+		left = hints([]theme.Binding{{Keys: []string{"esc"}, Hint: "close"}, {Keys: []string{"down"}, Hint: "scroll"}})
 	case m.progressError() != nil && m.width >= 100:
 		left = append(left, theme.S(theme.Bad, " "+m.progressError().Error()))
 	default:
@@ -229,11 +231,11 @@ func (m *Model) statusLine() theme.Line {
 func (m *Model) progressError() error { return m.options.Data.Progress().Err }
 
 // hinted are the few keys that the status line reminds of: the page's own
-// that work now, and help.
+// that work now, the filter and help.
 func (m *Model) hinted() []theme.Binding {
-	b := []theme.Binding{{Keys: []string{"?"}, Does: "keys"}}
-	for _, k := range m.current().Keys() {
-		if k.Off == "" && len(b) < 5 {
+	b := []theme.Binding{{Keys: []string{"?"}, Hint: "keys"}}
+	for _, k := range append(m.current().Keys(), m.shared()...) {
+		if k.Off == "" && k.Hint != "" && theme.Find(b, k.Keys[0]) == nil {
 			b = append(b, k)
 		}
 	}
@@ -243,11 +245,8 @@ func (m *Model) hinted() []theme.Binding {
 func hints(bindings []theme.Binding) []theme.Span {
 	spans := []theme.Span{theme.S(theme.Plain, " ")}
 	for _, b := range bindings {
-		does, _, _ := strings.Cut(b.Does, ":")
-		if word, _, ok := strings.Cut(does, ","); ok {
-			does = word
-		}
-		spans = append(spans, theme.S(theme.Accent, theme.KeyName(b.Keys[0])), theme.S(theme.Muted, " "+does+"   "))
+		// A key and its word are one span, so that neither is shown alone.
+		spans = append(spans, theme.S(theme.Muted, theme.KeyName(b.Keys[0])+" "+b.Hint+"   "))
 	}
 	return spans
 }

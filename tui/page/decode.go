@@ -126,12 +126,14 @@ func (d *decoded) seal(m *wire.Message, roots []*widget.Node) {
 				root.Children = append(root.Children, bad("keys", d.decryptError))
 			case d.inner != nil:
 				root.Closed = false
+				var inner []*widget.Node
 				for j := range d.inner {
-					root.Children = append(root.Children, node(d.inner[j].Tree(), bufferPlain))
+					inner = append(inner, node(d.inner[j].Tree(), bufferPlain))
 				}
 				for j := range d.innerProblems {
-					root.Children = append(root.Children, problemNode(&d.innerProblems[j], bufferPlain))
+					inner = append(inner, problemNode(&d.innerProblems[j], bufferPlain))
 				}
+				root.Children = append(inner, root.Children...)
 			}
 		}
 	}
@@ -170,8 +172,8 @@ func (d *decoded) security(name string, s *event.SecurityPacket) ([]*widget.Node
 	return []*widget.Node{root, packetNode(d.about)}, d.buffers(name)
 }
 
-// nodes turns decoded fields into nodes; branches below the second level
-// start closed.
+// nodes turns decoded fields into nodes. Branches start closed, so that the
+// chain of payloads can be seen at once.
 func nodes(fields []wire.Field, buffer int) []*widget.Node {
 	out := make([]*widget.Node, len(fields))
 	for i := range fields {
@@ -181,13 +183,10 @@ func nodes(fields []wire.Field, buffer int) []*widget.Node {
 }
 
 func node(f wire.Field, buffer int) *widget.Node {
-	n := &widget.Node{
+	return &widget.Node{
 		Name: f.Name, Value: f.Value, Buffer: buffer, Offset: f.Offset, Length: f.Length, Children: nodes(f.Children, buffer),
+		Closed: true,
 	}
-	for i := range n.Children {
-		n.Children[i].Closed = true
-	}
-	return n
 }
 
 func problemNode(p *wire.Problem, buffer int) *widget.Node {

@@ -26,6 +26,7 @@ type Diagnoses struct {
 	at       int // the selected item
 	lines    []theme.Line
 	top      int
+	width    int // of the last View
 	height   int // of the list
 	below    int // of the details
 	listY    int // first row of the details in the last View
@@ -63,6 +64,7 @@ func (p *Diagnoses) Sync(d feed.Data, _ time.Time) {
 		}
 	}
 	p.list.SetLen(len(p.rows))
+	p.compose()
 }
 
 func findingField(f *diag.Finding) func(string) string {
@@ -122,7 +124,7 @@ var owners = map[diag.Ownership]string{
 var diagnosisColumns = []widget.Column{
 	{Title: "SEVERITY", Min: 8, Max: 8},
 	{Title: "FINDING", Min: 24, Max: 30},
-	{Title: "SUMMARY", Min: 30, Max: 200},
+	{Title: "SUMMARY", Min: 30, Max: 200, Grow: 6},
 	{Title: "TIMES", Min: 5, Max: 5, Right: true},
 	{Title: "SURE", Min: 7, Max: 7, Drop: 1},
 }
@@ -164,9 +166,8 @@ func (p *Diagnoses) empty() []theme.Line {
 
 // details draws the window on what is known about the selected finding.
 func (p *Diagnoses) details(t *theme.Theme, width int) []theme.Line {
-	f := p.selected()
-	p.compose(f, width)
-	p.at = max(0, min(p.at, len(p.items)-1))
+	p.width = width
+	p.compose()
 	if p.detail && len(p.items) > 0 {
 		it := p.items[p.at]
 		p.top = min(p.top, it.line)
@@ -184,9 +185,14 @@ func (p *Diagnoses) details(t *theme.Theme, width int) []theme.Line {
 }
 
 // compose makes all lines of the details and says which can be selected.
-func (p *Diagnoses) compose(f *diag.Finding, width int) {
+func (p *Diagnoses) compose() {
 	p.lines, p.items = p.lines[:0], p.items[:0]
-	text := min(width-2, 110)
+	f := p.selected()
+	if f == nil {
+		return
+	}
+	defer func() { p.at = max(0, min(p.at, len(p.items)-1)) }()
+	text := max(40, min(p.width-2, 110))
 	_, role := Severity(f.Severity)
 	blank := func() { p.lines = append(p.lines, theme.Line{}) }
 	put := func(indent int, role theme.Role, words string) {
@@ -279,9 +285,9 @@ func (p *Diagnoses) Keys() []theme.Binding {
 	} else if p.detail && (len(p.items) == 0 || p.items[min(p.at, len(p.items)-1)].to == (Target{})) {
 		noLink = "the line links to nothing"
 	}
-	open := theme.Binding{Action: theme.Open, Keys: []string{"enter"}, Does: "its evidence and what to change", Off: none}
+	open := theme.Binding{Action: theme.Open, Keys: []string{"enter"}, Does: "its evidence and what to change", Hint: "evidence", Off: none}
 	if p.detail {
-		open = theme.Binding{Action: theme.Open, Keys: []string{"enter"}, Does: "the message of this evidence", Off: noLink}
+		open = theme.Binding{Action: theme.Open, Keys: []string{"enter"}, Does: "the message of this evidence", Hint: "go there", Off: noLink}
 	}
 	noSA := none
 	if f != nil && p.find(&f.Subject) == nil {
@@ -290,13 +296,14 @@ func (p *Diagnoses) Keys() []theme.Binding {
 	return []theme.Binding{
 		open,
 		{Action: "tunnel", Keys: []string{"v"}, Does: "its tunnel", Off: noSA},
-		{Action: "exchanges", Keys: []string{"x"}, Does: "its exchanges", Off: noSA},
-		{Action: "explain", Keys: []string{"e"}, Does: "explain: all that the catalogue knows about it", Off: none},
+		{Action: "exchanges", Keys: []string{"x"}, Does: "its exchanges", Hint: "exchanges", Off: noSA},
+		{Action: "explain", Keys: []string{"e"}, Does: "explain: all that the catalogue knows about it", Hint: "explain", Off: none},
 	}
 }
 
 // Do does what a key means.
 func (p *Diagnoses) Do(a theme.Action) Outcome {
+	defer p.compose()
 	f := p.selected()
 	switch a {
 	case "tunnel":
@@ -364,6 +371,7 @@ func (p *Diagnoses) Click(_, y int) bool {
 		again := p.list.At == p.list.Top+y-1 && !p.detail
 		p.list.Select(p.list.Top + y - 1)
 		p.detail, p.top = false, 0
+		p.compose()
 		return again
 	}
 	line := p.top + y - p.listY - 1
@@ -382,6 +390,7 @@ func (p *Diagnoses) Wheel(_, y, n int) {
 	if y < p.listY {
 		p.list.Move(n)
 		p.top = 0
+		p.compose()
 		return
 	}
 	p.detail = false
@@ -403,6 +412,7 @@ func (p *Diagnoses) Show(t Target) bool {
 	}
 	p.list.Select(best)
 	p.top = 0
+	p.compose()
 	return true
 }
 

@@ -49,6 +49,7 @@ const (
 	rungMessage
 	rungRepeat
 	rungSilence // the request has no response
+	rungMeaning // what the error notify of the message before says, in words
 	rungSkipped // exchanges that are not kept
 )
 
@@ -143,8 +144,16 @@ func firstAfterGap(sa *trace.IKESA) int {
 }
 
 func addExchange(sa *trace.IKESA, x *trace.Exchange, add func(rung)) {
+	message := func(m *trace.Message, response bool) {
+		r := rung{kind: rungMessage, sa: sa, exchange: x, message: m, response: response, time: m.Time, frame: m.Frame}
+		add(r)
+		if n := m.ErrorNotify(); n != nil && notifyMeaning(n) != "" {
+			r.kind = rungMeaning
+			add(r)
+		}
+	}
 	if x.Request != nil {
-		add(rung{kind: rungMessage, sa: sa, exchange: x, message: x.Request, time: x.Request.Time, frame: x.Request.Frame})
+		message(x.Request, false)
 	}
 	last := time.Time{}
 	for i, r := range x.Repeats {
@@ -157,7 +166,7 @@ func addExchange(sa *trace.IKESA, x *trace.Exchange, add func(rung)) {
 	}
 	switch {
 	case x.Response != nil:
-		add(rung{kind: rungMessage, sa: sa, exchange: x, message: x.Response, response: true, time: x.Response.Time, frame: x.Response.Frame})
+		message(x.Response, true)
 	case x.Request != nil && sa.Version != 1:
 		if last.Before(x.Request.Time) {
 			last = x.Request.Time
@@ -165,7 +174,7 @@ func addExchange(sa *trace.IKESA, x *trace.Exchange, add func(rung)) {
 		add(rung{kind: rungSilence, sa: sa, exchange: x, time: last, frame: x.Request.Frame})
 	}
 	for i, m := range x.More {
-		add(rung{kind: rungMessage, sa: sa, exchange: x, message: m, response: i%2 == 1, time: m.Time, frame: m.Frame})
+		message(m, i%2 == 1)
 	}
 }
 
@@ -214,15 +223,12 @@ func (r *rung) label() string {
 			label += fmt.Sprintf(" %08x", r.exchange.MessageID)
 		}
 	}
-	if words := purposes[r.exchange.Purpose]; words != "" {
-		label += " " + words
-	}
 	return label
 }
 
 // leftward says whether the message goes to the initiator of the IKE SA.
 func (r *rung) leftward() bool {
-	if r.kind == rungMessage && r.sa.Version == 1 && r.message.Src.Addr() != r.message.Dst.Addr() {
+	if r.message != nil && r.kind != rungRepeat && r.sa.Version == 1 && r.message.Src.Addr() != r.message.Dst.Addr() {
 		return r.message.Src.Addr() == r.sa.Remote.Host
 	}
 	return (r.exchange.By == trace.Responder) != r.response
@@ -251,21 +257,21 @@ func rungNote(r rung) theme.Span {
 		return theme.S(theme.Warning, fmt.Sprintf("sent again, %d of %d", number, total))
 	case rungMessage:
 		return messageNote(x, r.message)
+	case rungMeaning:
+		note := messageNote(x, r.message)
+		note.Text = notifyMeaning(r.message.ErrorNotify())
+		return note
 	}
 	return theme.Span{}
 }
 
 func messageNote(x *trace.Exchange, m *trace.Message) theme.Span {
 	if n := m.ErrorNotify(); n != nil {
-		words := n.Type.String()
-		if meaning := notifyMeaning(n); meaning != "" {
-			words += ": " + meaning
-		}
 		role := theme.Bad
 		if n.Type == wire.NotifyInvalidKEPayload || n.Type == wire.NotifyTemporaryFailure {
 			role = theme.Warning
 		}
-		return theme.S(role, words)
+		return theme.S(role, n.Type.String())
 	}
 	for i := range m.Problems {
 		if m.Problems[i].Fatal {
@@ -275,10 +281,13 @@ func messageNote(x *trace.Exchange, m *trace.Message) theme.Span {
 	if m == x.Response && m.Notify(wire.NotifyCookie) != nil {
 		return theme.S(theme.Warning, "asks for its cookie back")
 	}
-	if m.DecryptError != "" {
-		return theme.S(theme.Bad, m.DecryptError)
-	}
 	words := payloadWords(m)
+	if m.DecryptError != "" {
+		return theme.S(theme.Warning, m.DecryptError+"; "+words)
+	}
+	if m == x.Request {
+		words = purposeWords(x.Purpose, m, words)
+	}
 	if m.Fragments > 1 {
 		words = fmt.Sprintf("%d fragments  ", m.Fragments) + words
 	}
@@ -286,6 +295,33 @@ func messageNote(x *trace.Exchange, m *trace.Message) theme.Span {
 		words = fmt.Sprintf("%d IP fragments  ", m.IPFragments) + words
 	}
 	return theme.S(theme.Muted, words)
+}
+
+// purposeWords says what a request is for, before its payloads where these
+// say more.
+func purposeWords(p trace.Purpose, m *trace.Message, payloads string) string {
+	word := purposes[p]
+	for i := range m.Payloads {
+		d, ok := m.Payloads[i].Body.(*wire.Delete)
+		switch {
+		case !ok || p != trace.PurposeDelete:
+		case len(d.SPIs) == 0:
+			return "delete this IKE SA"
+		default:
+			word = "delete " + d.Protocol.String()
+			for _, spi := range d.SPIs[:min(len(d.SPIs), 4)] {
+				word += fmt.Sprintf(" %x", spi)
+			}
+			return word
+		}
+	}
+	switch {
+	case word == "":
+		return payloads
+	case p == trace.PurposeDPD:
+		return word
+	}
+	return word + ": " + payloads
 }
 
 // payloadWords gives the chain of payloads in short: runs of one type are
@@ -309,6 +345,9 @@ func payloadWords(m *trace.Message) string {
 	}
 	for i := range m.Payloads {
 		word := m.Payloads[i].Type.String()
+		if word == "Notify" {
+			word = "N"
+		}
 		if word == last {
 			run++
 			continue
@@ -334,17 +373,17 @@ func (p *Exchanges) when(t time.Time) string {
 const (
 	timeWidth = 15
 	sizeWidth = 5
-	rttWidth  = 8
+	rttWidth  = 7
 )
 
 // ladderWidths gives the widths of time, arrow and note.
 func ladderWidths(width int) (when, arrow, note int) {
-	when = 11
+	when = 10
 	if width >= 100 {
 		when = timeWidth
 	}
-	rest := width - 1 - when - sizeWidth - rttWidth - 6
-	arrow = max(24, min(48, rest*58/100))
+	rest := width - 1 - when - sizeWidth - rttWidth - 8
+	arrow = max(26, min(46, rest*52/100))
 	return when, arrow, max(0, rest-arrow)
 }
 
@@ -392,8 +431,16 @@ func (p *Exchanges) line(t *theme.Theme, r rung, selected bool, when, arrow int)
 		add(theme.Muted, t.Fit("", when, true)+"  "+t.Glyphs.More+" "+count(r.sa.Skipped, "exchange")+" not kept "+t.Glyphs.More)
 		return line
 	}
-	add(theme.Muted, t.Fit(p.when(r.time), when, true)+"  ")
-	note := rungNote(r)
+	note, at := rungNote(r), p.when(r.time)
+	if r.kind == rungMeaning {
+		at = ""
+	}
+	add(theme.Muted, t.Fit(at, when, true)+"  ")
+	if r.kind == rungMeaning {
+		add(theme.Plain, "     ")
+		add(note.Role, note.Text)
+		return line
+	}
 	a := widget.Arrow{Label: r.label(), Leftward: r.leftward(), Dashed: r.kind == rungRepeat, Broken: r.kind == rungSilence, Role: theme.Plain}
 	if r.kind != rungMessage || note.Role == theme.Bad {
 		a.Role = note.Role
@@ -418,12 +465,13 @@ func (p *Exchanges) line(t *theme.Theme, r rung, selected bool, when, arrow int)
 // Keys are the page's own keys.
 func (p *Exchanges) Keys() []theme.Binding {
 	if p.message != nil && p.compare == nil {
-		return append(p.message.Keys(), p.shared()...)
+		return append(p.message.Keys(), p.rowKeys()[1:]...)
 	}
-	return p.shared()
+	return p.rowKeys()
 }
 
-func (p *Exchanges) shared() []theme.Binding {
+// rowKeys are the keys about the selected row, the one that opens it first.
+func (p *Exchanges) rowKeys() []theme.Binding {
 	r, ok := p.selected()
 	noMessage, noSA, noScope := "", "", ""
 	if !ok || r.message == nil {
@@ -436,10 +484,10 @@ func (p *Exchanges) shared() []theme.Binding {
 		noScope = "all are shown"
 	}
 	return []theme.Binding{
-		{Action: theme.Open, Keys: []string{"enter"}, Does: "the message: payloads beside their octets", Off: noMessage},
-		{Action: "compare", Keys: []string{"d"}, Does: "what was offered against what was accepted", Off: p.noProposal()},
+		{Action: theme.Open, Keys: []string{"enter"}, Does: "the message: payloads beside their octets", Hint: "open", Off: noMessage},
+		{Action: "compare", Keys: []string{"d"}, Does: "what was offered against what was accepted", Hint: "compare proposals", Off: p.noProposal()},
 		{Action: "packet", Keys: []string{"p"}, Does: "the packet on the Packets page", Off: noMessage},
-		{Action: "scope", Keys: []string{"s"}, Does: "only this IKE SA", Off: noSA},
+		{Action: "scope", Keys: []string{"s"}, Does: "only this IKE SA", Hint: "this SA", Off: noSA},
 		{Action: "all", Keys: []string{"a"}, Does: "all IKE SAs again", Off: noScope},
 		{Action: "clock", Keys: []string{"t"}, Does: "times of day, or seconds since the start"},
 	}
@@ -510,7 +558,7 @@ func (p *Exchanges) Do(a theme.Action) Outcome {
 	case theme.Next, theme.Previous:
 		if !p.list.Seek(a == theme.Previous, func(i int) bool {
 			role := rungNote(p.rows[i]).Role
-			return p.rows[i].kind != rungHead && (role == theme.Bad || role == theme.Warning)
+			return p.rows[i].kind != rungMeaning && (role == theme.Bad || role == theme.Warning)
 		}) {
 			return Outcome{Say: "no message has a problem"}
 		}
@@ -595,7 +643,7 @@ func (p *Exchanges) Show(t Target) bool {
 }
 
 func (r *rung) has(frame int64) bool {
-	return r.frame == frame || r.kind == rungMessage && slices.Contains(r.message.Frames, frame)
+	return r.frame == frame || r.message != nil && r.kind != rungRepeat && slices.Contains(r.message.Frames, frame)
 }
 
 // Status describes the selection.
@@ -631,7 +679,7 @@ func (p *Exchanges) Selection() (what, text string, at Target) {
 
 // cells gives a row as plain text.
 func (p *Exchanges) cells(r rung) []string {
-	if r.kind == rungHead || r.kind == rungSkipped {
+	if r.exchange == nil {
 		return nil
 	}
 	arrow := "->"

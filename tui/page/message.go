@@ -73,12 +73,15 @@ func (v *messageView) link() {
 }
 
 // Keys are the keys of an open message.
-func (v *messageView) Keys() []theme.Binding {
+func (v *messageView) Keys() []theme.Binding { return MessageKeys() }
+
+// MessageKeys are the keys of an open message or packet, on any page.
+func MessageKeys() []theme.Binding {
 	return []theme.Binding{
-		{Action: "toggle", Keys: []string{"enter", "space"}, Does: "open or close the branch"},
+		{Action: "toggle", Keys: []string{"enter", "space"}, Does: "open or close the branch", Hint: "open/close"},
 		{Action: "out", Keys: []string{"left", "h"}, Does: "close the branch, or go to the one above"},
 		{Action: "in", Keys: []string{"right", "l"}, Does: "open the branch"},
-		{Action: "hex-down", Keys: []string{"J"}, Does: "scroll the octets down"},
+		{Action: "hex-down", Keys: []string{"J"}, Does: "scroll the octets down", Hint: "scroll octets"},
 		{Action: "hex-up", Keys: []string{"K"}, Does: "scroll the octets up"},
 	}
 }
@@ -113,7 +116,7 @@ func (v *messageView) Do(a theme.Action) string {
 func (v *messageView) View(t *theme.Theme, r widget.Rect) []theme.Line {
 	lines := []theme.Line{
 		theme.L(theme.S(theme.Title, " "+v.title), theme.S(theme.Muted, fmt.Sprintf("   frame %d", v.frame))),
-		widget.Rule(t, r.W),
+		{},
 	}
 	switch {
 	case v.waiting:
@@ -121,16 +124,21 @@ func (v *messageView) View(t *theme.Theme, r widget.Rect) []theme.Line {
 	case v.failed != "":
 		return append(lines, theme.L(theme.S(theme.Bad, "  "+v.failed)))
 	}
+	if n := v.tree.Selected(); n != nil {
+		// The row in the tree may be cut; here is all of it that fits.
+		lines[1] = theme.L(theme.S(theme.Muted, " "+n.Name+"  "), theme.S(n.Role, n.Value))
+	}
 	_, body := r.Below(2)
 	v.height = body.H
-	hexWidth := 38 + 2
-	if r.W >= 116 {
-		hexWidth = 71 + 2
+	perRow := 8
+	if r.W >= 132 {
+		perRow = 16
 	}
-	left, right := body.Beside(r.W - hexWidth)
+	const border = 2
+	left, right := body.Beside(r.W - widget.HexWidth(perRow) - border)
 	v.split = left.W
 	tree := v.tree.View(t, left, true)
-	right.W -= 2
+	right.W -= border
 	name := v.buffers[v.shown].name
 	_, octets := right.Below(1)
 	hex := append([]theme.Line{theme.L(theme.S(theme.Muted, name))}, v.hex.View(t, octets)...)

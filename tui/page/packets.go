@@ -164,7 +164,7 @@ var packetColumns = []widget.Column{
 	{Title: "SOURCE", Min: 13, Max: 26},
 	{Title: "DESTINATION", Min: 13, Max: 26},
 	{Title: "SIZE", Min: 5, Max: 5, Right: true, Drop: 1},
-	{Title: "WHAT", Min: 28, Max: 200},
+	{Title: "WHAT", Min: 28, Max: 200, Grow: 3},
 }
 
 // withPorts is the width from which an endpoint is shown with its port.
@@ -289,18 +289,18 @@ func (p *Packets) Keys() []theme.Binding {
 		}
 	}
 	keys := []theme.Binding{
-		{Action: "exchange", Keys: []string{"x"}, Does: "its exchange", Off: noExchange},
+		{Action: "exchange", Keys: []string{"x"}, Does: "its exchange", Hint: "exchange", Off: noExchange},
 		{Action: "clock", Keys: []string{"t"}, Does: "times of day, or seconds since the start"},
 	}
 	if p.message != nil {
 		step := []theme.Binding{
-			{Action: "next-packet", Keys: []string{"]"}, Does: "next packet", Off: none},
-			{Action: "previous-packet", Keys: []string{"["}, Does: "previous packet", Off: none},
+			{Action: "next-packet", Keys: []string{"]"}, Does: "next packet", Hint: "next", Off: none},
+			{Action: "previous-packet", Keys: []string{"["}, Does: "previous packet", Hint: "previous", Off: none},
 		}
 		return append(append(p.message.Keys(), step...), keys...)
 	}
 	return append([]theme.Binding{
-		{Action: theme.Open, Keys: []string{"enter"}, Does: "decode: payloads beside octets", Off: noPacket},
+		{Action: theme.Open, Keys: []string{"enter"}, Does: "decode: payloads beside octets", Hint: "decode", Off: noPacket},
 	}, keys...)
 }
 

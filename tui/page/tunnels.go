@@ -457,10 +457,10 @@ func (p *Tunnels) Keys() []theme.Binding {
 		noSA = "no IKE SA belongs to it"
 	}
 	return []theme.Binding{
-		{Action: theme.Open, Keys: []string{"enter"}, Does: "details of the selected row", Off: none},
-		{Action: "fold", Keys: []string{"space", "left", "right"}, Does: "close or open a connection", Off: none},
-		{Action: "exchanges", Keys: []string{"x"}, Does: "its exchanges", Off: noSA},
-		{Action: "findings", Keys: []string{"f"}, Does: "its worst finding", Off: p.noFinding(row, none)},
+		{Action: theme.Open, Keys: []string{"enter"}, Does: "details of the selected row", Hint: "details", Off: none},
+		{Action: "fold", Keys: []string{"space", "left", "right"}, Does: "close or open a connection", Hint: "fold", Off: none},
+		{Action: "exchanges", Keys: []string{"x"}, Does: "its exchanges", Hint: "exchanges", Off: noSA},
+		{Action: "findings", Keys: []string{"f"}, Does: "its worst finding", Hint: "finding", Off: p.noFinding(row, none)},
 		{Action: "pane-down", Keys: []string{"J"}, Does: "scroll the details down", Off: p.noDetail()},
 		{Action: "pane-up", Keys: []string{"K"}, Does: "scroll the details up", Off: p.noDetail()},
 	}

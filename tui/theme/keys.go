@@ -33,6 +33,7 @@ type Binding struct {
 	Action Action
 	Keys   []string // as tea.Key.String gives them; the first is the one shown
 	Does   string   // in the imperative, lower case
+	Hint   string   // a word for the status line, "" to leave it out there
 	Off    string   // why it cannot be used now, "" where it can
 }
 
@@ -76,7 +77,7 @@ func Moving() []Binding {
 // Shared are the keys that work on every page.
 func Shared() []Binding {
 	return []Binding{
-		{Action: Filter, Keys: []string{"/"}, Does: "show only rows that match"},
+		{Action: Filter, Keys: []string{"/"}, Does: "show only rows that match", Hint: "filter"},
 		{Action: Next, Keys: []string{"n"}, Does: "next row with a problem"},
 		{Action: Previous, Keys: []string{"N"}, Does: "previous row with a problem"},
 		{Action: Copy, Keys: []string{"y"}, Does: "copy what is selected"},

@@ -84,6 +84,7 @@ var (
 // Theme draws lines for one kind of terminal.
 type Theme struct {
 	Glyphs Glyphs
+	ascii  bool
 	styles [3][roles]lipgloss.Style // plain, selected, bar
 }
 
@@ -103,7 +104,7 @@ const (
 
 // New makes a theme.
 func New(o Options) *Theme {
-	t := &Theme{Glyphs: Unicode}
+	t := &Theme{Glyphs: Unicode, ascii: o.ASCII}
 	if o.ASCII {
 		t.Glyphs = ASCII
 	}
@@ -169,6 +170,9 @@ func (t *Theme) Render(l Line, width int) string {
 			w = ansi.StringWidth(text)
 		}
 		used += w
+		if t.ascii {
+			text = inASCII(text)
+		}
 		switch {
 		case s.Selected:
 			b.WriteString(t.styles[onSelected][s.Role].Render(text))
@@ -188,8 +192,36 @@ func (t *Theme) Render(l Line, width int) string {
 	return b.String()
 }
 
+// plainer are characters of our own words that ASCII has something like.
+var plainer = map[rune]string{'↔': "-", '×': "x", '↑': "^", '↓': "v", '←': "<", '→': ">", '…': "~"}
+
+// inASCII gives text in as many cells of ASCII.
+func inASCII(text string) string {
+	var b strings.Builder
+	for _, r := range text {
+		switch {
+		case r <= '~':
+			b.WriteRune(r)
+		case plainer[r] != "":
+			b.WriteString(plainer[r])
+		default:
+			b.WriteString(strings.Repeat("?", ansi.StringWidth(string(r))))
+		}
+	}
+	return b.String()
+}
+
 // Width is the number of cells that text takes once cleaned.
 func Width(text string) int { return ansi.StringWidth(clean.Text(text)) }
+
+// FitLeft gives text cleaned, and cut at its beginning to at most width cells.
+func (t *Theme) FitLeft(text string, width int) string {
+	text = clean.Text(text)
+	if w := ansi.StringWidth(text); w > width {
+		return ansi.TruncateLeft(text, w-max(0, width-1), t.Glyphs.More)
+	}
+	return text
+}
 
 // Fit gives text cleaned, and cut or padded to exactly width cells; right
 // aligns it at the right edge.

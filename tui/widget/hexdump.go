@@ -42,16 +42,16 @@ func (h *Hexdump) Scroll(n int) { h.Top += n }
 // PerRow is how many octets fit in a row of width cells.
 func PerRow(width int) int {
 	for _, n := range []int{32, 16, 8} {
-		if hexWidth(n) <= width {
+		if HexWidth(n) <= width {
 			return n
 		}
 	}
 	return 4
 }
 
-// hexWidth is the width of a row: offset, octets with a gap after each eight,
-// and characters.
-func hexWidth(n int) int { return 4 + 2 + 3*n + (n-1)/8 + 1 + n }
+// HexWidth is the width of a row of n octets: offset, octets with a gap after
+// each eight, and characters.
+func HexWidth(n int) int { return 4 + 2 + 3*n + (n-1)/8 + 1 + n }
 
 // View draws the rows that fit into r.
 func (h *Hexdump) View(t *theme.Theme, r Rect) []theme.Line {

@@ -1,6 +1,7 @@
 package widget
 
 import (
+	"fmt"
 	"strings"
 
 	"github.com/cloudvlan/cvlanctl/internal/clean"
@@ -31,26 +32,14 @@ func (p *Pane) View(t *theme.Theme, r Rect) []theme.Line {
 	p.top = max(0, min(p.top, len(p.Lines)-height))
 	title := theme.L(theme.S(theme.Title, " "+p.Title))
 	if rest := len(p.Lines) - p.top - height; rest > 0 || p.top > 0 {
-		title.Spans = append(title.Spans, theme.S(theme.Muted, "   "+Position(p.top, height, len(p.Lines))))
+		words := fmt.Sprintf("   lines %d to %d of %d", p.top+1, min(len(p.Lines), p.top+height), len(p.Lines))
+		title.Spans = append(title.Spans, theme.S(theme.Muted, words))
 	}
 	lines := []theme.Line{title, Rule(t, r.W)}
 	for i := p.top; i < min(len(p.Lines), p.top+height); i++ {
 		lines = append(lines, p.Lines[i])
 	}
 	return lines
-}
-
-// Position says in words where a window of height rows at top stands in n.
-func Position(top, height, n int) string {
-	switch {
-	case n <= height:
-		return "all"
-	case top == 0:
-		return "top"
-	case top+height >= n:
-		return "end"
-	}
-	return Percent(top, n-height)
 }
 
 // Rule is a line between parts of a page.

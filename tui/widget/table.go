@@ -11,14 +11,15 @@ type Column struct {
 	// Drop says how early the column goes when there is no room: the highest
 	// first, 0 never.
 	Drop int
+	Grow int // cells that it takes in turn of what is left over; 0 for one
 }
 
 // gap is the number of cells between columns.
 const gap = 2
 
 // Widths shares total cells among columns: those that do not fit are dropped
-// (width 0), and what is left over goes to those that can use it, in order of
-// how much they miss. A cell for the cursor stands before the first column.
+// (width 0), and what is left over goes to those that can use it, in turn. A
+// cell for the cursor stands before the first column.
 func Widths(columns []Column, total int) []int {
 	widths := make([]int, len(columns))
 	dropped := make([]bool, len(columns))
@@ -45,18 +46,15 @@ func Widths(columns []Column, total int) []int {
 			widths[i] = c.Min
 		}
 	}
-	for free > 0 {
-		neediest, need := -1, 0
+	for given := true; free > 0 && given; {
+		given = false
 		for i, c := range columns {
-			if n := c.Max - widths[i]; !dropped[i] && n > need {
-				neediest, need = i, n
+			if n := min(c.Max-widths[i], max(1, c.Grow), free); !dropped[i] && n > 0 {
+				widths[i] += n
+				free -= n
+				given = true
 			}
 		}
-		if neediest < 0 {
-			break
-		}
-		widths[neediest]++
-		free--
 	}
 	return widths
 }
