@@ -133,8 +133,5 @@ func unpack(ctx context.Context, folder string, packages []string) (err error) {
 			return err
 		}
 	}
-	if err := os.Rename(root, folder); err != nil {
-		return fmt.Errorf("cache of guests: %w", err)
-	}
-	return nil
+	return moveIntoPlace(root, folder)
 }

@@ -37,57 +37,87 @@ const (
 // modprobeScript loads modules of the guest's kernel. @CACHE@ as in
 // guest_init.sh.
 const modprobeScript = `#!/bin/sh
-LD_LIBRARY_PATH=@CACHE@/uml/usr/lib/x86_64-linux-gnu:@CACHE@/uml/lib/x86_64-linux-gnu exec @CACHE@/kmod/modprobe -d @CACHE@/modroot "$@"
+LD_LIBRARY_PATH=@CACHE@/uml/usr/lib/x86_64-linux-gnu:@CACHE@/uml/lib/x86_64-linux-gnu exec @CACHE@/modroot/kmod/modprobe -d @CACHE@/modroot "$@"
 `
+
+// inCache names a file of the cache.
+func inCache(parts ...string) string {
+	return filepath.Join(append([]string{GuestCache}, parts...)...)
+}
 
 // prepareModules makes of the unpacked kernel package what a guest boots from:
 // a module tree with its index, and the scripts that run inside.
 func prepareModules(ctx context.Context) error {
-	in := func(parts ...string) string { return filepath.Join(append([]string{GuestCache}, parts...)...) }
-	versions, err := os.ReadDir(in("uml/usr/lib/uml/modules"))
-	if err != nil || len(versions) != 1 {
-		return fmt.Errorf("modules of the guest kernel: %d versions: %w", len(versions), err)
-	}
-	modules := in("modroot/lib/modules", versions[0].Name())
-	if _, err := os.Stat(filepath.Join(modules, "modules.dep.bin")); err != nil {
-		if err := os.MkdirAll(in("modroot/lib/modules"), 0o755); err != nil {
-			return fmt.Errorf("modules of the guest kernel: %w", err)
-		}
-		if _, err := command(ctx, "cp", "-a", in("uml/usr/lib/uml/modules", versions[0].Name()), in("modroot/lib/modules/")); err != nil {
+	// Another process may do the same at the same time: each thing appears
+	// complete, under a name of its own first.
+	for name, text := range map[string]string{"init": guestInit, "modprobe": modprobeScript} {
+		if err := installScript(name, strings.ReplaceAll(text, "@CACHE@", GuestCache)); err != nil {
 			return err
 		}
 	}
-	// kmod is one program that does what its name says.
-	if err := os.MkdirAll(in("kmod"), 0o755); err != nil {
+	if _, err := os.Stat(inCache("modroot")); err == nil {
+		return nil
+	}
+	versions, err := os.ReadDir(inCache("uml/usr/lib/uml/modules"))
+	if err != nil || len(versions) != 1 {
+		return errors.Join(fmt.Errorf("guest kernel has modules of %d versions, want 1", len(versions)), err)
+	}
+	work, err := os.MkdirTemp(GuestCache, "new-")
+	if err != nil {
+		return fmt.Errorf("modules of the guest kernel: %w", err)
+	}
+	defer func() { _ = os.RemoveAll(work) }() // empty but for what a failure left
+	root := filepath.Join(work, "modroot")
+	if err := os.MkdirAll(filepath.Join(root, "lib/modules"), 0o755); err != nil {
+		return fmt.Errorf("modules of the guest kernel: %w", err)
+	}
+	if _, err := command(ctx, "cp", "-a", inCache("uml/usr/lib/uml/modules", versions[0].Name()), filepath.Join(root, "lib/modules/")); err != nil {
+		return err
+	}
+	// kmod is one program that does what it is called by.
+	kmod := inCache("uml/usr/bin/kmod")
+	if _, err := os.Stat(kmod); err != nil {
+		kmod = inCache("uml/bin/kmod")
+	}
+	if err := os.Mkdir(filepath.Join(root, "kmod"), 0o755); err != nil {
 		return fmt.Errorf("kmod of the guest: %w", err)
 	}
-	kmod := ""
-	for _, p := range []string{"uml/usr/bin/kmod", "uml/bin/kmod"} {
-		if _, err := os.Stat(in(p)); err == nil {
-			kmod = in(p)
-		}
-	}
 	for _, tool := range []string{"modprobe", "depmod"} {
-		if err := removeIfThere(in("kmod", tool)); err != nil {
-			return err
-		}
-		if err := os.Symlink(kmod, in("kmod", tool)); err != nil {
+		if err := os.Symlink(kmod, filepath.Join(root, "kmod", tool)); err != nil {
 			return fmt.Errorf("kmod of the guest: %w", err)
 		}
 	}
-	for name, text := range map[string]string{"init": guestInit, "modprobe": modprobeScript} {
-		text = strings.ReplaceAll(text, "@CACHE@", GuestCache)
-		if err := os.WriteFile(in(name+".new"), []byte(text), 0o755); err != nil {
-			return fmt.Errorf("script of the guest: %w", err)
-		}
-		// Another run may be reading the old one.
-		if err := os.Rename(in(name+".new"), in(name)); err != nil {
-			return fmt.Errorf("script of the guest: %w", err)
-		}
+	libraries := inCache("uml/usr/lib/x86_64-linux-gnu") + ":" + inCache("uml/lib/x86_64-linux-gnu")
+	if _, err := command(ctx, "env", "LD_LIBRARY_PATH="+libraries, filepath.Join(root, "kmod/depmod"), "-b", root, versions[0].Name()); err != nil {
+		return err
 	}
-	_, err = command(ctx, "env", "LD_LIBRARY_PATH="+in("uml/usr/lib/x86_64-linux-gnu")+":"+in("uml/lib/x86_64-linux-gnu"),
-		in("kmod/depmod"), "-b", in("modroot"), versions[0].Name())
-	return err
+	return moveIntoPlace(root, inCache("modroot"))
+}
+
+// installScript puts a script into the cache.
+func installScript(name, text string) error {
+	f, err := os.CreateTemp(GuestCache, "new-")
+	if err != nil {
+		return fmt.Errorf("script of the guest: %w", err)
+	}
+	_, err = f.WriteString(text)
+	err = errors.Join(err, f.Chmod(0o755), f.Close(), os.Rename(f.Name(), inCache(name)))
+	if err != nil {
+		return fmt.Errorf("script of the guest: %w", err)
+	}
+	return nil
+}
+
+// moveIntoPlace renames a folder; it is as good if somebody else was first.
+func moveIntoPlace(from, to string) error {
+	err := os.Rename(from, to)
+	if err == nil {
+		return nil
+	}
+	if _, statErr := os.Stat(to); statErr == nil {
+		return nil
+	}
+	return fmt.Errorf("cache of guests: %w", err)
 }
 
 // StartGuest boots a guest whose network card is tap device tap in namespace

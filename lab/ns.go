@@ -143,7 +143,7 @@ func Sweep(ctx context.Context) ([]string, error) {
 		if err != nil {
 			continue
 		}
-		if _, err := os.Stat("/proc/" + id); err == nil || pid == os.Getpid() {
+		if runs(pid) {
 			continue
 		}
 		if err := (&NS{Name: name}).Delete(); err != nil {
@@ -152,4 +152,15 @@ func Sweep(ctx context.Context) ([]string, error) {
 		gone = append(gone, name)
 	}
 	return gone, nil
+}
+
+// runs says whether a process still does anything: one that ended and was not
+// yet waited for does not.
+func runs(pid int) bool {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return false
+	}
+	_, state, ok := strings.Cut(string(stat), ") ")
+	return ok && !strings.HasPrefix(state, "Z")
 }
