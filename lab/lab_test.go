@@ -203,6 +203,25 @@ func TestCancelledRunTearsEverythingDown(t *testing.T) {
 	nothingLeft(t)
 }
 
+func TestSweepLeavesAloneWhatIsNotAbandoned(t *testing.T) {
+	for _, c := range []struct {
+		name, ns string
+		want     bool
+	}{
+		{"of this process", "cvl" + strconv.Itoa(os.Getpid()) + "-1-a", false},
+		{"of a process that cannot exist", "cvl4194305-1-a", true},
+		{"of somebody else", "vpn-1-a", false},
+		{"without a process", "cvlx-1-a", false},
+		{"no name", "", false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			if got := abandoned(c.ns); got != c.want {
+				t.Errorf("abandoned(%q) is %t, want %t", c.ns, got, c.want)
+			}
+		})
+	}
+}
+
 func TestGuestsKernelDoesNativeESP(t *testing.T) {
 	needLab(t)
 	if err := EnsureGuests(t.Context()); err != nil {

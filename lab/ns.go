@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
-	"strconv"
 	"strings"
 	"sync/atomic"
 )
@@ -122,45 +121,4 @@ func Join(ctx context.Context, a *NS, devA string, b *NS, devB string) error {
 		}
 	}
 	return nil
-}
-
-// Sweep deletes the namespaces of lab processes that no longer run. It gives
-// the names of those that it deleted.
-func Sweep(ctx context.Context) ([]string, error) {
-	out, err := command(ctx, "ip", "netns", "list")
-	if err != nil {
-		return nil, err
-	}
-	var gone []string
-	for _, line := range strings.Split(out, "\n") {
-		name, _, _ := strings.Cut(strings.TrimSpace(line), " ")
-		rest, ok := strings.CutPrefix(name, "cvl")
-		if !ok {
-			continue
-		}
-		id, _, _ := strings.Cut(rest, "-")
-		pid, err := strconv.Atoi(id)
-		if err != nil {
-			continue
-		}
-		if runs(pid) {
-			continue
-		}
-		if err := (&NS{Name: name}).Delete(); err != nil {
-			return gone, err
-		}
-		gone = append(gone, name)
-	}
-	return gone, nil
-}
-
-// runs says whether a process still does anything: one that ended and was not
-// yet waited for does not.
-func runs(pid int) bool {
-	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	if err != nil {
-		return false
-	}
-	_, state, ok := strings.Cut(string(stat), ") ")
-	return ok && !strings.HasPrefix(state, "Z")
 }

@@ -19,7 +19,7 @@ const usage = `usage: lab COMMAND [options]
   captures [-o DIR] [NAME...]   record the corpus, or a part of it, with its manifest
   verify [-o DIR]               decrypt the corpus with tshark
   gen -frames N -o FILE         write a synthetic capture
-  sweep                         delete namespaces left by runs that were killed
+  sweep                         remove what killed runs left
 `
 
 func main() {

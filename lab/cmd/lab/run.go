@@ -77,7 +77,7 @@ func ensure(ctx context.Context, args []string) error {
 func sweep(ctx context.Context, _ []string) error {
 	gone, err := lab.Sweep(ctx)
 	for _, name := range gone {
-		fmt.Println("deleted", name)
+		fmt.Println("removed", name)
 	}
 	return err
 }
