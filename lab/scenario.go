@@ -38,7 +38,8 @@ type Scenario struct {
 	PublicA bool // the initiator's address is a public one even behind the NAT box
 	Tap     Tap  // TapInitiator unless said otherwise
 	// Guests runs both ends in guests with a kernel that has ESP.
-	Guests   bool
+	Guests bool
+	// Scripted says why a script answers in place of a daemon, "" where none does.
 	Scripted string
 	// KeysAnyAddress writes the ESP keys for any address: an end moves.
 	KeysAnyAddress bool

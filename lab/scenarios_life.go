@@ -43,7 +43,7 @@ func lifeScenarios() []Scenario {
 		{
 			Name: "dpd-peer-dies", Shows: "The responder vanishes without a word: probes go unanswered until the initiator gives up.",
 			Expect: []string{"dpd-timeout"},
-			Notes:  []string{"Retransmissions are at a tenth of strongSwan's default intervals: 0.4 s growing by 1.8, three times."},
+			Notes:  []string{quickNote},
 			Ends: func(a, _ *End) error {
 				a.Conn = append(a.Conn, "dpd_delay = 1s")
 				return nil
