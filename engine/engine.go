@@ -119,6 +119,9 @@ type Side struct {
 	ID   string // identity as swanctl prints it, "" where not known
 }
 
+// AddrPort gives address and port together.
+func (s Side) AddrPort() netip.AddrPort { return netip.AddrPortFrom(s.Host, s.Port) }
+
 // NAT says what is known about address translation on the path of an IKE SA.
 type NAT struct {
 	Local  Opt[bool] `json:"nat_local,omitzero"`  // the local side is behind a NAT

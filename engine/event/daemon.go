@@ -8,7 +8,8 @@ import (
 )
 
 // Table is every IKE SA that a daemon has, with its CHILD SAs, at one moment.
-// Who folds it knows that an SA that is not in it is gone.
+// A daemon leaves an SA out that is busy at the moment: only one that is missing
+// twice is gone.
 type Table struct {
 	SAs []*engine.IKESA
 	// First says that it is the first since the daemon was reached: what

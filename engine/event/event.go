@@ -196,4 +196,6 @@ type FragmentLoss struct {
 type Gap struct {
 	What    string
 	Dropped uint64 // frames or events known to be lost, 0 where not known
+	// Away says that the source itself is lost until its next event.
+	Away bool
 }

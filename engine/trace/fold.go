@@ -32,7 +32,9 @@ type fold struct {
 	byEnds  map[endPair]*IKESA // the youngest SA between two UDP or TCP endpoints
 	byFlow  map[flowKey]*Flow
 	byChild map[flowKey]childRef // the children whose SPIs keys have shown
-	lastSA  *IKESA               // of the last IKE message: most lookups repeat
+	// of a daemon, by unique id
+	byUnique map[uint32]*IKESA
+	lastSA   *IKESA // of the last IKE message: most lookups repeat
 }
 
 // work is the fold's state about one SA.
@@ -41,6 +43,7 @@ type work struct {
 	floated   bool   // has moved to port 4500
 	inferred  bool   // children are inferred from flows, not read
 	deleting  bool   // a Delete was seen whose subject keys would tell
+	liveWork
 }
 
 // childRef names one direction of a child.
@@ -77,13 +80,14 @@ func New(o Options) *Trace {
 	setDefault(&o.KeepFirst, 32)
 	setDefault(&o.KeepLast, 96)
 	return &Trace{fold: fold{
-		options: o,
-		seed:    maphash.MakeSeed(),
-		bySPI:   make(map[wire.SPI]*IKESA),
-		byHosts: make(map[hostPair][]*IKESA),
-		byEnds:  make(map[endPair]*IKESA),
-		byFlow:  make(map[flowKey]*Flow),
-		byChild: make(map[flowKey]childRef),
+		options:  o,
+		seed:     maphash.MakeSeed(),
+		bySPI:    make(map[wire.SPI]*IKESA),
+		byHosts:  make(map[hostPair][]*IKESA),
+		byEnds:   make(map[endPair]*IKESA),
+		byFlow:   make(map[flowKey]*Flow),
+		byChild:  make(map[flowKey]childRef),
+		byUnique: make(map[uint32]*IKESA),
 	}}
 }
 
@@ -110,7 +114,10 @@ func (t *Trace) Add(e *event.Event) {
 		t.addICMP(e)
 	case e.Loss != nil:
 		t.addLoss(e)
+	case e.Table != nil, e.Change != nil, e.Log != nil, e.Alert != nil:
+		t.addDaemon(e)
 	case e.Gap != nil:
+		t.lose(e.Gap)
 		t.Counts.Dropped += e.Gap.Dropped
 		if len(t.Gaps) < maxGaps {
 			t.Gaps = append(t.Gaps, Gap{*e.Gap, e.Time, e.Frame})
@@ -307,6 +314,7 @@ func (t *Trace) forgetSAs() {
 			delete(t.byChild, key)
 		}
 	}
+	t.forgetLive(drop)
 	for _, f := range t.Flows {
 		if drop[f.SA] {
 			f.SA, f.Child = nil, nil

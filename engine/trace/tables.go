@@ -32,6 +32,9 @@ type Trace struct {
 	Gaps    []Gap
 	Tunnels []Tunnel // GRE, IP-in-IP and VXLAN in which packets were found, each once
 
+	// Daemon is what is known beside the SAs where a daemon is the source.
+	Daemon Daemon
+
 	fold // the working state: indexes and options
 }
 
@@ -72,6 +75,9 @@ type IKESA struct {
 	Auth []*Exchange // IKE_AUTH exchanges, in order
 
 	NATD NATDetection
+
+	// Offers is what a daemon's log said of proposals, the last of each kind.
+	Offers event.LogProposals
 
 	VendorIDs []VendorID
 	// Predecessor and Successor link the SAs of an IKE rekey, nil where none
@@ -209,6 +215,9 @@ type Message struct {
 	// Fragments means that the set stayed incomplete here.
 	FragmentTotal int
 	IPFragments   int
+	// Logged says that the message is known from a daemon's log: payloads by
+	// name, no octets, and a time that is when the line came.
+	Logged bool
 
 	digest    uint64
 	fragments []uint64 // digests of the IKE fragments seen, by number - 1; 0 where not yet

@@ -99,7 +99,7 @@ func (w *watch) run(ctx context.Context) {
 		err = w.follow(ctx, s)
 		if ctx.Err() == nil {
 			w.client.heard(err)
-			w.push(&event.Event{Time: time.Now(), Gap: &event.Gap{What: "the daemon is away: " + err.Error()}})
+			w.push(&event.Event{Time: time.Now(), Gap: &event.Gap{Away: true, What: "the daemon is away: " + err.Error()}})
 		}
 	}
 }

@@ -1,0 +1,221 @@
+package trace
+
+import (
+	"net/netip"
+	"time"
+
+	"github.com/cloudvlan/cvlanctl/engine"
+	"github.com/cloudvlan/cvlanctl/engine/event"
+	"github.com/cloudvlan/cvlanctl/engine/wire"
+)
+
+// clockGrain is how exactly a daemon's log lines are timed: they are stamped
+// when they arrive, and arrive in batches. A round trip below it is not known.
+const clockGrain = time.Millisecond
+
+// addLog folds a line of a daemon's log in.
+func (t *Trace) addLog(at time.Time, l *event.Log) {
+	var sa *IKESA
+	if l.IKEID != 0 {
+		sa = t.byUnique[l.IKEID]
+	}
+	if sa == nil && l.IKEID != 0 && (l.Message != nil || l.Datagram != nil || l.Established != nil || l.Failure != nil) {
+		sa = t.newLive(at, l.IKEID, l.IKE)
+	}
+	if f := l.Failure; f != nil {
+		t.Daemon.Failures = bounded(t.Daemon.Failures, Failure{at, sa, l.IKE, l.Text, *f})
+	}
+	if sa == nil {
+		return
+	}
+	sa.Last = at
+	if l.IKE != "" && (sa.Name == "" || sa.Name == "(unnamed)") {
+		sa.Name = l.IKE
+	}
+	switch {
+	case l.Message != nil:
+		t.addLogMessage(at, sa, l.Message)
+	case l.Datagram != nil:
+		sa.addDatagram(at, l.Datagram)
+	case l.Retransmit != nil:
+		sa.addRetransmit(at, l.Retransmit)
+	case l.Proposals != nil:
+		sa.learnProposals(l.Proposals)
+	case l.Established != nil && !l.Established.Child:
+		sa.State, sa.Established = engine.IKEEstablished, at
+	}
+}
+
+func (sa *IKESA) learnProposals(p *event.LogProposals) {
+	if p.Received != nil {
+		sa.Offers.Received = p.Received
+	}
+	if p.Configured != nil {
+		sa.Offers.Configured = p.Configured
+	}
+	if p.Selected != "" {
+		sa.Offers.Selected = p.Selected
+	}
+}
+
+// addLogMessage places a message that the daemon built or read.
+func (t *Trace) addLogMessage(at time.Time, sa *IKESA, m *event.LogMessage) {
+	if sa.ours() == Nobody && m.Exchange == wire.ExchangeIKESAInit {
+		// Who sends the request, or reads the response, has begun.
+		sa.IKESA.Initiator = engine.Some(m.Sent != m.Response)
+	}
+	by := sa.ours()
+	if m.Sent == m.Response { // the peer asked
+		by = other(by)
+	}
+	if sa.ours() == Nobody {
+		by = Nobody
+	}
+	x := sa.find(by, m.MessageID, m.Exchange)
+	h := wire.Header{InitiatorSPI: sa.InitiatorSPI, ResponderSPI: sa.ResponderSPI, Version: wire.Version2,
+		Exchange: m.Exchange, MessageID: m.MessageID}
+	if m.Response {
+		h.Flags |= wire.FlagResponse
+	}
+	if x == nil || !m.Response && x.Response != nil {
+		again := x != nil
+		x = t.addExchange(sa, by, &h)
+		x.Variant = again
+	}
+	msg := x.Request
+	if m.Response {
+		msg = x.Response
+	}
+	if msg == nil {
+		msg = &Message{Time: at, Header: h, Encrypted: m.Exchange != wire.ExchangeIKESAInit, Logged: true}
+		sa.Messages++
+		x.place(m.Response, msg)
+		if rtt, ok := x.RTT.Get(); ok && rtt < clockGrain {
+			x.RTT = engine.Opt[time.Duration]{}
+		}
+	} else if m.Fragments == 0 && msg.Payloads != nil {
+		return // the same line, told twice
+	}
+	if m.Fragments > 0 {
+		msg.Fragments, msg.FragmentTotal = min(msg.Fragments+1, m.Fragments), m.Fragments
+	} else {
+		msg.Payloads = m.Chain()
+		msg.Decrypted = msg.Encrypted
+		if len(msg.Payloads) > 0 {
+			msg.First = msg.Payloads[0].Type
+		}
+	}
+	if !m.Sent && sa.arrived != nil {
+		sa.measure(msg, sa.arrived)
+		sa.arrived = nil
+	}
+	sa.learnLogged(at, x, m)
+}
+
+// learnLogged keeps what an SA knows of its exchanges.
+func (sa *IKESA) learnLogged(at time.Time, x *Exchange, m *event.LogMessage) {
+	if !m.Response && x.Request != nil && m.Fragments == 0 {
+		x.Purpose = purpose(x.Request)
+		if x.Purpose == PurposeDPD && m.Sent {
+			sa.DPD.Probes++
+		}
+	}
+	if x.Purpose == "" {
+		x.Purpose = PurposeOther
+	}
+	switch x.Type {
+	case wire.ExchangeIKESAInit:
+		sa.Init = x
+	case wire.ExchangeIKEAuth:
+		if n := len(sa.Auth); n == 0 || sa.Auth[n-1] != x {
+			sa.Auth = append(sa.Auth, x)
+		}
+	}
+	if !m.Sent && m.Exchange != wire.ExchangeIKESAInit {
+		sa.DPD.LastHeard = at
+		if m.Response && x.Purpose == PurposeDPD {
+			sa.DPD.Answered++
+			sa.DPD.RTT = x.RTT
+		}
+	}
+}
+
+// measure takes size and addresses of a message from its datagram; several of
+// a fragmented message add up.
+func (sa *IKESA) measure(m *Message, d *event.LogDatagram) {
+	m.Src, m.Dst = d.Src, d.Dst
+	m.Length += d.Octets
+	sa.Octets += int64(d.Octets)
+	m.Encap = event.UDP
+	if d.Src.Port() != 500 && d.Dst.Port() != 500 {
+		m.Encap = event.UDPNATT
+	}
+}
+
+// addDatagram joins a datagram with its message: one that is sent follows its
+// message, one that is received comes before it.
+func (sa *IKESA) addDatagram(at time.Time, d *event.LogDatagram) {
+	local, remote := d.Dst, d.Src
+	if d.Sent {
+		local, remote = d.Src, d.Dst
+	}
+	sa.Local.Host, sa.Local.Port = local.Addr(), local.Port()
+	sa.Remote.Host, sa.Remote.Port = remote.Addr(), remote.Port()
+	if !d.Sent {
+		sa.arrived, sa.at = d, at
+		return
+	}
+	for i := len(sa.Exchanges) - 1; i >= 0 && i >= len(sa.Exchanges)-4; i-- {
+		x := sa.Exchanges[i]
+		for _, m := range []*Message{x.Response, x.Request} {
+			if m != nil && m.Logged && sentBy(sa, x, m) && unsent(m) {
+				sa.measure(m, d)
+				return
+			}
+		}
+	}
+}
+
+// sentBy says whether the daemon sent a message of an exchange.
+func sentBy(sa *IKESA, x *Exchange, m *Message) bool {
+	return (x.By == sa.ours()) == (m == x.Request)
+}
+
+// unsent says whether a message still lacks its datagram. The fragments of a
+// message are sent one after the other.
+func unsent(m *Message) bool {
+	return m.Src == (netip.AddrPort{})
+}
+
+func (sa *IKESA) addRetransmit(at time.Time, r *event.LogRetransmit) {
+	if r.Kind == event.RetransmitGiveUp {
+		if sa.Ended == "" {
+			sa.Ended, sa.EndedAt = EndNoAnswer, at
+			if sa.Established.IsZero() {
+				sa.State = engine.IKEFailed
+			}
+		}
+		return
+	}
+	asker := sa.ours()
+	if r.Kind == event.RetransmitResponse {
+		asker = other(asker)
+	}
+	for i := len(sa.Exchanges) - 1; i >= 0; i-- {
+		x := sa.Exchanges[i]
+		if x.MessageID != r.MessageID || x.By != asker {
+			continue
+		}
+		x.RequestRepeats++
+		if len(x.Repeats) < maxRepeats {
+			x.Repeats = append(x.Repeats, Repeat{Time: at})
+		}
+		if r.Kind == event.RetransmitResponse {
+			x.ResponseRepeats++
+			if len(x.Repeats) < maxRepeats {
+				x.Repeats = append(x.Repeats, Repeat{Time: at, Response: true})
+			}
+		}
+		return
+	}
+}
