@@ -1,6 +1,7 @@
 package diag
 
 import (
+	"bytes"
 	"encoding/json"
 	"time"
 )
@@ -28,7 +29,7 @@ func (r Report) MarshalJSON() ([]byte, error) {
 	if doc.Findings == nil {
 		doc.Findings = []Finding{}
 	}
-	return json.Marshal(doc)
+	return marshal(doc)
 }
 
 type findingJSON struct {
@@ -87,7 +88,18 @@ func (f Finding) MarshalJSON() ([]byte, error) {
 	if doc.Consequences == nil {
 		doc.Consequences = []string{}
 	}
-	return json.Marshal(doc)
+	return marshal(doc)
+}
+
+// marshal writes JSON for people and programs, not for HTML: < stays <.
+func marshal(v any) ([]byte, error) {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(v); err != nil {
+		return nil, err
+	}
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
 }
 
 // stamp writes a time as every document does: RFC 3339 with nanoseconds, UTC;

@@ -12,7 +12,7 @@ var authRules = []diag.Rule{
 	{
 		ID:    "auth-failed-opaque",
 		Needs: []string{"IKE_AUTH responses: first inner payload and length", "with keys: their notifies"},
-		After: []string{"sig-hash-mismatch", "ppk-mismatch", "cert-expired", "cert-not-yet-valid", "cert-not-sent", "eap-method-mismatch", "mschapv2-bad-password", "auth-method-mismatch"},
+		After: []string{"sig-hash-mismatch", "ppk-mismatch", "cert-expired", "cert-not-yet-valid", "cert-not-sent", "cert-san-mismatch", "eap-method-mismatch", "mschapv2-bad-password", "auth-method-mismatch"},
 		Find:  theyRefused,
 	},
 	{
@@ -99,7 +99,10 @@ func rejectedPeer(sa *trace.IKESA) *trace.Exchange {
 			}
 			return nil
 		}
-		if sealedNotify(sa, q) && !movedOn(x) {
+		// Sealed, it may also be some other notify: then the SA lives on, and
+		// it comes later or from another address.
+		if sealedNotify(sa, q) && !movedOn(x) && len(sa.Flows) == 0 &&
+			q.Time.Sub(last.Response.Time) <= earlyAge && q.Src == last.Response.Dst {
 			return x
 		}
 		return nil
@@ -361,6 +364,7 @@ func methodMismatch(f *diag.Facts) []diag.Finding {
 			at(x.Request, "N(AUTHENTICATION_FAILED) from the initiator"),
 		}
 		d.Summary = fmt.Sprintf("%s authenticates by %s, %s by %s, and the initiator refuses that", sa.Local.Host, ours, sa.Remote.Host, theirs)
+		d.Surer = "the initiator's log"
 		found = append(found, span(d))
 	}
 	return found

@@ -96,7 +96,6 @@ func certDates(id string) func(*diag.Facts) []diag.Finding {
 					d.Summary = fmt.Sprintf("the certificate %s of %s expired on %s", subject, end(sa, c.by), day(c.NotAfter))
 				case id == "cert-not-yet-valid" && when.Before(c.NotBefore):
 					d.Summary = fmt.Sprintf("the certificate %s of %s is valid from %s only; the clock here said %s", subject, end(sa, c.by), day(c.NotBefore), day(when))
-					d.Surer = "the clocks of both sides"
 				default:
 					continue
 				}
@@ -191,6 +190,7 @@ func certNames(f *diag.Facts) []diag.Finding {
 				at(verdict, "refused"),
 			}
 			d.Summary = fmt.Sprintf("%s says it is %s, and its certificate does not hold that name (it holds %s)", end(sa, who), short(id.String()), names(c.Certificate))
+			d.Surer = "the log of the side that refuses"
 			found = append(found, span(d))
 			break
 		}
@@ -259,16 +259,15 @@ func hashMismatch(f *diag.Facts) []diag.Finding {
 			continue
 		}
 		d := about(sa)
-		d.Confidence = diag.Likely
+		d.Confidence, d.Surer = diag.Likely, "keys of the SA (--keys): are certificates used at all?"
 		if opened(claim) {
-			d.Confidence = diag.Certain
+			d.Confidence, d.Surer = diag.Certain, ""
 		}
 		d.Evidence = []diag.Evidence{
 			at(sa.Init.Request, "the initiator accepts %s", join(i)), at(sa.Init.Response, "the responder accepts %s", join(r)),
 			at(verdict, "authentication refused"),
 		}
 		d.Summary = fmt.Sprintf("no signature hash in common: %s accepts %s, %s accepts %s", sa.Local.Host, join(i), sa.Remote.Host, join(r))
-		d.Surer = "keys of the SA: are certificates used at all?"
 		found = append(found, span(d))
 	}
 	return found

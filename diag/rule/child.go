@@ -236,7 +236,6 @@ func narrowed(f *diag.Facts) []diag.Finding {
 					at(x.Request, "%s: %s", typ, selectorText(x.Request, typ)), at(x.Response, "%s: %s", typ, selectorText(x.Response, typ)),
 				}
 				d.Summary = fmt.Sprintf("%s narrowed %s: %s became %s", x.Response.Src.Addr(), typ, selectorText(x.Request, typ), selectorText(x.Response, typ))
-				d.Surer = "the configured selectors"
 				d.Variant = typ.String()
 				found = append(found, span(d))
 			}

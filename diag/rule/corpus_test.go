@@ -1,16 +1,11 @@
 package rule_test
 
 import (
-	"bytes"
 	"encoding/json"
-	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
-	"strings"
 	"testing"
-
-	"github.com/google/go-cmp/cmp"
 
 	"github.com/cloudvlan/cvlanctl/capture"
 	"github.com/cloudvlan/cvlanctl/capture/dissect"
@@ -19,8 +14,6 @@ import (
 	"github.com/cloudvlan/cvlanctl/diag/rule"
 	"github.com/cloudvlan/cvlanctl/engine/trace"
 )
-
-var update = flag.Bool("update", false, "write the golden files anew")
 
 const corpus = "../../testdata/captures"
 
@@ -131,49 +124,4 @@ func judge(t *testing.T, c recorded, found []diag.Finding, keyed bool) {
 
 func line(f diag.Finding) string {
 	return fmt.Sprintf("%s %s %s %s: %s", f.Severity, f.ID, f.Confidence, f.Ownership, f.Summary)
-}
-
-// TestFindingsOfTheCorpusReadAsTheirGoldenSays holds the words.
-func TestFindingsOfTheCorpusReadAsTheirGoldenSays(t *testing.T) {
-	var b bytes.Buffer
-	for _, c := range manifest(t) {
-		for _, keys := range []string{"", c.Keys} {
-			if keys == "" && b.Len() > 0 && strings.HasSuffix(b.String(), "# "+c.Name+"\n") {
-				continue
-			}
-			title := c.Name
-			if keys != "" {
-				title += ", with keys"
-				keys = filepath.Join(corpus, keys)
-			} else if c.Keys == "" && strings.Contains(b.String(), "# "+c.Name+"\n") {
-				continue
-			}
-			fmt.Fprintf(&b, "# %s\n", title)
-			for _, f := range diagnose(t, filepath.Join(corpus, c.File), keys) {
-				fmt.Fprintln(&b, line(f))
-				if len(f.Consequences) > 0 {
-					fmt.Fprintf(&b, "  therefore: %s\n", strings.Join(f.Consequences, ", "))
-				}
-				for _, e := range f.Evidence {
-					fmt.Fprintf(&b, "  %d %s\n", e.Frame, e.What)
-				}
-			}
-		}
-	}
-	path := filepath.Join("testdata", "corpus.golden")
-	if *update {
-		if err := os.MkdirAll("testdata", 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(path, b.Bytes(), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if d := cmp.Diff(strings.Split(string(want), "\n"), strings.Split(b.String(), "\n")); d != "" {
-		t.Errorf("findings differ (-golden +now), -update writes them anew:\n%s", d)
-	}
 }

@@ -185,6 +185,7 @@ func proto50(f *diag.Facts) []diag.Finding {
 		d.Confidence = diag.Likely
 		d.Evidence = []diag.Evidence{{Frame: e.Frame, Time: e.Time, What: fmt.Sprintf("ICMP from %s about ESP from %s to %s: %s", e.From, e.Src, e.Dst, e.What)}}
 		d.Summary = fmt.Sprintf("%s refuses ESP from %s to %s: %s", e.From, e.Src, e.Dst, e.What)
+		d.Surer = "a test with UDP encapsulation: does traffic pass then?"
 		d.Count = int(min(e.Count, 1<<30))
 		found = append(found, span(d))
 	}

@@ -18,6 +18,7 @@ var silenceRules = []diag.Rule{
 	{
 		ID:    "udp4500-blocked",
 		Needs: []string{"IKE_SA_INIT and IKE_AUTH exchanges with their ports"},
+		After: []string{"ike-fragment-incomplete"},
 		Find:  authSilence("udp4500-blocked"),
 	},
 	{
@@ -28,6 +29,7 @@ var silenceRules = []diag.Rule{
 	{
 		ID:    "auth-phase-silent",
 		Needs: []string{"IKE_SA_INIT and IKE_AUTH exchanges with their ports and lengths"},
+		After: []string{"ike-fragment-incomplete"},
 		Find:  authSilence("auth-phase-silent"),
 	},
 	{
