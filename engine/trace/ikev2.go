@@ -250,6 +250,9 @@ func (t *Trace) follow(e *event.Event, sa *IKESA, sender Origin) {
 	}
 	t.move(e, sa, Initiator, &sa.Local, i)
 	t.move(e, sa, Responder, &sa.Remote, r)
+	if e.Packet.Encap == event.UDPNATT {
+		sa.floated = true
+	}
 }
 
 func (t *Trace) move(e *event.Event, sa *IKESA, by Origin, side *engine.Side, now netip.AddrPort) {
