@@ -113,8 +113,7 @@ func (w *wrapper) verbatim(indent, text string) {
 }
 
 func (w *wrapper) finding(n int, f *diag.Finding) {
-	head := fmt.Sprintf("%d. %s", n, f.Summary)
-	w.line(severityMeaning(f.Severity), "", head)
+	w.line(severityMeaning(f.Severity), fmt.Sprintf("%d. ", n), f.Summary)
 	about := fmt.Sprintf("%s, %s, %s", f.Severity, confidenceText(f.Confidence), ownershipText(f.Ownership))
 	w.line(term.Muted, "   ", fmt.Sprintf("[%s] %s%s", f.ID, about, subjectText(&f.Subject)))
 	if f.Cause != "" {

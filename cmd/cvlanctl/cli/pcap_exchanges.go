@@ -55,8 +55,7 @@ func runExchanges(ctx context.Context, app *App, o *ExchangesOptions) error {
 	if app.Output.Text() {
 		err = writeLadders(app.Term, t)
 	} else {
-		d := doc.NewExchanges(t, sourceName(o.Files))
-		err = print.Document(app.Term.Out, app.Output, d, d.Exchanges)
+		err = print.Fields(app.Term.Out, app.Output, doc.Exchanges(t, sourceName(o.Files)), "exchanges")
 	}
 	return errors.Join(err, failed)
 }

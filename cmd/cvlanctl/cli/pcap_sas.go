@@ -58,8 +58,7 @@ func runSAs(ctx context.Context, app *App, o *SAsOptions) error {
 	case print.Wide:
 		err = writeSAs(app.Term, t)
 	default:
-		d := doc.NewSAs(t, sourceName(o.Files))
-		err = print.Document(app.Term.Out, app.Output, d, d.IKESAs)
+		err = print.Fields(app.Term.Out, app.Output, doc.SAs(t, sourceName(o.Files)), "ike_sas")
 	}
 	return errors.Join(err, failed)
 }

@@ -37,6 +37,20 @@ const (
 	SAsSchema       = "cvlanctl/sas/v1"
 )
 
+// Field is one field of a large document: a value, or a list whose items are
+// made one after the other.
+type Field struct {
+	Name  string
+	Value any
+	Len   int
+	Item  func(i int) any // nil for a value
+}
+
+// list makes the field of a list.
+func list[T, D any](name string, from []T, item func(T) D) Field {
+	return Field{Name: name, Len: len(from), Item: func(i int) any { return item(from[i]) }}
+}
+
 // Time is a time in a document, absent where zero (with omitzero).
 type Time time.Time
 

@@ -9,13 +9,6 @@ import (
 	"github.com/cloudvlan/cvlanctl/engine/wire"
 )
 
-// Exchanges is the document of `pcap exchanges`.
-type Exchanges struct {
-	Schema    string     `json:"schema"`
-	Source    string     `json:"source"`
-	Exchanges []Exchange `json:"exchanges"`
-}
-
 // Exchange is a request with its response; for IKEv1 a phase 1, or the
 // messages of one message id of phase 2.
 type Exchange struct {
@@ -79,16 +72,18 @@ type Repeat struct {
 	Response bool  `json:"response"`
 }
 
-// NewExchanges makes the document of all exchanges that t kept, in the order
-// of SAs and of each SA's messages.
-func NewExchanges(t *trace.Trace, source string) *Exchanges {
-	d := &Exchanges{Schema: ExchangesSchema, Source: source, Exchanges: []Exchange{}}
+// Exchanges is the document of `pcap exchanges`: all exchanges that t kept, in
+// the order of SAs and of each SA's messages.
+func Exchanges(t *trace.Trace, source string) []Field {
+	var all []*trace.Exchange
 	for _, sa := range t.SAs {
-		for _, x := range sa.Exchanges {
-			d.Exchanges = append(d.Exchanges, NewExchange(x))
-		}
+		all = append(all, sa.Exchanges...)
 	}
-	return d
+	return []Field{
+		{Name: "schema", Value: ExchangesSchema},
+		{Name: "source", Value: source},
+		list("exchanges", all, NewExchange),
+	}
 }
 
 // NewExchange makes the object of one exchange.

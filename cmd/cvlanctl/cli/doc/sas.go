@@ -10,20 +10,6 @@ import (
 	"github.com/cloudvlan/cvlanctl/engine/wire"
 )
 
-// SAs is the document of `pcap sas`. The local side of an SA is its original
-// initiator, because on a capture nobody is local.
-type SAs struct {
-	Schema  string         `json:"schema"`
-	Source  string         `json:"source"`
-	Capture Capture        `json:"capture"`
-	IKESAs  []IKESA        `json:"ike_sas"`
-	Flows   []Flow         `json:"flows"` // every ESP and AH SA on the wire
-	ICMP    []ICMPError    `json:"icmp_errors,omitempty"`
-	Losses  []FragmentLoss `json:"fragment_losses,omitempty"`
-	Gaps    []Gap          `json:"gaps,omitempty"`
-	Tunnels []Tunnel       `json:"tunnels,omitempty"`
-}
-
 // Capture is what went into the tables.
 type Capture struct {
 	First      Time   `json:"first,omitzero"`
@@ -244,35 +230,34 @@ type Tunnel struct {
 	Packets int64  `json:"packets"`
 }
 
-// NewSAs makes the document of the SAs in t.
-func NewSAs(t *trace.Trace, source string) *SAs {
+// SAs is the document of `pcap sas`: the SAs in t and every ESP and AH SA on
+// the wire. The local side of an SA is its original initiator, because on a
+// capture nobody is local.
+func SAs(t *trace.Trace, source string) []Field {
 	c := t.Counts
-	d := &SAs{
-		Schema: SAsSchema, Source: source, IKESAs: []IKESA{}, Flows: []Flow{},
-		Capture: Capture{
+	fields := []Field{
+		{Name: "schema", Value: SAsSchema},
+		{Name: "source", Value: source},
+		{Name: "capture", Value: Capture{
 			First: Time(t.First), Last: Time(t.Last), Packets: c.Packets, IKEv1: c.IKEv1, IKEv2: c.IKEv2, ESP: c.ESP, AH: c.AH,
 			Keepalives: c.Keepalives, Malformed: c.Malformed, Dropped: c.Dropped, Forgotten: c.Forgotten,
-		},
+		}},
+		list("ike_sas", t.SAs, func(sa *trace.IKESA) IKESA { return newIKESA(sa, t.Last) }),
+		list("flows", t.Flows, newFlow),
 	}
-	for _, sa := range t.SAs {
-		d.IKESAs = append(d.IKESAs, newIKESA(sa, t.Last))
+	for _, f := range []Field{
+		list("icmp_errors", t.ICMP, newICMP),
+		list("fragment_losses", t.Losses, newLoss),
+		list("gaps", t.Gaps, func(g trace.Gap) Gap { return Gap{Time(g.Time), g.Frame, g.What, g.Dropped} }),
+		list("tunnels", t.Tunnels, func(u trace.Tunnel) Tunnel {
+			return Tunnel{u.Kind, host(u.Src), host(u.Dst), u.ID, u.Packets}
+		}),
+	} {
+		if f.Len > 0 {
+			fields = append(fields, f)
+		}
 	}
-	for _, f := range t.Flows {
-		d.Flows = append(d.Flows, newFlow(f))
-	}
-	for i := range t.ICMP {
-		d.ICMP = append(d.ICMP, newICMP(&t.ICMP[i]))
-	}
-	for i := range t.Losses {
-		d.Losses = append(d.Losses, newLoss(&t.Losses[i]))
-	}
-	for _, g := range t.Gaps {
-		d.Gaps = append(d.Gaps, Gap{Time(g.Time), g.Frame, g.What, g.Dropped})
-	}
-	for _, u := range t.Tunnels {
-		d.Tunnels = append(d.Tunnels, Tunnel{u.Kind, host(u.Src), host(u.Dst), u.ID, u.Packets})
-	}
-	return d
+	return fields
 }
 
 func newIKESA(sa *trace.IKESA, now time.Time) IKESA {
@@ -394,7 +379,7 @@ func newFlow(f *trace.Flow) Flow {
 	return d
 }
 
-func newICMP(e *trace.ICMPError) ICMPError {
+func newICMP(e trace.ICMPError) ICMPError {
 	d := ICMPError{
 		Time: Time(e.Time), Frame: e.Frame, From: host(e.From), To: host(e.To), Type: e.Type, Code: e.Code, What: e.What, MTU: e.MTU,
 		Src: host(e.Src), Dst: host(e.Dst), SPort: e.SrcPort, DPort: e.DstPort, Protocol: e.Protocol, Count: e.Count,
@@ -405,7 +390,7 @@ func newICMP(e *trace.ICMPError) ICMPError {
 	return d
 }
 
-func newLoss(l *trace.FragmentLoss) FragmentLoss {
+func newLoss(l trace.FragmentLoss) FragmentLoss {
 	d := FragmentLoss{
 		Time: Time(l.Time), Frame: l.Frame, Src: host(l.Src), Dst: host(l.Dst), SPort: l.SrcPort, DPort: l.DstPort,
 		Protocol: l.Protocol, Have: l.Have, First: l.First, Last: l.Last, Frames: l.Frames,

@@ -1,26 +1,12 @@
 package print
 
-import (
-	"io"
-	"unicode/utf8"
-)
-
-// escaper passes JSON on to w with every character that could steer a
-// terminal written as a \u escape: DEL, the C1 controls, and those that turn
-// the direction of text. Such characters stand only inside strings, so the
-// value stays the same. encoding/json has escaped the C0 controls already.
-type escaper struct{ w io.Writer }
-
-// Write escapes and passes on p, which must end between characters.
-func (e escaper) Write(p []byte) (int, error) {
-	if _, err := e.w.Write(Escape(p)); err != nil {
-		return 0, err
-	}
-	return len(p), nil
-}
+import "unicode/utf8"
 
 // Escape gives JSON text with the characters that could steer a terminal
-// written as \u escapes; it gives b itself where there is none.
+// written as \u escapes: DEL, the C1 controls, and those that turn the
+// direction of text. They stand only inside strings, so the value stays the
+// same; encoding/json has escaped the C0 controls already. It gives b itself
+// where there is none. b must end between characters.
 func Escape(b []byte) []byte {
 	const digits = "0123456789abcdef"
 	var out []byte

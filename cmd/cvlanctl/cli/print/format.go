@@ -6,10 +6,7 @@
 package print
 
 import (
-	"bytes"
-	"encoding/json"
 	"fmt"
-	"io"
 	"strings"
 
 	"github.com/goccy/go-yaml"
@@ -57,93 +54,6 @@ func Names() string {
 		words[i] = string(f)
 	}
 	return strings.Join(words, ", ")
-}
-
-// Document writes doc in a form for programs. items are the elements of the
-// document's list: JSON lines writes one of them a line and not doc.
-func Document[T any](w io.Writer, f Format, doc any, items []T) error {
-	switch f {
-	case JSONL:
-		enc := json.NewEncoder(escaper{w})
-		enc.SetEscapeHTML(false)
-		for i := range items {
-			if err := enc.Encode(&items[i]); err != nil {
-				return fmt.Errorf("writing JSON lines: %w", err)
-			}
-		}
-		return nil
-	case YAML:
-		b, err := json.Marshal(doc)
-		if err != nil {
-			return fmt.Errorf("writing YAML: %w", err)
-		}
-		if b, err = ToYAML(Escape(b)); err != nil {
-			return err
-		}
-		if _, err = w.Write(b); err != nil {
-			return fmt.Errorf("writing YAML: %w", err)
-		}
-		return nil
-	case JSON:
-		if err := document(w, doc); err != nil {
-			return fmt.Errorf("writing JSON: %w", err)
-		}
-		return nil
-	}
-	return fmt.Errorf("%q is no form for programs", f)
-}
-
-// readable is the size in octets up to which a document is indented
-// throughout; a larger one has a line for each item of its lists.
-const readable = 1 << 20
-
-func document(w io.Writer, doc any) error {
-	var b bytes.Buffer
-	enc := json.NewEncoder(&b)
-	enc.SetEscapeHTML(false)
-	if err := enc.Encode(doc); err != nil {
-		return err
-	}
-	text := Escape(b.Bytes())
-	if len(text) <= readable {
-		var indented bytes.Buffer
-		if err := json.Indent(&indented, text, "", "  "); err != nil {
-			return err
-		}
-		text = indented.Bytes()
-	} else {
-		text = breakItems(text)
-	}
-	_, err := w.Write(text)
-	return err
-}
-
-// breakItems puts the fields of a document, and the items of lists in it, on
-// lines of their own.
-func breakItems(b []byte) []byte {
-	out := make([]byte, 0, len(b)+len(b)/64)
-	depth, quoted := 0, false
-	for i := 0; i < len(b); i++ {
-		c := b[i]
-		out = append(out, c)
-		switch {
-		case quoted && c == '\\':
-			i++
-			out = append(out, b[i])
-		case c == '"':
-			quoted = !quoted
-		case quoted:
-		case c == '{' || c == '[':
-			if depth++; depth <= 2 {
-				out = append(out, '\n')
-			}
-		case c == '}' || c == ']':
-			depth--
-		case c == ',' && depth <= 2:
-			out = append(out, '\n')
-		}
-	}
-	return out
 }
 
 // ToYAML turns one JSON value into YAML with the keys in the same order.
