@@ -21,6 +21,7 @@ type prompt struct {
 	input  widget.Input
 	done   func(text string) tea.Cmd
 	typed  func(text string) tea.Cmd // after every key, nil for not
+	waits  bool                      // typed has not been called for the last key
 }
 
 func (m *Model) ask(label, text string, done, typed func(string) tea.Cmd) {
@@ -50,7 +51,16 @@ func (m *Model) promptKey(k tea.KeyPressMsg) tea.Cmd {
 	return nil
 }
 
+// typed tells who asked what stands in the prompt now. Where that makes many
+// rows anew, it waits for the next pulse, so that no key waits for another.
 func (m *Model) typed() {
+	if m.prompt.waits = m.current().Status().Total > rowsPerFrame; !m.prompt.waits {
+		m.tell()
+	}
+}
+
+func (m *Model) tell() {
+	m.prompt.waits = false
 	if m.prompt.typed != nil {
 		m.prompt.typed(m.prompt.input.Text())
 	}

@@ -33,6 +33,9 @@ func (m *Model) update(msg tea.Msg) tea.Cmd {
 		m.theme = theme.New(m.options.Theme)
 	case tick:
 		m.now = time.Time(msg)
+		if m.prompt != nil && m.prompt.waits {
+			m.tell()
+		}
 		if m.rest--; m.rest < 0 {
 			m.sync()
 		}
@@ -110,7 +113,7 @@ func (m *Model) key(k tea.KeyPressMsg) tea.Cmd {
 	case b == nil:
 		m.say(theme.KeyName(name) + " does nothing here; ? shows the keys")
 	case b.Off != "":
-		m.say(b.Does + ": not now, " + b.Off)
+		m.say("not now: " + b.Off)
 	default:
 		return m.do(b.Action)
 	}

@@ -3,6 +3,7 @@ package page
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -121,7 +122,8 @@ func (p *Exchanges) addSA(sa *trace.IKESA) {
 	if p.filter.Empty() {
 		return
 	}
-	kept := slices.DeleteFunc(body, func(r rung) bool { return !p.filter.Match(p.field(r)) })
+	known := peers(sa)
+	kept := slices.DeleteFunc(body, func(r rung) bool { return !p.filter.Match(p.field(r, known)) })
 	p.rows = p.rows[:start+1+len(kept)]
 	if len(kept) == 0 {
 		p.rows = p.rows[:start]
@@ -185,13 +187,16 @@ func (p *Exchanges) selected() (rung, bool) {
 	return p.rows[min(p.list.At, len(p.rows)-1)], true
 }
 
-func (p *Exchanges) field(r rung) func(string) string {
+// peers gives all that a filter may know the peers of an SA by.
+func peers(sa *trace.IKESA) string {
+	return host(sa.Local.Host) + " " + host(sa.Remote.Host) + " " + sa.Local.ID + " " + sa.Remote.ID
+}
+
+func (p *Exchanges) field(r rung, peers string) func(string) string {
 	return func(key string) string {
-		peers := host(r.sa.Local.Host) + " " + host(r.sa.Remote.Host) + " " + r.sa.Local.ID + " " + r.sa.Remote.ID
-		note := rungNote(r)
 		switch key {
 		case "":
-			return r.label() + " " + note.Text + " " + r.sa.InitiatorSPI.String() + " " + peers
+			return r.label() + " " + rungNote(r).Text + " " + r.sa.InitiatorSPI.String() + " " + peers
 		case "peer":
 			return peers
 		case "spi":
@@ -216,7 +221,7 @@ func (r *rung) label() string {
 	if r.exchange == nil {
 		return ""
 	}
-	label := fmt.Sprintf("%s %d", r.exchange.Type, r.exchange.MessageID)
+	label := r.exchange.Type.String() + " " + strconv.FormatUint(uint64(r.exchange.MessageID), 10)
 	if r.sa.Version == 1 {
 		label = strings.TrimSuffix(strings.TrimPrefix(r.exchange.Type.String(), "Identity Protection ("), ")")
 		if r.exchange.MessageID != 0 {
@@ -367,7 +372,7 @@ func (p *Exchanges) when(t time.Time) string {
 	if p.clock || p.trace == nil {
 		return clock(t)
 	}
-	return fmt.Sprintf("%.6f", t.Sub(p.trace.First).Seconds())
+	return sinceStart(t.Sub(p.trace.First))
 }
 
 const (

@@ -2,6 +2,7 @@ package page
 
 import (
 	"fmt"
+	"net/netip"
 	"sort"
 	"strings"
 	"time"
@@ -161,8 +162,8 @@ func (p *Packets) selected() (feed.Packet, bool) {
 var packetColumns = []widget.Column{
 	{Title: "FRAME", Min: 6, Max: 9, Right: true},
 	{Title: "TIME", Min: 10, Max: 15, Right: true},
-	{Title: "SOURCE", Min: 13, Max: 26},
-	{Title: "DESTINATION", Min: 13, Max: 26},
+	{Title: "SOURCE", Min: 13, Max: 26, Grow: 2},
+	{Title: "DESTINATION", Min: 13, Max: 26, Grow: 2},
 	{Title: "SIZE", Min: 5, Max: 5, Right: true, Drop: 1},
 	{Title: "WHAT", Min: 28, Max: 200, Grow: 3},
 }
@@ -207,15 +208,11 @@ func (p *Packets) View(t *theme.Theme, r widget.Rect) []theme.Line {
 }
 
 func (p *Packets) spans(k *feed.Packet, widths []int) []theme.Span {
-	side := func(column int) (text string) {
-		a := k.Src
-		if column == 3 {
-			a = k.Dst
-		}
+	side := func(a netip.AddrPort) string {
 		switch {
 		case !a.IsValid():
 			return ""
-		case widths[column] < withPorts:
+		case min(widths[2], widths[3]) < withPorts:
 			return a.Addr().String()
 		}
 		return endpoint(a)
@@ -234,7 +231,7 @@ func (p *Packets) spans(k *feed.Packet, widths []int) []theme.Span {
 		frame = fmt.Sprint(k.Frame)
 	}
 	return []theme.Span{
-		theme.S(theme.Muted, frame), theme.S(theme.Muted, p.when(k.Time)), theme.S(theme.Plain, side(2)), theme.S(theme.Plain, side(3)),
+		theme.S(theme.Muted, frame), theme.S(theme.Muted, p.when(k.Time)), theme.S(theme.Plain, side(k.Src)), theme.S(theme.Plain, side(k.Dst)),
 		theme.S(theme.Muted, size), theme.S(role, k.Summary),
 	}
 }
@@ -246,7 +243,7 @@ func (p *Packets) when(at time.Time) string {
 	case p.clock:
 		return clock(at)
 	}
-	return fmt.Sprintf("%.6f", at.Sub(p.first).Seconds())
+	return sinceStart(at.Sub(p.first))
 }
 
 // sampled is how many packets the time line looks at, at most.

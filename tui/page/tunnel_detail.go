@@ -50,7 +50,7 @@ func (p *Tunnels) fillPane(width int) {
 		p.pane.Title = fmt.Sprintf("IKE SA %s %s", row.sa.InitiatorSPI, row.sa.ResponderSPI)
 		p.ikeFacts(f, row.sa)
 	default:
-		p.pane.Title = row.group.name
+		p.pane.Title = row.group.name()
 		p.groupFacts(f, row.group)
 	}
 	p.pane.Lines = f.lines

@@ -1,6 +1,7 @@
 package page
 
 import (
+	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -21,8 +22,9 @@ type Tunnels struct {
 	filter  widget.Filter
 	groups  []*tunnelGroup
 	rows    []tunnelRow
+	scratch []tunnelRow
 	total   int
-	closed  map[string]bool
+	closed  map[groupKey]bool
 	detail  bool
 	pane    widget.Pane
 	trace   *trace.Trace
@@ -35,10 +37,24 @@ type Tunnels struct {
 
 // tunnelGroup is a connection, or a pair of hosts where there is no name.
 type tunnelGroup struct {
-	key   string
-	name  string
-	sas   []*trace.IKESA
-	flows []*trace.Flow // that belong to no IKE SA
+	key       groupKey
+	near, far netip.Addr
+	sas       []*trace.IKESA
+	flows     []*trace.Flow // that belong to no IKE SA
+}
+
+// groupKey is what the members of a group share.
+type groupKey struct {
+	name      string // of the connection, "" where there is none
+	low, high netip.Addr
+}
+
+// name names the connection, or the two hosts.
+func (g *tunnelGroup) name() string {
+	if g.key.name != "" {
+		return g.key.name
+	}
+	return host(g.near) + " ↔ " + host(g.far)
 }
 
 // tunnelRow is one row: of a group, an IKE SA, a child SA or a flow.
@@ -49,8 +65,13 @@ type tunnelRow struct {
 	flow  *trace.Flow
 }
 
+// same says whether two rows, made at different times, are of one thing.
+func (r *tunnelRow) same(o *tunnelRow) bool {
+	return r.group.key == o.group.key && r.sa == o.sa && r.child == o.child && r.flow == o.flow
+}
+
 // NewTunnels makes the page.
-func NewTunnels() *Tunnels { return &Tunnels{closed: map[string]bool{}} }
+func NewTunnels() *Tunnels { return &Tunnels{closed: map[groupKey]bool{}} }
 
 // Key gives the number of the page.
 func (p *Tunnels) Key() string { return "1" }
@@ -72,24 +93,24 @@ func (p *Tunnels) Sync(d feed.Data, now time.Time) {
 func (p *Tunnels) group() {
 	p.groups = p.groups[:0]
 	p.flows = map[*engine.ChildSA][]*trace.Flow{}
-	index := map[string]*tunnelGroup{}
-	group := func(key, name string) *tunnelGroup {
+	index := make(map[groupKey]*tunnelGroup, len(p.trace.SAs))
+	group := func(name string, a, b netip.Addr) *tunnelGroup {
+		key := groupKey{name: name}
+		if name == "" {
+			if key.low, key.high = a, b; b.Less(a) {
+				key.low, key.high = b, a
+			}
+		}
 		g := index[key]
 		if g == nil {
-			g = &tunnelGroup{key: key, name: name}
+			g = &tunnelGroup{key: key, near: a, far: b}
 			index[key] = g
 			p.groups = append(p.groups, g)
 		}
 		return g
 	}
 	for _, sa := range p.trace.SAs {
-		key, name := sa.Name, sa.Name
-		if name == "" {
-			pair := hosts(host(sa.Local.Host), host(sa.Remote.Host))
-			key = pair[0] + " " + pair[1]
-			name = host(sa.Local.Host) + " ↔ " + host(sa.Remote.Host)
-		}
-		g := group(key, name)
+		g := group(sa.Name, sa.Local.Host, sa.Remote.Host)
 		g.sas = append(g.sas, sa)
 	}
 	for _, f := range p.trace.Flows {
@@ -97,8 +118,7 @@ func (p *Tunnels) group() {
 			p.flows[f.Child] = append(p.flows[f.Child], f)
 		}
 		if f.SA == nil {
-			pair := hosts(host(f.Src.Addr()), host(f.Dst.Addr()))
-			g := group(pair[0]+" "+pair[1], host(f.Src.Addr())+" ↔ "+host(f.Dst.Addr()))
+			g := group("", f.Src.Addr(), f.Dst.Addr())
 			g.flows = append(g.flows, f)
 		}
 	}
@@ -111,7 +131,7 @@ func (p *Tunnels) flatten() {
 	p.total = 0
 	at := -1
 	add := func(r tunnelRow) {
-		if had && at < 0 && r == selected {
+		if had && at < 0 && r.same(&selected) {
 			at = len(p.rows)
 		}
 		p.rows = append(p.rows, r)
@@ -139,9 +159,9 @@ func (p *Tunnels) flatten() {
 	}
 }
 
-// members gives the rows of a group below its own.
+// members gives the rows of a group below its own, good until the next call.
 func (p *Tunnels) members(g *tunnelGroup) []tunnelRow {
-	rows := make([]tunnelRow, 0, 2*len(g.sas)+len(g.flows))
+	rows := p.scratch[:0]
 	for _, sa := range g.sas {
 		rows = append(rows, tunnelRow{group: g, sa: sa})
 		for _, c := range sa.Children {
@@ -151,6 +171,7 @@ func (p *Tunnels) members(g *tunnelGroup) []tunnelRow {
 	for _, f := range g.flows {
 		rows = append(rows, tunnelRow{group: g, flow: f})
 	}
+	p.scratch = rows
 	return rows
 }
 
@@ -167,11 +188,11 @@ func (p *Tunnels) field(r tunnelRow) func(string) string {
 		c := p.cells(r, theme.Unicode)
 		switch key {
 		case "":
-			return c.text() + " " + r.group.name
+			return c.text() + " " + r.group.name()
 		case "state":
 			return c.state.Text
 		case "peer", "id":
-			return c.peer + " " + r.group.name
+			return c.peer + " " + r.group.name()
 		case "suite":
 			return c.suite
 		case "spi":
@@ -232,7 +253,7 @@ func (p *Tunnels) groupCells(g *tunnelGroup, glyphs theme.Glyphs) tunnelCells {
 	if p.closed[g.key] && p.filter.Empty() {
 		mark = glyphs.Closed
 	}
-	c := tunnelCells{name: mark + " " + g.name, role: theme.Title}
+	c := tunnelCells{name: mark + " " + g.name(), role: theme.Title}
 	up, live := 0, 0
 	var lists [][]int
 	for _, sa := range g.sas {
@@ -389,8 +410,8 @@ func dpdMark(d *engine.DPD) theme.Span {
 var tunnelColumns = []widget.Column{
 	{Title: "TUNNEL", Min: 26, Max: 42},
 	{Title: "STATE", Min: 11, Max: 11},
-	{Title: "PEER, SELECTORS", Min: 20, Max: 44, Drop: 4},
-	{Title: "SUITE", Min: 18, Max: 34, Drop: 5},
+	{Title: "PEER, SELECTORS", Min: 18, Max: 44, Drop: 4},
+	{Title: "SUITE", Min: 16, Max: 34, Drop: 5},
 	{Title: "AGE", Min: 5, Max: 5, Right: true},
 	{Title: "IN", Min: 5, Max: 5, Right: true},
 	{Title: "OUT", Min: 5, Max: 5, Right: true},
@@ -585,7 +606,7 @@ func (p *Tunnels) Selection() (what, text string, at Target) {
 	if n := len(row.group.sas); n > 0 {
 		at.SA = row.group.sas[n-1]
 	}
-	return "tunnel", row.group.name, at
+	return "tunnel", row.group.name(), at
 }
 
 // Sheet gives the table, and the details where they are open.

@@ -15,8 +15,8 @@ import (
 
 const unknown = "unknown"
 
-// short gives a duration in at most five cells: 640us, 12ms, 4.2s, 3m12s,
-// 1h02m, 3d04h.
+// short gives a duration in at most five cells: 640us, 12ms, 4.2s, 3m12,
+// 1h02, 3d04, 250d.
 func short(d time.Duration) string {
 	switch {
 	case d < 0:
@@ -34,7 +34,12 @@ func short(d time.Duration) string {
 	case d < 24*time.Hour:
 		return fmt.Sprintf("%dh%02d", int(d.Hours()), int(d.Minutes())%60)
 	}
-	return fmt.Sprintf("%dd%02d", int(d.Hours())/24, int(d.Hours())%24)
+	if days := int(d.Hours()) / 24; days < 100 {
+		return fmt.Sprintf("%dd%02d", days, int(d.Hours())%24)
+	} else if days < 10_000 {
+		return strconv.Itoa(days) + "d"
+	}
+	return "years"
 }
 
 // rtt gives a round-trip time in at most eight cells: "0.62 ms", "1.204 s".
@@ -42,8 +47,10 @@ func rtt(d time.Duration) string {
 	switch {
 	case d < 10*time.Millisecond:
 		return strconv.FormatFloat(float64(d)/float64(time.Millisecond), 'f', 2, 64) + " ms"
-	case d < time.Second:
+	case d < 100*time.Millisecond:
 		return strconv.FormatFloat(float64(d)/float64(time.Millisecond), 'f', 1, 64) + " ms"
+	case d < time.Second:
+		return strconv.FormatInt(d.Milliseconds(), 10) + " ms"
 	case d < 100*time.Second:
 		return strconv.FormatFloat(d.Seconds(), 'f', 2, 64) + " s"
 	}
@@ -117,6 +124,21 @@ func clock(t time.Time) string {
 		return unknown
 	}
 	return t.UTC().Format("15:04:05.000000")
+}
+
+// sinceStart gives seconds since the start of a trace in at most ten cells:
+// the longer ago, the fewer decimals.
+func sinceStart(d time.Duration) string {
+	decimals := 6
+	switch s := d.Seconds(); {
+	case s >= 1e8:
+		decimals = 0
+	case s >= 1e5:
+		decimals = 1
+	case s >= 1e3:
+		decimals = 3
+	}
+	return strconv.FormatFloat(d.Seconds(), 'f', decimals, 64)
 }
 
 // ikeRole and childRole say what a state means.
@@ -227,6 +249,7 @@ var meanings = map[wire.NotifyType]string{
 	wire.NotifyInvalidSelectors:           "a packet came outside its SA's selectors",
 	wire.NotifyUnacceptableAddresses:      "the peer refuses the new addresses",
 	wire.NotifyUnexpectedNATDetected:      "a NAT where none is allowed",
+	wire.NotifyUseAssignedHoA:             "the peer wants the home address that it assigned",
 	wire.NotifyTemporaryFailure:           "the peer is busy with a rekey or delete; to be tried again",
 	wire.NotifyChildSANotFound:            "the child SA to rekey is not there any more",
 	wire.NotifyInvalidGroupID:             "the group is not known",
