@@ -110,15 +110,12 @@ func merge(all []Finding) []Finding {
 // fold moves each finding that follows from another one to that one's
 // consequences, through chains to the root.
 func fold(all []Finding, after map[string][]string) []Finding {
-	byID := make(map[string][]int, len(all))
-	for i := range all {
-		byID[all[i].ID] = append(byID[all[i].ID], i)
-	}
+	near := neighbours(all)
 	// cause gives the best-ranked direct cause of i, or -1.
 	cause := func(i int) int {
 		best := -1
 		for _, id := range after[all[i].ID] {
-			for _, j := range byID[id] {
+			for _, j := range near.of(id, &all[i]) {
 				if j != i && causes(&all[j], &all[i]) && (best < 0 || rank(all[j], all[best]) < 0) {
 					best = j
 				}
@@ -143,8 +140,12 @@ func fold(all []Finding, after map[string][]string) []Finding {
 		return i
 	}
 	roots := make([]int, len(all))
+	following := make(map[int][]int)
 	for i := range all {
 		roots[i] = root(i)
+		if roots[i] != i {
+			following[roots[i]] = append(following[roots[i]], i)
+		}
 	}
 	var out []Finding
 	for i := range all {
@@ -152,10 +153,7 @@ func fold(all []Finding, after map[string][]string) []Finding {
 			continue
 		}
 		f := all[i]
-		for j := range all {
-			if j == i || roots[j] != i {
-				continue
-			}
+		for _, j := range following[i] {
 			f.Severity = min(f.Severity, all[j].Severity)
 			if !slices.Contains(f.Consequences, all[j].ID) && len(f.Consequences) < maxConsequences {
 				f.Consequences = append(f.Consequences, all[j].ID)
@@ -164,6 +162,48 @@ func fold(all []Finding, after map[string][]string) []Finding {
 		out = append(out, f)
 	}
 	return out
+}
+
+// place is where a finding is looked for: its ID with its two hosts in order,
+// its connection, or (everything else empty) no place in particular.
+type place struct{ id, low, high, connection string }
+
+// places finds the findings of an ID that can be about the same tunnel as
+// another finding, without comparing all with all.
+type places struct {
+	at    map[place][]int
+	whole map[string][]int // by ID, for findings that name no place
+}
+
+func neighbours(all []Finding) places {
+	p := places{at: make(map[place][]int, len(all)), whole: make(map[string][]int)}
+	for i := range all {
+		id := all[i].ID
+		p.whole[id] = append(p.whole[id], i)
+		s := &all[i].Subject
+		if s.Connection != "" {
+			k := place{id: id, connection: s.Connection}
+			p.at[k] = append(p.at[k], i)
+		}
+		k := place{id: id}
+		if s.Local != "" && s.Remote != "" {
+			k.low, k.high = min(s.Local, s.Remote), max(s.Local, s.Remote)
+		}
+		p.at[k] = append(p.at[k], i)
+	}
+	return p
+}
+
+func (p places) of(id string, f *Finding) []int {
+	s := &f.Subject
+	if s.Local == "" || s.Remote == "" {
+		return p.whole[id]
+	}
+	list := slices.Concat(p.at[place{id: id, low: min(s.Local, s.Remote), high: max(s.Local, s.Remote)}], p.at[place{id: id}])
+	if s.Connection != "" {
+		list = append(list, p.at[place{id: id, connection: s.Connection}]...)
+	}
+	return list
 }
 
 // causes says whether a can be what b follows from: between the same peers,

@@ -97,13 +97,13 @@ func refusedOpen(sa *trace.IKESA, x *trace.Exchange, typ wire.NotifyType) diag.F
 		if ours, theirs := selectorText(x.Request, wire.PayloadTSi), selectorText(x.Request, wire.PayloadTSr); ours != "" && theirs != "" {
 			d.Remedies = instead("ts-unacceptable",
 				swan("responder", "connections.<c>.children.<k>.local_ts = %s; remote_ts = %s", commas(theirs), commas(ours)),
-				swan("initiator", "connections.<c>.children.<k>.local_ts and remote_ts: what the responder is configured for, mirrored"))
+				diag.Remedy{Side: "initiator", Platform: "any", Change: "Or propose what the responder is configured for: its local networks as remote ones, its remote ones as local."})
 		}
 	case wire.NotifyNoProposalChosen:
 		if words := strong(proposals(x.Request), weakESP); words != "" {
 			d.Remedies = instead("no-proposal-child-initial",
 				swan("responder", "connections.<c>.children.<k>.esp_proposals = %s", words),
-				swan("initiator", "connections.<c>.children.<k>.esp_proposals: one that the responder has"))
+				diag.Remedy{Side: "initiator", Platform: "any", Change: "Or propose what the responder has for ESP."})
 		}
 		d.Summary = fmt.Sprintf("%s refuses the ESP proposals %s; the IKE SA is up without a CHILD SA", who, asked)
 	case wire.NotifyInternalAddressFailure:
@@ -289,7 +289,7 @@ func modeMismatch(f *diag.Facts) []diag.Finding {
 			d.Confidence = diag.Certain
 			d.Evidence = []diag.Evidence{at(x.Request, "USE_TRANSPORT_MODE"), at(x.Response, "no USE_TRANSPORT_MODE")}
 			d.Summary = fmt.Sprintf("%s asks for transport mode, %s agrees to tunnel mode only", x.Request.Src.Addr(), x.Response.Src.Addr())
-			if out, in := traffic(f, sa); out > 0 && in > 0 {
+			if out, in := traffic(sa); out > 0 && in > 0 {
 				d.Severity = diag.Info
 				d.Summary += "; traffic passes all the same"
 			}

@@ -74,15 +74,13 @@ const (
 	seqNearEnd    = 0xffff0000
 )
 
-// traffic counts the ESP packets between the hosts of an SA, from its
-// initiator and towards it.
-func traffic(f *diag.Facts, sa *trace.IKESA) (out, in int64) {
-	for _, fl := range f.Trace.Flows {
-		switch {
-		case fl.Src.Addr() == sa.Local.Host && fl.Dst.Addr() == sa.Remote.Host:
-			out += fl.Packets
-		case fl.Src.Addr() == sa.Remote.Host && fl.Dst.Addr() == sa.Local.Host:
+// traffic counts the ESP packets of an SA, from its initiator and towards it.
+func traffic(sa *trace.IKESA) (out, in int64) {
+	for _, fl := range sa.Flows {
+		if fl.Inbound {
 			in += fl.Packets
+		} else {
+			out += fl.Packets
 		}
 	}
 	return out, in
@@ -178,7 +176,7 @@ func proto50(f *diag.Facts) []diag.Finding {
 		if e.Protocol != 50 || e.MTU != 0 || e.SA == nil || !refusesESP(e) {
 			continue
 		}
-		if out, in := traffic(f, e.SA); out > 0 && in > 0 {
+		if out, in := traffic(e.SA); out > 0 && in > 0 {
 			continue
 		}
 		d := about(e.SA)

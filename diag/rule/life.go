@@ -138,9 +138,13 @@ func lastESP(sa *trace.IKESA, from string) diag.Evidence {
 func moveFailed(f *diag.Facts) []diag.Finding {
 	var found []diag.Finding
 	for _, sa := range v2(f) {
+		var dead *trace.Exchange
+		if len(sa.Moves) > 0 {
+			dead = deadRequest(f, sa)
+		}
 		for _, x := range sa.Exchanges {
 			refusedBy := x.Response.Notify(wire.NotifyUnacceptableAddresses)
-			gone := refusedBy == nil && x == deadRequest(f, sa) && movedBefore(sa, x)
+			gone := refusedBy == nil && x == dead && movedBefore(sa, x)
 			if refusedBy == nil && !gone {
 				continue
 			}

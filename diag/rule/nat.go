@@ -284,7 +284,7 @@ func portSplit(f *diag.Facts) []diag.Finding {
 			d.Evidence = []diag.Evidence{espEvidence(fl, fmt.Sprintf("ESP in UDP from port %d", fl.Src.Port()))}
 			d.Summary = fmt.Sprintf("%s sends IKE from port %d and ESP from port %d", sa.Local.Host, sa.Local.Port, fl.Src.Port())
 			d.Surer = "a capture before the NAT"
-			if out, in := traffic(f, sa); out > 0 && in > 0 {
+			if out, in := traffic(sa); out > 0 && in > 0 {
 				d.Severity = diag.Info
 				d.Summary += "; traffic passes all the same"
 			}

@@ -54,8 +54,9 @@ func refusals(f *diag.Facts) []refusal {
 
 func noProposalIKE(f *diag.Facts) []diag.Finding {
 	var found []diag.Finding
-	known := acceptable(f)
-	for _, r := range refusals(f) {
+	list := refusals(f)
+	known := acceptable(f, list)
+	for _, r := range list {
 		d := about(r.sa)
 		d.Confidence = diag.Likely
 		d.Evidence = []diag.Evidence{at(r.x.Response, "N(NO_PROPOSAL_CHOSEN) from %s", r.x.Response.Src)}
@@ -67,10 +68,9 @@ func noProposalIKE(f *diag.Facts) []diag.Finding {
 		d.Summary = fmt.Sprintf("%s accepts none of the IKE proposals of %s: offered %s",
 			r.x.Response.Src.Addr(), r.x.Response.Dst.Addr(), offeredByType(offered))
 		d.Surer = "the responder's configured proposals: its log, or a probe transform by transform"
+		var lines []diag.Remedy
 		if words := strong(offered, weakIKE); words != "" {
-			d.Remedies = instead("no-proposal-ike",
-				swan("responder", "connections.<c>.proposals = %s", words),
-				swan("initiator", "connections.<c>.proposals: one that the responder has"))
+			lines = append(lines, swan("responder", "connections.<c>.proposals = %s", words))
 		}
 		if k := known[r.x.Response.Src.Addr()]; k != nil && len(offered) > 0 {
 			if missing := compare(offered, k.transforms); len(missing) > 0 {
@@ -79,8 +79,12 @@ func noProposalIKE(f *diag.Facts) []diag.Finding {
 				d.Summary = fmt.Sprintf("%s accepts none of the IKE proposals of %s: %s",
 					r.x.Response.Src.Addr(), r.x.Response.Dst.Addr(), strings.Join(missing, "; "))
 				d.Evidence = append(d.Evidence, k.evidence)
+				if k.words != "" {
+					lines = append(lines, swan("initiator", "connections.<c>.proposals = %s", k.words))
+				}
 			}
 		}
+		d.Remedies = instead("no-proposal-ike", lines...)
 		found = append(found, span(d))
 	}
 	return found
@@ -89,21 +93,29 @@ func noProposalIKE(f *diag.Facts) []diag.Finding {
 // wanted is what a host is known to accept for IKE.
 type wanted struct {
 	transforms []wire.Transform
+	words      string // its strong proposals in swanctl's words
 	evidence   diag.Evidence
 }
 
-// acceptable collects, for each host, the transforms that it offered as
-// initiator or selected as responder.
-func acceptable(f *diag.Facts) map[netip.Addr]*wanted {
+// acceptable collects, for each host that refused a proposal, the transforms
+// that it offered as initiator or selected as responder elsewhere.
+func acceptable(f *diag.Facts, list []refusal) map[netip.Addr]*wanted {
 	known := map[netip.Addr]*wanted{}
-	note := func(a netip.Addr, m *trace.Message, what string) {
-		ps := proposals(m)
-		if len(ps) == 0 {
+	for _, r := range list {
+		known[r.x.Response.Src.Addr()] = nil
+	}
+	note := func(m *trace.Message, what string) {
+		if m == nil {
 			return
 		}
-		w := known[a]
+		a := m.Src.Addr()
+		w, asked := known[a]
+		ps := proposals(m)
+		if !asked || len(ps) == 0 {
+			return
+		}
 		if w == nil {
-			w = &wanted{evidence: at(m, "%s %s: %s", a, what, listProposals(ps))}
+			w = &wanted{evidence: at(m, "%s %s: %s", a, what, listProposals(ps)), words: strong(ps, weakIKE)}
 			known[a] = w
 		}
 		for i := range ps {
@@ -112,14 +124,13 @@ func acceptable(f *diag.Facts) map[netip.Addr]*wanted {
 			}
 		}
 	}
+	if len(list) == 0 {
+		return known
+	}
 	for _, sa := range v2(f) {
 		for _, x := range exchanges(sa, wire.ExchangeIKESAInit) {
-			if x.Request != nil {
-				note(x.Request.Src.Addr(), x.Request, "itself offers")
-			}
-			if x.Response != nil {
-				note(x.Response.Src.Addr(), x.Response, "selected elsewhere")
-			}
+			note(x.Request, "itself offers")
+			note(x.Response, "selected elsewhere")
 		}
 	}
 	return known
@@ -202,8 +213,9 @@ func listProposals(ps []wire.Proposal) string {
 
 func keyLength(f *diag.Facts) []diag.Finding {
 	var found []diag.Finding
-	known := acceptable(f)
-	for _, r := range refusals(f) {
+	list := refusals(f)
+	known := acceptable(f, list)
+	for _, r := range list {
 		k := known[r.x.Response.Src.Addr()]
 		if k == nil || r.x.Request == nil {
 			continue

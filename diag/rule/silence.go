@@ -51,12 +51,13 @@ func authSilence(id string) func(*diag.Facts) []diag.Finding {
 	return func(f *diag.Facts) []diag.Finding {
 		var found []diag.Finding
 		idx := byPeers(v2(f))
+		encapsulated := senders(f)
 		for _, sa := range v2(f) {
 			x := silentAuth(f, sa)
 			if x == nil {
 				continue
 			}
-			verdict, d := judgeAuthSilence(f, sa, x)
+			verdict, d := judgeAuthSilence(f, sa, x, encapsulated)
 			if verdict != id {
 				continue
 			}
@@ -89,7 +90,9 @@ func silentAuth(f *diag.Facts, sa *trace.IKESA) *trace.Exchange {
 	return nil
 }
 
-func judgeAuthSilence(f *diag.Facts, sa *trace.IKESA, x *trace.Exchange) (string, diag.Finding) {
+// judgeAuthSilence says which fault it is that x is not answered: by what was
+// lost, by size, by port. The ends in encapsulated are known to get through.
+func judgeAuthSilence(f *diag.Facts, sa *trace.IKESA, x *trace.Exchange, encapsulated map[netip.AddrPort]bool) (string, diag.Finding) {
 	d := about(sa)
 	d.Confidence = diag.Likely
 	q := x.Request
@@ -119,7 +122,7 @@ func judgeAuthSilence(f *diag.Facts, sa *trace.IKESA, x *trace.Exchange) (string
 		d.Surer = otherSideCapture + ": does the message arrive?"
 		ownFragmentation(sa, &d)
 		return "ike-auth-ip-fragment-loss", d
-	case q.Encap == event.UDPNATT && sa.Init.Response.Encap == event.UDP && !espFrom(f, sa, q.Dst):
+	case q.Encap == event.UDPNATT && sa.Init.Response.Encap == event.UDP && !encapsulated[q.Dst]:
 		d.Summary = fmt.Sprintf("%s answers on UDP port %d, but IKE_AUTH to port %d gets no answer, sent %s over %s",
 			q.Dst.Addr(), sa.Init.Response.Src.Port(), q.Dst.Port(), count(sends), seconds(lastSent(x).Sub(q.Time)))
 		d.Surer = otherSideCapture + ": does port 4500 arrive?"
@@ -175,14 +178,15 @@ func spoken(sa *trace.IKESA, from netip.AddrPort) bool {
 	return false
 }
 
-// espFrom says that ESP in UDP came from the given end: its port is open.
-func espFrom(f *diag.Facts, sa *trace.IKESA, from netip.AddrPort) bool {
+// senders gives the ends from which ESP in UDP came: their port is open.
+func senders(f *diag.Facts) map[netip.AddrPort]bool {
+	m := map[netip.AddrPort]bool{}
 	for _, fl := range f.Trace.Flows {
-		if fl.Src == from && fl.Dst.Addr() == sa.Local.Host && fl.Encap == event.UDPNATT {
-			return true
+		if fl.Encap == event.UDPNATT {
+			m[fl.Src] = true
 		}
 	}
-	return false
+	return m
 }
 
 func authOneWay(f *diag.Facts) []diag.Finding {
