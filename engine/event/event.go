@@ -28,6 +28,10 @@ type Event struct {
 	Change *Change // an SA came up, went down, moved or was replaced
 	Log    *Log    // a line of its log
 	Alert  *Alert  // it complains
+
+	// What our own engine tells beside its changes and its packets.
+	Check *Check // it compared something of the peer's with its own
+	Step  *Step  // it did something, or something happened to it
 }
 
 // Proto says what a Packet is.

@@ -2,7 +2,6 @@ package trace
 
 import (
 	"bytes"
-	"crypto/sha1" // RFC 7296 2.23 fixes it
 	"encoding/binary"
 	"net/netip"
 
@@ -10,11 +9,8 @@ import (
 	"github.com/cloudvlan/cvlanctl/engine/wire"
 )
 
-// NATHash computes the data of a NAT_DETECTION notify (RFC 7296 2.23).
-func NATHash(spiI, spiR wire.SPI, a netip.AddrPort) []byte {
-	sum := sha1.Sum(natInput(spiI, spiR, a))
-	return sum[:]
-}
+// NATHash computes the data of a NAT_DETECTION notify, see engine.NATHash.
+func NATHash(spiI, spiR wire.SPI, a netip.AddrPort) []byte { return engine.NATHash(spiI, spiR, a) }
 
 // natInput is what the hashes are made of.
 func natInput(spiI, spiR wire.SPI, a netip.AddrPort) []byte {

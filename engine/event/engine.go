@@ -1,0 +1,51 @@
+package event
+
+import "github.com/cloudvlan/cvlanctl/engine/wire"
+
+// CheckKind says what kind of thing our own engine compared.
+type CheckKind string
+
+// The kinds of Check.
+const (
+	CheckProposal    CheckKind = "proposal"    // a proposal of the peer's as a whole
+	CheckTransform   CheckKind = "transform"   // one type of transform of a proposal
+	CheckKE          CheckKind = "ke"          // the group, or the value, of a KE payload
+	CheckSelector    CheckKind = "selector"    // traffic selectors
+	CheckMode        CheckKind = "mode"        // tunnel or transport
+	CheckIdentity    CheckKind = "identity"    // an identity against the one wanted
+	CheckConnection  CheckKind = "connection"  // whether a connection fits a peer
+	CheckMethod      CheckKind = "method"      // an authentication method against those allowed
+	CheckMAC         CheckKind = "mac"         // a message authentication code made with a shared secret
+	CheckSignature   CheckKind = "signature"   // a digital signature
+	CheckCertificate CheckKind = "certificate" // a certificate: chain, dates, key usage
+	CheckIntegrity   CheckKind = "integrity"   // the integrity of a protected message
+	CheckNAT         CheckKind = "nat"         // a NAT detection hash
+	CheckCookie      CheckKind = "cookie"      // a cookie come back
+	CheckGrammar     CheckKind = "grammar"     // the form of a message
+	CheckMessageID   CheckKind = "message-id"  // a message id against the window
+	CheckLimit       CheckKind = "limit"       // something counted against a bound
+	CheckUnique      CheckKind = "unique"      // another IKE SA with the same peer
+)
+
+// Check is one comparison that our own engine made, with the values of both
+// sides, so that nobody has to guess what it saw. Secrets and keys never stand
+// in it.
+type Check struct {
+	SPIi, SPIr wire.SPI
+	Kind       CheckKind
+	What       string // what was compared: "ENCR of proposal 1", "IDi"
+	Local      string // what this side has or wants
+	Remote     string // what the peer has sent
+	OK         bool
+	Why        string // the reason in words, "" where both values say it
+	RFC        string // "RFC 7296 2.7"
+}
+
+// Step is another fact that our own engine tells: a retransmission, a retry, a
+// decision of its recovery table.
+type Step struct {
+	SPIi, SPIr wire.SPI
+	Kind       string // fixed word: "retransmit", "give-up", "retry", "port-float", "collision", ...
+	Child      string // the child that it concerns, "" for none
+	Text       string // in words
+}
