@@ -31,7 +31,7 @@ var initRules = []diag.Rule{
 func cookieLoop(f *diag.Facts) []diag.Finding {
 	var found []diag.Finding
 	for _, sa := range v2(f) {
-		if up(sa) {
+		if up(sa) || !carries(sa, wire.NotifyCookie) {
 			continue
 		}
 		d := about(sa)
@@ -90,8 +90,11 @@ func offers(m *trace.Message, group wire.KEMethod) bool {
 func invalidKELoop(f *diag.Facts) []diag.Finding {
 	var found []diag.Finding
 	for _, sa := range v2(f) {
+		if !carries(sa, wire.NotifyInvalidKEPayload) {
+			continue
+		}
 		if !up(sa) {
-			if d, ok := keLoop(f, sa, exchanges(sa, wire.ExchangeIKESAInit)); ok {
+			if d, ok := keLoop(sa, exchanges(sa, wire.ExchangeIKESAInit)); ok {
 				found = append(found, d)
 			}
 			continue
@@ -108,7 +111,7 @@ func invalidKELoop(f *diag.Facts) []diag.Finding {
 			}
 		}
 		if len(rounds) >= 2 {
-			if d, ok := keLoop(f, sa, rounds); ok {
+			if d, ok := keLoop(sa, rounds); ok {
 				found = append(found, d)
 			}
 		}
@@ -117,7 +120,7 @@ func invalidKELoop(f *diag.Facts) []diag.Finding {
 }
 
 // keLoop judges the rounds of one attempt.
-func keLoop(f *diag.Facts, sa *trace.IKESA, xs []*trace.Exchange) (diag.Finding, bool) {
+func keLoop(sa *trace.IKESA, xs []*trace.Exchange) (diag.Finding, bool) {
 	d := about(sa)
 	rounds := 0
 	var groups []string

@@ -178,6 +178,10 @@ func insideText(a netip.AddrPort) string {
 func natWithoutTraversal(f *diag.Facts) []diag.Finding {
 	var found []diag.Finding
 	for _, sa := range v2(f) {
+		native := nativeESP(sa)
+		if native == nil && !carries(sa, wire.NotifyUnexpectedNATDetected) {
+			continue
+		}
 		d := about(sa)
 		for _, x := range sa.Exchanges {
 			if n := x.Response.Notify(wire.NotifyUnexpectedNATDetected); n != nil {
@@ -186,7 +190,6 @@ func natWithoutTraversal(f *diag.Facts) []diag.Finding {
 				d.Summary = fmt.Sprintf("%s forbids address translation and found one", x.Response.Src.Addr())
 			}
 		}
-		native := nativeESP(sa)
 		q, r := sa.NATD.Request, sa.NATD.Response
 		switch {
 		case d.Summary != "" || native == nil || sa.Init == nil || sa.Init.Response == nil:

@@ -82,6 +82,9 @@ func notifyRule(r named) diag.Rule {
 func (r named) find(f *diag.Facts) []diag.Finding {
 	var found []diag.Finding
 	for _, sa := range v2(f) {
+		if !carries(sa, r.typ) {
+			continue
+		}
 		d := about(sa)
 		d.Confidence = diag.Certain
 		n := 0
@@ -108,9 +111,6 @@ func (r named) find(f *diag.Facts) []diag.Finding {
 					d.Evidence = append(d.Evidence, at(m, "N(%s), %s, in %s", r.typ, where, m.Header.Exchange))
 				}
 			}
-		}
-		if n == 0 {
-			continue
 		}
 		if n < r.many {
 			d.Severity = diag.Info

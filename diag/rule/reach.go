@@ -2,6 +2,7 @@ package rule
 
 import (
 	"fmt"
+	"net/netip"
 
 	"github.com/cloudvlan/cvlanctl/diag"
 	"github.com/cloudvlan/cvlanctl/engine/trace"
@@ -183,18 +184,18 @@ func v1Only(f *diag.Facts) []diag.Finding {
 	var found []diag.Finding
 	// speaksV1 holds the first message of each IKEv1 SA by its initiator and
 	// responder; callsV2 the hosts that begin with IKEv2 themselves.
-	speaksV1 := map[[2]string]*trace.Message{}
+	speaksV1 := map[[2]netip.Addr]*trace.Message{}
 	for _, sa := range v1(f) {
 		if len(sa.Exchanges) > 0 && sa.Exchanges[0].Request != nil && !sa.Partial {
-			k := [2]string{host(sa.Local.Host), host(sa.Remote.Host)}
+			k := [2]netip.Addr{sa.Local.Host, sa.Remote.Host}
 			if speaksV1[k] == nil {
 				speaksV1[k] = sa.Exchanges[0].Request
 			}
 		}
 	}
-	callsV2 := map[[2]string]bool{}
+	callsV2 := map[[2]netip.Addr]bool{}
 	for _, sa := range v2(f) {
-		callsV2[[2]string{host(sa.Local.Host), host(sa.Remote.Host)}] = true
+		callsV2[[2]netip.Addr{sa.Local.Host, sa.Remote.Host}] = true
 	}
 	for _, sa := range v2(f) {
 		if up(sa) {
@@ -221,8 +222,8 @@ func v1Only(f *diag.Facts) []diag.Finding {
 				d.Summary = fmt.Sprintf("%s refuses IKEv2 with INVALID_MAJOR_VERSION: it speaks IKEv1 only", peer)
 			}
 		}
-		k := [2]string{host(sa.Remote.Host), host(sa.Local.Host)}
-		if m := speaksV1[k]; d.Summary == "" && m != nil && !callsV2[k] {
+		k := [2]netip.Addr{sa.Remote.Host, sa.Local.Host}
+		if m := speaksV1[k]; d.Summary == "" && m != nil && !callsV2[k] && turnedAway(f, sa) {
 			d.Confidence = diag.Likely
 			d.Evidence = []diag.Evidence{at(m, "%s itself begins with IKEv1 %s", peer, v1Name(m))}
 			if x := sa.Init; x != nil && x.Request != nil {
@@ -236,6 +237,17 @@ func v1Only(f *diag.Facts) []diag.Finding {
 		}
 	}
 	return found
+}
+
+// turnedAway says that an SA got no further than its first exchange: an error,
+// or no answer.
+func turnedAway(f *diag.Facts, sa *trace.IKESA) bool {
+	for _, x := range exchanges(sa, wire.ExchangeIKESAInit) {
+		if n, _ := errorOf(x.Response); n != nil {
+			return true
+		}
+	}
+	return unanswered(f, sa) != nil
 }
 
 // v1Name names an IKEv1 exchange as people do.

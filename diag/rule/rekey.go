@@ -53,9 +53,13 @@ func succeeded(x *trace.Exchange) bool {
 func pfsMismatch(f *diag.Facts) []diag.Finding {
 	var found []diag.Finding
 	for _, sa := range v2(f) {
+		xs := exchanges(sa, wire.ExchangeCreateChildSA)
+		if len(xs) == 0 {
+			continue
+		}
 		d := about(sa)
 		refusedBy, failures, keyed := "", 0, false
-		for _, x := range exchanges(sa, wire.ExchangeCreateChildSA) {
+		for _, x := range xs {
 			m := x.Response
 			switch {
 			case m == nil || !rekeysChild(x):
@@ -103,6 +107,9 @@ func sealedPlainNotify(sa *trace.IKESA, m *trace.Message) bool {
 func ikeRekeyRefused(f *diag.Facts) []diag.Finding {
 	var found []diag.Finding
 	for _, sa := range v2(f) {
+		if !carries(sa, wire.NotifyNoProposalChosen) {
+			continue
+		}
 		d := about(sa)
 		for _, x := range exchanges(sa, wire.ExchangeCreateChildSA) {
 			if x.Purpose != trace.PurposeRekeyIKE {
@@ -165,6 +172,9 @@ const storm = 3
 func temporaryFailures(f *diag.Facts) []diag.Finding {
 	var found []diag.Finding
 	for _, sa := range v2(f) {
+		if !carries(sa, wire.NotifyTemporaryFailure) {
+			continue
+		}
 		d := about(sa)
 		by := ""
 		for _, x := range sa.Exchanges {
@@ -186,6 +196,9 @@ func temporaryFailures(f *diag.Facts) []diag.Finding {
 func childNotFound(f *diag.Facts) []diag.Finding {
 	var found []diag.Finding
 	for _, sa := range v2(f) {
+		if !carries(sa, wire.NotifyChildSANotFound) {
+			continue
+		}
 		d := about(sa)
 		by := ""
 		for _, x := range sa.Exchanges {

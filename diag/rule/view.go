@@ -286,6 +286,16 @@ func proposals(m *trace.Message) []wire.Proposal {
 	return sa.Proposals
 }
 
+// carries says whether any readable message of an SA holds a notify.
+func carries(sa *trace.IKESA, typ wire.NotifyType) bool {
+	for _, x := range sa.Exchanges {
+		if x.Request.Notify(typ) != nil || x.Response.Notify(typ) != nil {
+			return true
+		}
+	}
+	return false
+}
+
 // body gives the first payload body of type B in a readable chain.
 func body[B any](m *trace.Message) (b B, ok bool) {
 	if m == nil {
