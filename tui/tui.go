@@ -94,10 +94,13 @@ const (
 	calm       = 20 // unchanged frames before the pulse slows
 )
 
-// Init starts the pulse.
+// Init starts the pulse, and asks whether the terminal is light or dark.
 func (m *Model) Init() tea.Cmd {
 	m.hold(m.sync)
-	return m.pulse()
+	if !m.options.Theme.Colour {
+		return m.pulse()
+	}
+	return tea.Batch(m.pulse(), tea.RequestBackgroundColor)
 }
 
 func (m *Model) pulse() tea.Cmd {

@@ -6,6 +6,7 @@ import (
 
 	tea "charm.land/bubbletea/v2"
 
+	"github.com/cloudvlan/cvlanctl/diag"
 	"github.com/cloudvlan/cvlanctl/tui/feed"
 	"github.com/cloudvlan/cvlanctl/tui/page"
 	"github.com/cloudvlan/cvlanctl/tui/theme"
@@ -145,28 +146,37 @@ func countWords(n int64, noun string) string {
 // tab is the text of a page's tab.
 func tab(p page.Page) string { return " " + p.Key() + " " + p.Name() + " " }
 
-// tabBar shows the pages, and what was found in how many words.
+// tabBar shows the pages, and what the worst finding is.
 func (m *Model) tabBar() theme.Line {
-	var left []theme.Span
-	left = append(left, theme.S(theme.Plain, " "))
+	left := []theme.Span{theme.S(theme.Plain, " ")}
+	room := m.width - 2
 	for i, p := range m.pages {
 		role := theme.Muted
 		if i == m.open {
 			role = theme.Mark
 		}
 		left = append(left, theme.S(role, tab(p)), theme.S(theme.Plain, " "))
+		room -= theme.Width(tab(p)) + 1
 	}
-	return theme.Line{Spans: sides(m.width, left, m.worst())}
+	worst := m.worst()
+	if w := theme.Width(worst.Text); w > room {
+		worst.Text = m.theme.Fit(worst.Text, room, false)
+	}
+	return theme.Line{Spans: sides(m.width, left, []theme.Span{worst, theme.S(theme.Plain, " ")})}
 }
 
-// worst says what the worst finding is.
-func (m *Model) worst() []theme.Span {
-	findings := m.options.Data.Findings()
-	if len(findings) == 0 {
-		return nil
+// worst names the worst finding; a source without one above info is healthy
+// as far as it can tell.
+func (m *Model) worst() theme.Span {
+	d := m.options.Data
+	if findings := d.Findings(); !diag.Healthy(findings) {
+		words, role := page.Severity(findings[0].Severity)
+		return theme.S(role, words+" "+findings[0].ID)
 	}
-	words, role := page.Severity(findings[0].Severity)
-	return []theme.Span{theme.S(role, words+" "+findings[0].ID+" ")}
+	if d.Progress().Done && d.Progress().Events > 0 {
+		return theme.S(theme.Good, "healthy")
+	}
+	return theme.Span{}
 }
 
 // tabAt gives the page whose tab is at column x, -1 where none is.

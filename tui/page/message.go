@@ -115,7 +115,7 @@ func (v *messageView) Do(a theme.Action) string {
 // View draws title, tree and octets.
 func (v *messageView) View(t *theme.Theme, r widget.Rect) []theme.Line {
 	lines := []theme.Line{
-		theme.L(theme.S(theme.Title, " "+v.title), theme.S(theme.Muted, fmt.Sprintf("   frame %d", v.frame))),
+		theme.L(theme.S(theme.Muted, fmt.Sprintf(" frame %d  ", v.frame)), theme.S(theme.Title, v.title)),
 		{},
 	}
 	switch {

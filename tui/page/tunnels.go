@@ -410,8 +410,8 @@ func dpdMark(d *engine.DPD) theme.Span {
 var tunnelColumns = []widget.Column{
 	{Title: "TUNNEL", Min: 26, Max: 42},
 	{Title: "STATE", Min: 11, Max: 11},
-	{Title: "PEER, SELECTORS", Min: 18, Max: 44, Drop: 4},
-	{Title: "SUITE", Min: 16, Max: 34, Drop: 5},
+	{Title: "PEER, SELECTORS", Min: 18, Max: 44, Drop: 4, Grow: 3},
+	{Title: "SUITE", Min: 16, Max: 34, Drop: 5, Grow: 2},
 	{Title: "AGE", Min: 5, Max: 5, Right: true},
 	{Title: "IN", Min: 5, Max: 5, Right: true},
 	{Title: "OUT", Min: 5, Max: 5, Right: true},

@@ -202,7 +202,7 @@ func confidenceName(c diag.Confidence) string {
 	case diag.Likely:
 		return "likely"
 	case diag.Hint:
-		return "a hint only"
+		return "a hint"
 	}
 	return unknown
 }
