@@ -399,6 +399,6 @@ func TestLoadingShowsProgressAndItsEnd(t *testing.T) {
 	d.has("00000007")
 	s.Finish(errors.New("trace.pcap: at octet 4711: the file ends within a frame"))
 	d.send(tui.Tick(at(2 * time.Second)))
-	d.has("ended with an error")
+	d.has("ended with an error", "at octet 4711: the file ends within a frame")
 	wellFormed(t, d, 80, 24)
 }

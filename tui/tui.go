@@ -51,7 +51,7 @@ type Model struct {
 	pages   []page.Page
 	seen    []uint64 // version that each page has synced to
 	open    int
-	stack   []place // where Esc leads back to
+	stack   []int // pages that Esc leads back to
 	overlay *widget.Pane
 	prompt  *prompt
 	filters []string
@@ -59,12 +59,6 @@ type Model struct {
 	lastBad bool
 	rest    int // ticks to let pass before the next sync
 	idle    int // ticks since the data last changed
-}
-
-// place is a page with what was shown on it.
-type place struct {
-	page   int
-	target page.Target
 }
 
 // New makes the screen.

@@ -210,8 +210,7 @@ const maxStack = 64
 // jump opens a target on another page, and remembers the way back. It says
 // whether the page has it.
 func (m *Model) jump(key string, to page.Target) bool {
-	_, _, here := m.current().Selection()
-	from := place{m.open, here}
+	from := m.open
 	i := slices.IndexFunc(m.pages, func(p page.Page) bool { return p.Key() == key })
 	if i < 0 {
 		return false
@@ -226,7 +225,7 @@ func (m *Model) jump(key string, to page.Target) bool {
 		}
 	}
 	if !found {
-		m.show(from.page)
+		m.show(from)
 		return false
 	}
 	if m.stack = append(m.stack, from); len(m.stack) > maxStack {
@@ -235,17 +234,18 @@ func (m *Model) jump(key string, to page.Target) bool {
 	return true
 }
 
-// back goes where the last jump came from, or clears the filter.
+// back goes where the last jump came from; where there was none it clears the
+// filter. Every page still stands where it was left.
 func (m *Model) back() {
-	if m.filters[m.open] != "" {
-		m.applyFilter("")
-		m.say("filter cleared")
-		return
-	}
 	if n := len(m.stack); n > 0 {
 		from := m.stack[n-1]
 		m.stack = m.stack[:n-1]
-		m.show(from.page)
+		m.show(from)
+		return
+	}
+	if m.filters[m.open] != "" {
+		m.applyFilter("")
+		m.say("filter cleared")
 	}
 }
 

@@ -217,28 +217,27 @@ func (m *Model) statusLine() theme.Line {
 		right = append(right, theme.S(theme.Muted, fmt.Sprintf("%s of %s ", page.Thousands(int64(st.At)), page.Thousands(int64(st.Shown)))))
 	}
 	var left []theme.Span
-	switch {
-	case m.last != "":
-		role := theme.Plain
-		if m.lastBad {
-			role = theme.Bad
-		}
+	say := func(role theme.Role, words string) {
 		room := m.width - 3
 		for _, s := range right {
 			room -= theme.Width(s.Text)
 		}
-		left = append(left, theme.S(role, " "+m.theme.Fit(m.last, room, false)))
+		left = append(left, theme.S(role, " "+m.theme.Fit(words, room, false)))
+	}
+	switch err := m.options.Data.Progress().Err; {
+	case m.last != "" && m.lastBad:
+		say(theme.Bad, m.last)
+	case m.last != "":
+		say(theme.Plain, m.last)
 	case m.overlay != nil:
 		left = hints([]theme.Binding{{Keys: []string{"esc"}, Hint: "close"}, {Keys: []string{"down"}, Hint: "scroll"}})
-	case m.progressError() != nil && m.width >= 100:
-		left = append(left, theme.S(theme.Bad, " "+m.progressError().Error()))
+	case err != nil:
+		say(theme.Bad, err.Error())
 	default:
 		left = hints(m.hinted())
 	}
 	return theme.Line{Bar: true, Spans: sides(m.width, left, right)}
 }
-
-func (m *Model) progressError() error { return m.options.Data.Progress().Err }
 
 // hinted are the few keys that the status line reminds of: the page's own
 // that work now, the filter and help.

@@ -118,3 +118,16 @@ func TestScreenReadsWhileTheLoaderWrites(t *testing.T) {
 	}
 	loader.Wait()
 }
+
+// BenchmarkAdd is what the store costs per event beside the fold: the lock,
+// the index line, the summary.
+func BenchmarkAdd(b *testing.B) {
+	s := feed.NewStore(feed.Options{Summary: event.Summary})
+	e := espEvent(1)
+	b.ReportAllocs()
+	for b.Loop() {
+		e.Frame++
+		e.Packet.ESP.Seq++
+		s.Add(e)
+	}
+}

@@ -581,13 +581,11 @@ func (p *Exchanges) open() Outcome {
 		return Outcome{}
 	}
 	p.message = newMessageView(r.label()+"   "+endpoint(r.message.Src)+" to "+endpoint(r.message.Dst), r.frame)
-	if r.kind == rungRepeat || len(r.message.Octets) == 0 {
-		if r.message.Encrypted || len(r.message.Octets) == 0 {
-			p.message.wait()
-			return Outcome{Fetch: r.frame}
-		}
+	if len(r.message.Octets) == 0 {
+		p.message.wait()
+		return Outcome{Fetch: r.frame}
 	}
-	p.message.setMessage(r.message)
+	p.message.setMessage(r.message) // a repetition has the same octets
 	return Outcome{}
 }
 
