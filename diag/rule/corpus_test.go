@@ -3,8 +3,10 @@ package rule_test
 import (
 	"encoding/json"
 	"fmt"
+	"iter"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"github.com/cloudvlan/cvlanctl/capture"
@@ -43,29 +45,61 @@ func manifest(t *testing.T) []recorded {
 	return m.Captures
 }
 
-// diagnose runs every rule over a capture file, with keys where given.
-func diagnose(t *testing.T, file, keys string) []diag.Finding {
-	t.Helper()
-	var o dissect.Options
-	if keys != "" {
-		tables, err := keylog.Load([]string{keys})
-		if err != nil {
-			t.Fatal(err)
+// frames is a source of frames that are in memory.
+type frames []capture.Frame
+
+func (fs frames) Frames() iter.Seq2[capture.Frame, error] {
+	return func(yield func(capture.Frame, error) bool) {
+		for _, f := range fs {
+			if !yield(f, nil) {
+				return
+			}
 		}
-		o.Keys = tables
 	}
+}
+
+// load reads a capture file into memory.
+func load(t *testing.T, file string) frames {
+	t.Helper()
 	src, err := capture.Open([]string{file}, capture.FileOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
+	var fs frames
+	for f, err := range src.Frames() {
+		if err != nil {
+			t.Fatal(err)
+		}
+		f.Data = slices.Clone(f.Data)
+		fs = append(fs, f)
+	}
+	return fs
+}
+
+// options reads the keys of a capture, where it has any.
+func options(t *testing.T, keys string) dissect.Options {
+	t.Helper()
+	if keys == "" {
+		return dissect.Options{}
+	}
+	tables, err := keylog.Load([]string{keys})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return dissect.Options{Keys: tables}
+}
+
+// diagnose runs every rule over frames.
+func diagnose(t *testing.T, fs frames, o dissect.Options) []diag.Finding {
+	t.Helper()
 	tr := trace.New(trace.Options{})
-	for e, err := range dissect.New(o).Events(src) {
+	for e, err := range dissect.New(o).Events(fs) {
 		if err != nil {
 			t.Fatal(err)
 		}
 		tr.Add(e)
 	}
-	return diag.Diagnose(&diag.Facts{Source: "pcap:" + filepath.Base(file), Trace: tr, Now: tr.Last}, rule.All())
+	return diag.Diagnose(&diag.Facts{Source: "pcap:corpus", Trace: tr, Now: tr.Last}, rule.All())
 }
 
 // refusals of a child look alike on the wire: without keys either may come
@@ -79,12 +113,40 @@ var alikeWithoutKeys = map[string]string{
 // corpus of real captures to its manifest, without keys and with them.
 func TestEveryRecordedFaultIsNamedFirstAndNoHealthyTunnelIsBlamed(t *testing.T) {
 	for _, c := range manifest(t) {
-		file := filepath.Join(corpus, c.File)
-		t.Run(c.Name, func(t *testing.T) { judge(t, c, diagnose(t, file, ""), false) })
+		fs := load(t, filepath.Join(corpus, c.File))
+		t.Run(c.Name, func(t *testing.T) { judge(t, c, diagnose(t, fs, dissect.Options{}), false) })
 		if c.Keys != "" {
 			t.Run(c.Name+" with keys", func(t *testing.T) {
-				judge(t, c, diagnose(t, file, filepath.Join(corpus, c.Keys)), true)
+				judge(t, c, diagnose(t, fs, options(t, filepath.Join(corpus, c.Keys))), true)
 			})
+		}
+	}
+}
+
+// TestAHealthyCaptureCutAnywhereStaysHealthy takes away the beginning or the
+// end of every healthy capture, at every frame: what is missing then is no
+// fault of the tunnel.
+func TestAHealthyCaptureCutAnywhereStaysHealthy(t *testing.T) {
+	for _, c := range manifest(t) {
+		if len(c.Expect) > 0 {
+			continue
+		}
+		fs := load(t, filepath.Join(corpus, c.File))
+		for _, keys := range []string{"", c.Keys} {
+			o := dissect.Options{}
+			if keys != "" {
+				o = options(t, filepath.Join(corpus, keys))
+			}
+			// Long captures are cut at a part of their frames.
+			for at := 1; at < len(fs); at += 1 + len(fs)/100 {
+				for name, part := range map[string]frames{"before": fs[:at], "from": fs[at:]} {
+					for _, f := range diagnose(t, part, o) {
+						if f.Severity < diag.Info {
+							t.Errorf("%s, keys %q, the part %s frame %d: %s", c.Name, keys, name, fs[at].Number, line(f))
+						}
+					}
+				}
+			}
 		}
 	}
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/cloudvlan/cvlanctl/diag"
 	"github.com/cloudvlan/cvlanctl/diag/rule"
+	"github.com/cloudvlan/cvlanctl/engine"
 	"github.com/cloudvlan/cvlanctl/engine/event"
 	"github.com/cloudvlan/cvlanctl/engine/trace"
 	"github.com/cloudvlan/cvlanctl/engine/wire"
@@ -238,8 +239,8 @@ func (s *scene) natd(w by, spiR wire.SPI) []wire.Payload {
 		from, to = to, from
 	}
 	return []wire.Payload{
-		notify(wire.NotifyNATDetectionSourceIP, trace.NATHash(s.spiI, spiR, from)...),
-		notify(wire.NotifyNATDetectionDestinationIP, trace.NATHash(s.spiI, spiR, to)...),
+		notify(wire.NotifyNATDetectionSourceIP, engine.NATHash(s.spiI, spiR, from)...),
+		notify(wire.NotifyNATDetectionDestinationIP, engine.NATHash(s.spiI, spiR, to)...),
 	}
 }
 
