@@ -123,6 +123,12 @@ func (s *files) file(name string, win *window, out *emitter) (err error) {
 		}
 		defer f.Close() // read only: nothing can be lost by closing
 		src = f
+		if info, err := f.Stat(); err == nil && info.Mode().IsRegular() {
+			// Only a file can be read ahead: a pipe may block for ever.
+			a := newAhead(f)
+			defer a.stop()
+			src = a
+		}
 	}
 	win.reset(src)
 	return readFile(name, win, out)
@@ -162,7 +168,13 @@ func readFile(name string, win *window, out *emitter) error {
 		if err != nil {
 			return fileError(name, 0, "gzip header", err)
 		}
-		win.reset(z)
+		unpacked := io.Reader(z)
+		if _, file := win.src.(*ahead); file {
+			a := newAhead(z)
+			defer a.stop()
+			unpacked = a
+		}
+		win.reset(unpacked)
 		if magic, err = win.peek(4); err != nil {
 			return endError(name, 0, "file header", err)
 		}
