@@ -143,11 +143,6 @@ func (d *driver) rows() []string {
 
 func (d *driver) text() string { return strings.Join(d.rows(), "\n") + "\n" }
 
-func (d *driver) status() string {
-	rows := d.rows()
-	return rows[len(rows)-1]
-}
-
 // has fails the test where a text is not on the screen.
 func (d *driver) has(texts ...string) *driver {
 	d.t.Helper()

@@ -47,7 +47,6 @@ type Model struct {
 	height  int
 	frame   frame
 	now     time.Time
-	version uint64 // of the data that the pages have seen
 	pages   []page.Page
 	seen    []uint64 // version that each page has synced to
 	open    int
