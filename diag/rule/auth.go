@@ -123,8 +123,8 @@ func theyRefused(f *diag.Facts) []diag.Finding {
 		m := x.Response
 		d := about(sa)
 		n, typ := errorOf(m)
-		if m.Decrypted && typ != wire.NotifyAuthenticationFailed {
-			continue // a notify with a meaning of its own: the rules about notifies name it
+		if namedElsewhere(typ) {
+			continue
 		}
 		d.Confidence = diag.Likely
 		d.Surer = "keys of the SA (--keys), and the responder's log"
@@ -146,6 +146,17 @@ func theyRefused(f *diag.Facts) []diag.Finding {
 		found = append(found, span(d))
 	}
 	return found
+}
+
+// namedElsewhere says that an error notify has a rule of its own.
+func namedElsewhere(typ wire.NotifyType) bool {
+	switch typ {
+	case wire.NotifyTSUnacceptable, wire.NotifyNoProposalChosen, wire.NotifyInternalAddressFailure, wire.NotifyFailedCPRequired,
+		wire.NotifySinglePairRequired, wire.NotifyNoAdditionalSAs, wire.NotifyUnsupportedCriticalPayload, wire.NotifyInvalidSyntax,
+		wire.NotifyInvalidMessageID, wire.NotifyMicrosoftStatus:
+		return true
+	}
+	return false
 }
 
 // identityRemedies are the lines that an opened request allows to write out.

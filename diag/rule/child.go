@@ -54,14 +54,13 @@ func childRefused(f *diag.Facts, typ wire.NotifyType) []diag.Finding {
 	return found
 }
 
-// refusesChild says that an opened response grants the IKE SA and refuses the
-// child with the given notify.
+// refusesChild says that an opened response refuses the child with the given
+// notify.
 func refusesChild(x *trace.Exchange, typ wire.NotifyType) bool {
 	switch x.Type {
 	case wire.ExchangeIKEAuth:
-		if wire.First(x.Response.Payloads, wire.PayloadAuth) == nil {
-			return false
-		}
+		// Beside an AUTH payload the IKE SA stands; some peers send the
+		// notify alone and refuse both.
 	case wire.ExchangeCreateChildSA:
 		// Rekeys have rules of their own, but for what means the same there.
 		if x.Purpose != trace.PurposeChild && typ == wire.NotifyNoProposalChosen {
@@ -105,7 +104,7 @@ func refusedOpen(sa *trace.IKESA, x *trace.Exchange, typ wire.NotifyType) diag.F
 				swan("responder", "connections.<c>.children.<k>.esp_proposals = %s", words),
 				diag.Remedy{Side: "initiator", Platform: "any", Change: "Or propose what the responder has for ESP."})
 		}
-		d.Summary = fmt.Sprintf("%s refuses the ESP proposals %s; the IKE SA is up without a CHILD SA", who, asked)
+		d.Summary = fmt.Sprintf("%s refuses the ESP proposals %s", who, asked)
 	case wire.NotifyInternalAddressFailure:
 		d.Summary = fmt.Sprintf("%s has no virtual IP for %s", who, m.Dst.Addr())
 	case wire.NotifyFailedCPRequired:
@@ -115,9 +114,14 @@ func refusedOpen(sa *trace.IKESA, x *trace.Exchange, typ wire.NotifyType) diag.F
 	case wire.NotifyNoAdditionalSAs:
 		d.Summary = fmt.Sprintf("%s accepts no further CHILD SA in this IKE SA", who)
 	}
-	if later(sa, x) {
+	switch {
+	case later(sa, x):
 		d.Severity = diag.Low
 		d.Summary += "; a later attempt succeeded"
+	case x.Type == wire.ExchangeIKEAuth && wire.First(m.Payloads, wire.PayloadAuth) == nil:
+		d.Summary += ", and the IKE SA with it"
+	case x.Type == wire.ExchangeIKEAuth:
+		d.Summary += "; the IKE SA is up without a CHILD SA"
 	}
 	return span(d)
 }

@@ -20,6 +20,9 @@ func TestARefusedChildIsNamedAndWithoutKeysBothReasonsAre(t *testing.T) {
 		{name: "no address", tell: refused(wire.NotifyInternalAddressFailure), sealed: either, open: []string{"high internal-address-failure certain"}},
 		{name: "an address is a must", tell: refused(wire.NotifyFailedCPRequired), sealed: either, open: []string{"high cp-required-or-missing certain"}},
 		{name: "one pair only", tell: refused(wire.NotifySinglePairRequired), sealed: either, open: []string{"high ts-multi-subnet-unsupported certain"}},
+		{name: "together with the IKE SA", tell: func(s *scene) {
+			s.init().authRequest().wait(20*time.Millisecond).sealed(answer, wire.ExchangeIKEAuth, 1, notify(wire.NotifyNoProposalChosen))
+		}, sealed: []string{"high auth-failed-opaque likely"}, open: []string{"high no-proposal-child-initial certain"}, says: "and the IKE SA with it"},
 		{name: "no further child", tell: func(s *scene) {
 			s.tunnel().sealed(ask, wire.ExchangeCreateChildSA, 2, proposal(s.t, wire.ProtocolESP, goodESP), nonce(), ts(wire.PayloadTSi, "10.3.0.0-10.3.0.255"), ts(wire.PayloadTSr, "10.4.0.0-10.4.0.255")).
 				sealed(answer, wire.ExchangeCreateChildSA, 2, notify(wire.NotifyNoAdditionalSAs))

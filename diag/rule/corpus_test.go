@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"iter"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
@@ -146,6 +147,34 @@ func TestAHealthyCaptureCutAnywhereStaysHealthy(t *testing.T) {
 						}
 					}
 				}
+			}
+		}
+	}
+}
+
+// TestDamagedCapturesAreJudgedWithoutAPanic changes octets of every capture
+// behind its IP headers: whatever comes of it, each finding is whole.
+func TestDamagedCapturesAreJudgedWithoutAPanic(t *testing.T) {
+	rng := rand.New(rand.NewPCG(1, 2))
+	for _, c := range manifest(t) {
+		whole := load(t, filepath.Join(corpus, c.File))
+		o := dissect.Options{}
+		if c.Keys != "" {
+			o = options(t, filepath.Join(corpus, c.Keys))
+		}
+		for range 5 {
+			fs := make(frames, len(whole))
+			for i, f := range whole {
+				f.Data = slices.Clone(f.Data)
+				if len(f.Data) > 60 && rng.IntN(3) == 0 {
+					for range 1 + rng.IntN(3) {
+						f.Data[42+rng.IntN(len(f.Data)-42)] ^= byte(1 + rng.IntN(255))
+					}
+				}
+				fs[i] = f
+			}
+			for _, f := range diagnose(t, fs, o) {
+				checkFinding(t, f)
 			}
 		}
 	}

@@ -1,6 +1,7 @@
 package rule_test
 
 import (
+	"net/netip"
 	"testing"
 	"time"
 
@@ -127,6 +128,29 @@ func TestESPThatGoesOneWayIsNamedFromTheInitiatorsSide(t *testing.T) {
 	})
 }
 
+func TestDecryptedESPIsComparedWithItsSA(t *testing.T) {
+	// inner sends a decrypted packet on the child's own SPI towards b.
+	inner := func(s *scene, seq uint32, src, dst string) {
+		s.add(event.Event{Packet: &event.Packet{Src: s.a, Dst: s.b, Proto: event.ESP, Encap: event.IP, Length: 120, ESP: &event.SecurityPacket{
+			SPI: 0xc0000001, Seq: seq, Decrypted: true, ICVOK: true, Inner: &event.Inner{Src: netip.MustParseAddr(src), Dst: netip.MustParseAddr(dst), Protocol: 1, Length: 84}}}})
+	}
+	damaged := func(s *scene, seq uint32) {
+		s.add(event.Event{Packet: &event.Packet{Src: s.a, Dst: s.b, Proto: event.ESP, Encap: event.IP, Length: 120, ESP: &event.SecurityPacket{SPI: 0xc0000001, Seq: seq, DecryptError: "integrity check failed"}}})
+	}
+	tell(t, []story{
+		{name: "an address inside the selectors", tell: func(s *scene) { s.tunnel(); inner(s, 1, "10.1.0.7", "10.2.0.9") }, onlyWithKey: true},
+		{name: "an address outside the selectors", tell: func(s *scene) { s.tunnel(); inner(s, 1, "192.168.7.7", "10.2.0.9") },
+			open: []string{"high inner-address-outside-ts certain"}, says: "192.168.7.7 is outside the selectors 10.1.0.0/24 === 10.2.0.0/24", onlyWithKey: true},
+		{name: "packets damaged on the way", tell: func(s *scene) {
+			s.tunnel()
+			inner(s, 1, "10.1.0.7", "10.2.0.9")
+			for i := range uint32(5) {
+				damaged(s, 2+i)
+			}
+		}, open: []string{"medium esp-auth-failures likely"}, says: "5 of 6 ESP packets", onlyWithKey: true},
+	})
+}
+
 func TestTruncatedSHA256IsReadFromPacketLengths(t *testing.T) {
 	packets := func(s *scene, n, out, in int) {
 		for i := range n {
@@ -195,6 +219,21 @@ func TestESPCarriedTheWrongWayIsNamed(t *testing.T) {
 				s.wait(time.Second)
 			}
 		}, sealed: []string{"high encap-asymmetric certain"}, sealedOnly: true, says: "192.0.2.1 sends ESP in UDP, 192.0.2.2 sends it as IP protocol 50"},
+		{name: "native ESP across a NAT", tell: func(s *scene) {
+			s.a = netip.MustParseAddr("10.7.0.2")
+			s.clear(ask, wire.ExchangeIKESAInit, 0, append([]wire.Payload{proposal(s.t, wire.ProtocolIKE, goodIKE), ke(wire.KEECP256), nonce()}, s.natd(ask, 0)...)...).
+				clear(answer, wire.ExchangeIKESAInit, 0, proposal(s.t, wire.ProtocolIKE, goodIKE), ke(wire.KEECP256), nonce())
+			s.authRequest().authResponse().esp(s.a, s.b, 0xc0000001, 1, 10, time.Second)
+		}, sealed: []string{"high natt-off-with-nat likely > esp-one-way-out"}, sealedOnly: true, says: "192.0.2.2 does not take part in NAT detection"},
+		{name: "ESP from another port than IKE", tell: func(s *scene) {
+			s.init()
+			s.port = 4500
+			s.authRequest().authResponse()
+			for i := range uint32(10) {
+				s.add(event.Event{Packet: &event.Packet{Src: s.a, Dst: s.b, SrcPort: 1029, DstPort: 4500, Proto: event.ESP, Encap: event.UDPNATT, Length: 120, ESP: &event.SecurityPacket{SPI: 0xc0000001, Seq: i + 1}}})
+				s.wait(time.Second)
+			}
+		}, sealed: []string{"high nat-port-rebind-split likely > esp-one-way-out"}, sealedOnly: true, says: "IKE from port 4500 and ESP from port 1029"},
 		{name: "a peer that forbids NAT", tell: func(s *scene) {
 			s.tunnel().sealed(ask, wire.ExchangeInformational, 2).sealed(answer, wire.ExchangeInformational, 2, notify(wire.NotifyUnexpectedNATDetected))
 		}, open: []string{"high natt-off-with-nat certain"}},

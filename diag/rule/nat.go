@@ -203,6 +203,7 @@ func natWithoutTraversal(f *diag.Facts) []diag.Finding {
 			d.Confidence = diag.Likely
 			d.Evidence = append(natFinding(sa).Evidence, espEvidence(native, "native ESP"))
 			d.Summary = fmt.Sprintf("a NAT is between %s and %s, and ESP is sent without UDP from %s", sa.Local.Host, sa.Remote.Host, native.Src.Addr())
+			d.Surer = otherSideCapture
 		}
 		if d.Summary != "" {
 			found = append(found, span(d))
