@@ -347,13 +347,13 @@ func TestNATVerdictComesFromTheHashes(t *testing.T) {
 			s := newScript(t, trace.Options{})
 			s.send(alice, bob, sent{spiI: 1, exchange: wire.ExchangeIKESAInit, flags: wire.FlagInitiator, payloads: []wire.Payload{
 				suitePayload(t), ke(), nonce(),
-				notify(wire.NotifyNATDetectionSourceIP, trace.NATHash(1, 0, row.source)),
-				notify(wire.NotifyNATDetectionDestinationIP, trace.NATHash(1, 0, row.target)),
+				notify(wire.NotifyNATDetectionSourceIP, engine.NATHash(1, 0, row.source)),
+				notify(wire.NotifyNATDetectionDestinationIP, engine.NATHash(1, 0, row.target)),
 			}})
 			s.send(bob, alice, sent{spiI: 1, spiR: 2, exchange: wire.ExchangeIKESAInit, flags: wire.FlagResponse, payloads: []wire.Payload{
 				suitePayload(t), ke(), nonce(),
-				notify(wire.NotifyNATDetectionSourceIP, trace.NATHash(1, 2, row.rSource)),
-				notify(wire.NotifyNATDetectionDestinationIP, trace.NATHash(1, 2, row.rTarget)),
+				notify(wire.NotifyNATDetectionSourceIP, engine.NATHash(1, 2, row.rSource)),
+				notify(wire.NotifyNATDetectionDestinationIP, engine.NATHash(1, 2, row.rTarget)),
 			}})
 			nat := s.one().NAT
 			local, okL := nat.Local.Get()

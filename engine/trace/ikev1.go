@@ -183,7 +183,7 @@ func (sa *IKESA) natV1(m *Message, sender Origin) {
 		}
 	}
 	want := func(a netip.AddrPort) []byte {
-		return v1Hash(sa.Suite.IntegID, natInput(m.Header.InitiatorSPI, m.Header.ResponderSPI, a))
+		return v1Hash(sa.Suite.IntegID, engine.AppendNATInput(nil, m.Header.InitiatorSPI, m.Header.ResponderSPI, a))
 	}
 	if p.DestHash == nil || want(m.Dst) == nil {
 		return

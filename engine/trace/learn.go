@@ -123,7 +123,7 @@ func (t *Trace) learnInit(sa *IKESA, x *Exchange, m *Message, response bool) {
 		if sa.State == engine.IKEFailed {
 			sa.State, sa.Ended = engine.IKEConnecting, ""
 		}
-		sa.NATD.Request = t.natHashes(sa, m)
+		sa.NATD.Request = natHashes(m)
 		sa.judgeNAT()
 		if sa.Init == nil {
 			sa.Init = x
@@ -142,10 +142,10 @@ func (t *Trace) learnInit(sa *IKESA, x *Exchange, m *Message, response bool) {
 	if body, ok := p.Body.(*wire.SA); ok && len(body.Proposals) > 0 {
 		sa.Suite = suiteOf(&body.Proposals[0])
 	}
-	if x.Request != nil {
-		sa.NATD.Request = t.natHashes(sa, x.Request)
+	if m := x.Request; m != nil && (sa.NATD.Request.SrcSeen != m.Src || x.Variant || x != sa.Exchanges[len(sa.Exchanges)-1]) {
+		sa.NATD.Request = natHashes(m) // the request that was answered, not the last one
 	}
-	sa.NATD.Response = t.natHashes(sa, m)
+	sa.NATD.Response = natHashes(m)
 	sa.judgeNAT()
 }
 

@@ -2,24 +2,10 @@ package trace
 
 import (
 	"bytes"
-	"encoding/binary"
-	"net/netip"
 
 	"github.com/cloudvlan/cvlanctl/engine"
 	"github.com/cloudvlan/cvlanctl/engine/wire"
 )
-
-// NATHash computes the data of a NAT_DETECTION notify, see engine.NATHash.
-func NATHash(spiI, spiR wire.SPI, a netip.AddrPort) []byte { return engine.NATHash(spiI, spiR, a) }
-
-// natInput is what the hashes are made of.
-func natInput(spiI, spiR wire.SPI, a netip.AddrPort) []byte {
-	b := make([]byte, 0, 34)
-	b = binary.BigEndian.AppendUint64(b, uint64(spiI))
-	b = binary.BigEndian.AppendUint64(b, uint64(spiR))
-	b = append(b, a.Addr().AsSlice()...)
-	return binary.BigEndian.AppendUint16(b, a.Port())
-}
 
 // matches says whether one of the hashes is the wanted one.
 func matches(want []byte, hashes ...[]byte) Match {
@@ -33,7 +19,7 @@ func matches(want []byte, hashes ...[]byte) Match {
 
 // natHashes compares the NAT_DETECTION notifies of an IKE_SA_INIT message with
 // the addresses that it was seen with.
-func (t *Trace) natHashes(sa *IKESA, m *Message) HashPair {
+func natHashes(m *Message) HashPair {
 	p := HashPair{SrcSeen: m.Src, DstSeen: m.Dst}
 	for i := range m.Payloads {
 		n, ok := m.Payloads[i].Body.(*wire.Notify)
@@ -53,10 +39,10 @@ func (t *Trace) natHashes(sa *IKESA, m *Message) HashPair {
 	h := &m.Header
 	if len(p.SourceHashes) > 0 {
 		// A host with several addresses may send a hash for each.
-		p.Source = matches(NATHash(h.InitiatorSPI, h.ResponderSPI, m.Src), p.SourceHashes...)
+		p.Source = matches(engine.NATHash(h.InitiatorSPI, h.ResponderSPI, m.Src), p.SourceHashes...)
 	}
 	if p.DestHash != nil {
-		p.Destination = matches(NATHash(h.InitiatorSPI, h.ResponderSPI, m.Dst), p.DestHash)
+		p.Destination = matches(engine.NATHash(h.InitiatorSPI, h.ResponderSPI, m.Dst), p.DestHash)
 	}
 	return p
 }

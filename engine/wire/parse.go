@@ -47,7 +47,41 @@ func ParseHeader(b []byte) (Header, error) {
 // ErrShortHeader. Byte slices in the message alias b.
 func Parse(b []byte) (*Message, error) {
 	m := new(Message)
+	m.presize(b)
 	return m, m.Decode(b)
+}
+
+// presize makes room for the payloads of b, so that a message that is parsed
+// once and kept takes no more memory than it needs. It believes nothing of b
+// but the order of its payloads.
+func (m *Message) presize(b []byte) {
+	if len(b) < HeaderLength {
+		return
+	}
+	var payloads, notifies, vendors int
+	t := PayloadType(b[16])
+	for off := HeaderLength; t != PayloadNone && payloads < maxPayloads && len(b)-off >= payloadHeaderLength; payloads++ {
+		switch t {
+		case PayloadNotify:
+			notifies++
+		case PayloadVendor, PayloadV1Vendor:
+			vendors++
+		}
+		n := int(binary.BigEndian.Uint16(b[off+2:]))
+		if n < payloadHeaderLength || t == PayloadSK || t == PayloadSKF {
+			payloads++
+			break
+		}
+		t = PayloadType(b[off])
+		off += n
+	}
+	m.Payloads = make([]Payload, 0, payloads)
+	if notifies > 0 {
+		m.pools.notify = make([]Notify, 0, notifies)
+	}
+	if vendors > 0 {
+		m.pools.vendor = make([]VendorID, 0, vendors)
+	}
 }
 
 // Decode is Parse into m, reusing its memory: whatever an earlier Decode left

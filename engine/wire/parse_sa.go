@@ -69,6 +69,9 @@ func (r *reader) proposal(p *Proposal) {
 	}
 	r.take(proposalHeaderLength, "")
 	p.SPI = r.take(spiSize, "SPI")
+	if n := min(count, len(r.b)/transformHeaderLength); cap(ts) < n {
+		ts = make([]Transform, 0, n)
+	}
 	more := count > 0
 	for len(r.b) > 0 && !r.bad && len(ts) < maxTransforms {
 		if !more && count > 0 {
