@@ -151,7 +151,7 @@ var certEntries = []Entry{
 			anyone("both", "ECDSA keys do not depend on SHA-1: their methods 9 to 11 fix the hash."),
 			linux("local", "update-crypto-policies --set DEFAULT:SHA1   (RHEL; only while the peer cannot be changed)"),
 		},
-		RFC: []string{"RFC 7427 4", "RFC 8247 4"}, Related: []string{"rsa-pss-interop", "auth-failed-opaque"},
+		RFC: []string{"RFC 7427 4", "RFC 8247 3.2"}, Related: []string{"rsa-pss-interop", "auth-failed-opaque"},
 	},
 	{
 		ID: "rsa-pss-interop", Title: "RSA-PSS parameters not understood", Severity: Medium, Ownership: Software,

@@ -194,6 +194,6 @@ var cryptoEntries = []Entry{
 			charon("\"peer does not support childless IKE_SAs\"."),
 		},
 		Remedies: []Remedy{swan("local", "connections.<c>.childless = allow")},
-		RFC:      []string{"RFC 6023 3"}, Related: []string{"no-proposal-child-initial"},
+		RFC:      []string{"RFC 6023 4"}, Related: []string{"no-proposal-child-initial"},
 	},
 }

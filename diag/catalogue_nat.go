@@ -43,7 +43,7 @@ var natEntries = []Entry{
 			forti("remote", "config vpn ipsec phase1-interface: set nattraversal forced"),
 			pan("remote", "IKE Gateway > Advanced Options: Enable NAT Traversal"),
 		},
-		RFC: []string{"RFC 7296 2.23", "RFC 3948 2"}, Related: []string{"esp-proto50-blocked", "encap-asymmetric"},
+		RFC: []string{"RFC 7296 2.23", "RFC 4555 3.9"}, Related: []string{"esp-proto50-blocked", "encap-asymmetric"},
 	},
 	{
 		ID: "encap-asymmetric", Title: "UDP encapsulation in one direction only", Severity: High, Ownership: Software,
@@ -94,6 +94,6 @@ var natEntries = []Entry{
 		Remedies: []Remedy{
 			network("Switch off \"IPsec passthrough\", \"VPN passthrough\" or the IPsec application gateway on the router."),
 		},
-		RFC: []string{"RFC 3715 2.1"}, Related: []string{"malformed-or-garbled-message", "nat-port-rebind-split"},
+		RFC: []string{"RFC 3715 2.3"}, Related: []string{"malformed-or-garbled-message", "nat-port-rebind-split"},
 	},
 }

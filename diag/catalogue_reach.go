@@ -123,7 +123,7 @@ var reachEntries = []Entry{
 			swan("both", "connections.<c>.fragmentation = yes"),
 			libre("both", "intermediate=yes"),
 		},
-		RFC: []string{"RFC 7383 2.3", "RFC 9242 2", "RFC 9370 2"}, Related: []string{"no-response-to-sa-init", "pq-intermediate-auth-mismatch"},
+		RFC: []string{"RFC 7383 2.2", "RFC 9242 3.2", "RFC 9370 2"}, Related: []string{"no-response-to-sa-init", "pq-intermediate-auth-mismatch"},
 	},
 	{
 		ID: "pq-intermediate-auth-mismatch", Title: "IKE_INTERMEDIATE counted by one side only", Severity: Medium, Ownership: Software,
@@ -256,6 +256,6 @@ var reachEntries = []Entry{
 			anyone("remote", "Correct the redirect target of the gateways; one of them has to serve."),
 			swan("local", "charon.follow_redirects = no   (strongswan.conf; stay with the gateway that was asked)"),
 		},
-		RFC: []string{"RFC 5685 3", "RFC 5685 9"}, Related: []string{"no-response-to-sa-init"},
+		RFC: []string{"RFC 5685 3", "RFC 5685 7"}, Related: []string{"no-response-to-sa-init"},
 	},
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/cloudvlan/cvlanctl/diag"
 	"github.com/cloudvlan/cvlanctl/engine/trace"
@@ -159,6 +160,13 @@ func keLoop(sa *trace.IKESA, xs []*trace.Exchange) (diag.Finding, bool) {
 	return span(d), true
 }
 
+// A client takes more redirects than this within the period for a loop
+// (RFC 5685 7, the default values).
+const (
+	maxRedirects   = 5
+	redirectPeriod = 300 * time.Second
+)
+
 func redirectLoop(f *diag.Facts) []diag.Finding {
 	var found []diag.Finding
 	// A client goes from gateway to gateway: what counts is how often the
@@ -181,7 +189,6 @@ func redirectLoop(f *diag.Facts) []diag.Finding {
 	}
 	for _, who := range order {
 		list := byClient[who]
-		// RFC 5685 leaves the limit to the client; strongSwan stops at five.
 		if len(list) < 3 {
 			continue
 		}
@@ -189,8 +196,9 @@ func redirectLoop(f *diag.Facts) []diag.Finding {
 		d.Confidence = diag.Likely
 		d.Evidence = list
 		d.Summary = fmt.Sprintf("%s was redirected %s", who, count(len(list)))
-		if len(list) > 5 {
-			d.Confidence = diag.Certain
+		d.Surer = "a capture that shows where it ends"
+		if n := len(list); n > maxRedirects && list[n-1].Time.Sub(list[n-1-maxRedirects].Time) <= redirectPeriod {
+			d.Confidence, d.Surer = diag.Certain, ""
 		}
 		found = append(found, span(d))
 	}
