@@ -129,6 +129,8 @@ func (m *Model) state(p feed.Progress) (string, theme.Role) {
 		return events, theme.Muted
 	case m.options.Data.Live():
 		return "live, " + events, theme.Good
+	case p.Size > 0 && p.Read >= p.Size:
+		return "diagnosing " + events, theme.Busy
 	case p.Size > 0:
 		done := float64(p.Read) / float64(p.Size)
 		return "reading " + widget.Gauge(m.theme, done, 10) + " " + widget.Percent(int(p.Read), int(p.Size)), theme.Busy
