@@ -9,6 +9,7 @@ package doc
 
 import (
 	"bytes"
+	"encoding/json"
 	"strconv"
 	"time"
 
@@ -51,27 +52,20 @@ func list[T, D any](name string, from []T, item func(T) D) Field {
 	return Field{Name: name, Len: len(from), Item: func(i int) any { return item(from[i]) }}
 }
 
-// Time is a time in a document, absent where zero (with omitzero).
-type Time time.Time
-
-// IsZero says that the time is not known.
-func (t Time) IsZero() bool { return time.Time(t).IsZero() }
-
-// MarshalJSON writes RFC 3339 with nanoseconds, UTC.
-func (t Time) MarshalJSON() ([]byte, error) {
-	b := append(make([]byte, 0, 40), '"')
-	b = time.Time(t).UTC().AppendFormat(b, event.TimeLayout)
-	return append(b, '"'), nil
+// stamp gives a time as RFC 3339 with nanoseconds, UTC; "" where it is not
+// known. Texts and json.Number are what encoding/json writes fastest: a large
+// capture has hundreds of thousands of them.
+func stamp(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return t.UTC().Format(event.TimeLayout)
 }
 
-// Seconds is a duration in a document, as a number of seconds.
-type Seconds time.Duration
-
-// MarshalJSON writes the seconds exactly, as a decimal number without an
-// exponent.
-func (s Seconds) MarshalJSON() ([]byte, error) {
+// decimal gives a duration exactly, in seconds, without an exponent.
+func decimal(d time.Duration) json.Number {
 	b := make([]byte, 0, 24)
-	n := int64(s)
+	n := int64(d)
 	if n < 0 {
 		b = append(b, '-')
 		n = -n
@@ -83,23 +77,32 @@ func (s Seconds) MarshalJSON() ([]byte, error) {
 		digits[0] = '.' // the leading 1 kept the zeros behind it
 		b = append(b, bytes.TrimRight(digits, "0")...)
 	}
-	return b, nil
+	return json.Number(b)
 }
 
-// seconds carries an optional duration over.
-func seconds(d engine.Opt[time.Duration]) engine.Opt[Seconds] {
+// seconds carries an optional duration over, "" where it is not known.
+func seconds(d engine.Opt[time.Duration]) json.Number {
 	v, ok := d.Get()
 	if !ok {
-		return engine.Opt[Seconds]{}
+		return ""
 	}
-	return engine.Some(Seconds(v))
+	return decimal(v)
 }
 
-// since gives the time from then to now, absent where one of them is not
-// known or then is later.
-func since(then, now time.Time) engine.Opt[Seconds] {
+// since gives the time from then to now, "" where one of them is not known or
+// then is later.
+func since(then, now time.Time) json.Number {
 	if then.IsZero() || now.IsZero() || now.Before(then) {
-		return engine.Opt[Seconds]{}
+		return ""
 	}
-	return engine.Some(Seconds(now.Sub(then)))
+	return decimal(now.Sub(then))
+}
+
+// known gives what an optional value points to, nil where it is not known.
+func known[T any](o engine.Opt[T]) *T {
+	v, ok := o.Get()
+	if !ok {
+		return nil
+	}
+	return &v
 }

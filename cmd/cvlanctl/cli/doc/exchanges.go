@@ -2,9 +2,9 @@ package doc
 
 import (
 	"encoding/hex"
+	"encoding/json"
 	"net/netip"
 
-	"github.com/cloudvlan/cvlanctl/engine"
 	"github.com/cloudvlan/cvlanctl/engine/trace"
 	"github.com/cloudvlan/cvlanctl/engine/wire"
 )
@@ -12,20 +12,20 @@ import (
 // Exchange is a request with its response; for IKEv1 a phase 1, or the
 // messages of one message id of phase 2.
 type Exchange struct {
-	IKESA         SARef               `json:"ike_sa"`
-	Exchange      string              `json:"exchange"`
-	ExchangeType  uint8               `json:"exchange_type"`
-	MessageID     uint32              `json:"message_id"`
-	By            string              `json:"by,omitempty"`
-	Purpose       string              `json:"purpose"`
-	Request       *Message            `json:"request,omitempty"`
-	Response      *Message            `json:"response,omitempty"`
-	More          []*Message          `json:"more,omitempty"`
-	RTT           engine.Opt[Seconds] `json:"rtt,omitzero"`
-	RequestAgain  int                 `json:"request_retransmits"`
-	ResponseAgain int                 `json:"response_retransmits"`
-	Repeats       []Repeat            `json:"repeats,omitempty"`
-	Variant       bool                `json:"variant,omitempty"`
+	IKESA         SARef       `json:"ike_sa"`
+	Exchange      string      `json:"exchange"`
+	ExchangeType  uint8       `json:"exchange_type"`
+	MessageID     uint32      `json:"message_id"`
+	By            string      `json:"by,omitempty"`
+	Purpose       string      `json:"purpose"`
+	Request       *Message    `json:"request,omitempty"`
+	Response      *Message    `json:"response,omitempty"`
+	More          []*Message  `json:"more,omitempty"`
+	RTT           json.Number `json:"rtt,omitzero"`
+	RequestAgain  int         `json:"request_retransmits"`
+	ResponseAgain int         `json:"response_retransmits"`
+	Repeats       []Repeat    `json:"repeats,omitempty"`
+	Variant       bool        `json:"variant,omitempty"`
 }
 
 // SARef names an IKE SA.
@@ -40,7 +40,7 @@ type SARef struct {
 type Message struct {
 	Frame        int64    `json:"frame"`
 	Frames       []int64  `json:"frames,omitempty"`
-	Time         Time     `json:"time,omitzero"`
+	Time         string   `json:"time,omitzero"`
 	Src          string   `json:"src,omitempty"`
 	Dst          string   `json:"dst,omitempty"`
 	SPort        uint16   `json:"sport,omitempty"`
@@ -67,9 +67,9 @@ type Notify struct {
 
 // Repeat is one retransmission.
 type Repeat struct {
-	Frame    int64 `json:"frame"`
-	Time     Time  `json:"time,omitzero"`
-	Response bool  `json:"response"`
+	Frame    int64  `json:"frame"`
+	Time     string `json:"time,omitzero"`
+	Response bool   `json:"response"`
 }
 
 // Exchanges is the document of `pcap exchanges`: all exchanges that t kept, in
@@ -101,7 +101,7 @@ func NewExchange(x *trace.Exchange) Exchange {
 		e.More = append(e.More, newMessage(m))
 	}
 	for _, r := range x.Repeats {
-		e.Repeats = append(e.Repeats, Repeat{r.Frame, Time(r.Time), r.Response})
+		e.Repeats = append(e.Repeats, Repeat{r.Frame, stamp(r.Time), r.Response})
 	}
 	return e
 }
@@ -115,7 +115,7 @@ func newMessage(m *trace.Message) *Message {
 		return nil
 	}
 	d := &Message{
-		Frame: m.Frame, Frames: m.Frames, Time: Time(m.Time),
+		Frame: m.Frame, Frames: m.Frames, Time: stamp(m.Time),
 		Src: host(m.Src.Addr()), Dst: host(m.Dst.Addr()), SPort: m.Src.Port(), DPort: m.Dst.Port(),
 		Encap: m.Encap.String(), Length: m.Length,
 		Encrypted: m.Encrypted, Decrypted: m.Decrypted, DecryptError: m.DecryptError,

@@ -2,6 +2,7 @@ package doc
 
 import (
 	"encoding/hex"
+	"encoding/json"
 	"net/netip"
 	"time"
 
@@ -12,8 +13,8 @@ import (
 
 // Capture is what went into the tables.
 type Capture struct {
-	First      Time   `json:"first,omitzero"`
-	Last       Time   `json:"last,omitzero"`
+	First      string `json:"first,omitzero"`
+	Last       string `json:"last,omitzero"`
 	Packets    int64  `json:"packets"`
 	IKEv1      int64  `json:"ikev1"`
 	IKEv2      int64  `json:"ikev2"`
@@ -41,19 +42,19 @@ type IKESA struct {
 	InitiatorSPI string           `json:"initiator_spi"`
 	ResponderSPI string           `json:"responder_spi"`
 	engine.Suite
-	Established   engine.Opt[Seconds] `json:"established,omitzero"` // up to the end of the capture
-	EstablishedAt Time                `json:"established_at,omitzero"`
-	NAT           NAT                 `json:"nat"`
-	DPD           DPD                 `json:"dpd"`
-	Timers        []Timer             `json:"timers"`
-	Seen          Seen                `json:"capture"`
-	ChildSAs      []ChildSA           `json:"child_sas"`
+	Established   json.Number `json:"established,omitzero"` // up to the end of the capture
+	EstablishedAt string      `json:"established_at,omitzero"`
+	NAT           NAT         `json:"nat"`
+	DPD           DPD         `json:"dpd"`
+	Timers        []Timer     `json:"timers"`
+	Seen          Seen        `json:"capture"`
+	ChildSAs      []ChildSA   `json:"child_sas"`
 }
 
 // Seen is what a capture knows of an IKE SA beyond the daemon's own listing.
 type Seen struct {
-	First        Time       `json:"first,omitzero"`
-	Last         Time       `json:"last,omitzero"`
+	First        string     `json:"first,omitzero"`
+	Last         string     `json:"last,omitzero"`
 	FirstFrame   int64      `json:"first_frame"`
 	LastFrame    int64      `json:"last_frame"`
 	Messages     int64      `json:"messages"`
@@ -64,11 +65,11 @@ type Seen struct {
 	Decrypted    bool       `json:"decrypted"`
 	WrongKey     bool       `json:"wrong_key,omitempty"`
 	Keepalives   int64      `json:"keepalives"`
-	LastKeepAt   Time       `json:"last_keepalive,omitzero"`
+	LastKeepAt   string     `json:"last_keepalive,omitzero"`
 	Predecessor  string     `json:"predecessor_spi,omitempty"` // initiator SPI of the SA that this one replaced
 	Successor    string     `json:"successor_spi,omitempty"`
 	Ended        string     `json:"ended,omitempty"`
-	EndedAt      Time       `json:"ended_at,omitzero"`
+	EndedAt      string     `json:"ended_at,omitzero"`
 	EndedBy      string     `json:"ended_by,omitempty"`
 	VendorIDs    []VendorID `json:"vendor_ids,omitempty"`
 	Moves        []Move     `json:"moves,omitempty"`
@@ -94,17 +95,17 @@ type HashPair struct {
 
 // DPD is what was seen of liveness checks.
 type DPD struct {
-	Delay     engine.Opt[Seconds] `json:"delay,omitzero"`
-	Probes    int                 `json:"probes"`
-	Answered  int                 `json:"answered"`
-	LastHeard Time                `json:"last_heard,omitzero"`
-	RTT       engine.Opt[Seconds] `json:"rtt,omitzero"`
+	Delay     json.Number `json:"delay,omitzero"`
+	Probes    int         `json:"probes"`
+	Answered  int         `json:"answered"`
+	LastHeard string      `json:"last_heard,omitzero"`
+	RTT       json.Number `json:"rtt,omitzero"`
 }
 
 // Timer is one named deadline.
 type Timer struct {
 	Name string `json:"name"`
-	Due  Time   `json:"due"`
+	Due  string `json:"due"`
 }
 
 // ChildSA is one CHILD SA; names are VICI's with _ for -.
@@ -118,48 +119,48 @@ type ChildSA struct {
 	SPIIn    string           `json:"spi_in,omitempty"`
 	SPIOut   string           `json:"spi_out,omitempty"`
 	engine.Suite
-	LocalTS     []string            `json:"local_ts,omitempty"`
-	RemoteTS    []string            `json:"remote_ts,omitempty"`
-	BytesIn     engine.Opt[uint64]  `json:"bytes_in,omitzero"`
-	PacketsIn   engine.Opt[uint64]  `json:"packets_in,omitzero"`
-	UseIn       engine.Opt[Seconds] `json:"use_in,omitzero"` // since the last packet, at the end of the capture
-	BytesOut    engine.Opt[uint64]  `json:"bytes_out,omitzero"`
-	PacketsOut  engine.Opt[uint64]  `json:"packets_out,omitzero"`
-	UseOut      engine.Opt[Seconds] `json:"use_out,omitzero"`
-	InstallTime engine.Opt[Seconds] `json:"install_time,omitzero"`
+	LocalTS     []string    `json:"local_ts,omitempty"`
+	RemoteTS    []string    `json:"remote_ts,omitempty"`
+	BytesIn     *uint64     `json:"bytes_in,omitzero"`
+	PacketsIn   *uint64     `json:"packets_in,omitzero"`
+	UseIn       json.Number `json:"use_in,omitzero"` // since the last packet, at the end of the capture
+	BytesOut    *uint64     `json:"bytes_out,omitzero"`
+	PacketsOut  *uint64     `json:"packets_out,omitzero"`
+	UseOut      json.Number `json:"use_out,omitzero"`
+	InstallTime json.Number `json:"install_time,omitzero"`
 }
 
 // Flow is one ESP or AH SA on the wire.
 type Flow struct {
-	Proto          string  `json:"proto"`
-	SPI            string  `json:"spi"`
-	Encap          string  `json:"encap"`
-	Src            string  `json:"src,omitempty"`
-	Dst            string  `json:"dst,omitempty"`
-	SPort          uint16  `json:"sport,omitempty"`
-	DPort          uint16  `json:"dport,omitempty"`
-	IKESPI         string  `json:"ike_spi_i,omitempty"`
-	Certain        bool    `json:"certain"` // the join with the IKE SA is from decrypted SPIs
-	Packets        int64   `json:"packets"`
-	Octets         int64   `json:"octets"`
-	First          Time    `json:"first,omitzero"`
-	Last           Time    `json:"last,omitzero"`
-	FirstFrame     int64   `json:"first_frame"`
-	LastFrame      int64   `json:"last_frame"`
-	FirstSeq       uint32  `json:"first_seq"`
-	HighSeq        uint32  `json:"high_seq"`
-	Missing        int64   `json:"missing"`
-	Duplicates     int64   `json:"duplicates"`
-	Reordered      int64   `json:"reordered"`
-	LongestGap     int64   `json:"longest_gap"`
-	Resets         int64   `json:"resets"`
-	MaxLength      int     `json:"max_length"`
-	LongestSilence Seconds `json:"longest_silence"`
-	Decrypted      int64   `json:"decrypted"`
-	ICVFailed      int64   `json:"icv_failed"`
-	DecryptError   string  `json:"decrypt_error,omitempty"`
-	InnerSrc       string  `json:"inner_src,omitempty"`
-	InnerDst       string  `json:"inner_dst,omitempty"`
+	Proto          string      `json:"proto"`
+	SPI            string      `json:"spi"`
+	Encap          string      `json:"encap"`
+	Src            string      `json:"src,omitempty"`
+	Dst            string      `json:"dst,omitempty"`
+	SPort          uint16      `json:"sport,omitempty"`
+	DPort          uint16      `json:"dport,omitempty"`
+	IKESPI         string      `json:"ike_spi_i,omitempty"`
+	Certain        bool        `json:"certain"` // the join with the IKE SA is from decrypted SPIs
+	Packets        int64       `json:"packets"`
+	Octets         int64       `json:"octets"`
+	First          string      `json:"first,omitzero"`
+	Last           string      `json:"last,omitzero"`
+	FirstFrame     int64       `json:"first_frame"`
+	LastFrame      int64       `json:"last_frame"`
+	FirstSeq       uint32      `json:"first_seq"`
+	HighSeq        uint32      `json:"high_seq"`
+	Missing        int64       `json:"missing"`
+	Duplicates     int64       `json:"duplicates"`
+	Reordered      int64       `json:"reordered"`
+	LongestGap     int64       `json:"longest_gap"`
+	Resets         int64       `json:"resets"`
+	MaxLength      int         `json:"max_length"`
+	LongestSilence json.Number `json:"longest_silence"`
+	Decrypted      int64       `json:"decrypted"`
+	ICVFailed      int64       `json:"icv_failed"`
+	DecryptError   string      `json:"decrypt_error,omitempty"`
+	InnerSrc       string      `json:"inner_src,omitempty"`
+	InnerDst       string      `json:"inner_dst,omitempty"`
 }
 
 // VendorID is a vendor id payload.
@@ -171,7 +172,7 @@ type VendorID struct {
 
 // Move is a change of an SA's addresses.
 type Move struct {
-	Time  Time   `json:"time,omitzero"`
+	Time  string `json:"time,omitzero"`
 	Frame int64  `json:"frame"`
 	By    string `json:"by,omitempty"`
 	From  string `json:"from"`
@@ -180,7 +181,7 @@ type Move struct {
 
 // ICMPError is an ICMP error about IKE, ESP or AH.
 type ICMPError struct {
-	Time     Time   `json:"time,omitzero"`
+	Time     string `json:"time,omitzero"`
 	Frame    int64  `json:"frame"`
 	From     string `json:"from,omitempty"`
 	To       string `json:"to,omitempty"`
@@ -199,7 +200,7 @@ type ICMPError struct {
 
 // FragmentLoss is a set of IP fragments that stayed incomplete.
 type FragmentLoss struct {
-	Time     Time    `json:"time,omitzero"`
+	Time     string  `json:"time,omitzero"`
 	Frame    int64   `json:"frame"`
 	Src      string  `json:"src,omitempty"`
 	Dst      string  `json:"dst,omitempty"`
@@ -215,7 +216,7 @@ type FragmentLoss struct {
 
 // Gap is a hole in the source.
 type Gap struct {
-	Time    Time   `json:"time,omitzero"`
+	Time    string `json:"time,omitzero"`
 	Frame   int64  `json:"frame,omitempty"`
 	What    string `json:"what"`
 	Dropped uint64 `json:"dropped,omitempty"`
@@ -239,7 +240,7 @@ func SAs(t *trace.Trace, source string) []Field {
 		{Name: "schema", Value: SAsSchema},
 		{Name: "source", Value: source},
 		{Name: "capture", Value: Capture{
-			First: Time(t.First), Last: Time(t.Last), Packets: c.Packets, IKEv1: c.IKEv1, IKEv2: c.IKEv2, ESP: c.ESP, AH: c.AH,
+			First: stamp(t.First), Last: stamp(t.Last), Packets: c.Packets, IKEv1: c.IKEv1, IKEv2: c.IKEv2, ESP: c.ESP, AH: c.AH,
 			Keepalives: c.Keepalives, Malformed: c.Malformed, Dropped: c.Dropped, Forgotten: c.Forgotten,
 		}},
 		list("ike_sas", t.SAs, func(sa *trace.IKESA) IKESA { return newIKESA(sa, t.Last) }),
@@ -248,7 +249,7 @@ func SAs(t *trace.Trace, source string) []Field {
 	for _, f := range []Field{
 		list("icmp_errors", t.ICMP, newICMP),
 		list("fragment_losses", t.Losses, newLoss),
-		list("gaps", t.Gaps, func(g trace.Gap) Gap { return Gap{Time(g.Time), g.Frame, g.What, g.Dropped} }),
+		list("gaps", t.Gaps, func(g trace.Gap) Gap { return Gap{stamp(g.Time), g.Frame, g.What, g.Dropped} }),
 		list("tunnels", t.Tunnels, func(u trace.Tunnel) Tunnel {
 			return Tunnel{u.Kind, host(u.Src), host(u.Dst), u.ID, u.Packets}
 		}),
@@ -266,13 +267,13 @@ func newIKESA(sa *trace.IKESA, now time.Time) IKESA {
 		LocalHost: host(sa.Local.Host), LocalPort: sa.Local.Port, LocalID: sa.Local.ID,
 		RemoteHost: host(sa.Remote.Host), RemotePort: sa.Remote.Port, RemoteID: sa.Remote.ID,
 		Initiator: sa.Initiator, InitiatorSPI: sa.InitiatorSPI.String(), ResponderSPI: sa.ResponderSPI.String(),
-		Suite: sa.Suite, Established: since(sa.Established, now), EstablishedAt: Time(sa.Established),
+		Suite: sa.Suite, Established: since(sa.Established, now), EstablishedAt: stamp(sa.Established),
 		NAT:    newNAT(sa),
-		DPD:    DPD{seconds(sa.DPD.Delay), sa.DPD.Probes, sa.DPD.Answered, Time(sa.DPD.LastHeard), seconds(sa.DPD.RTT)},
+		DPD:    DPD{seconds(sa.DPD.Delay), sa.DPD.Probes, sa.DPD.Answered, stamp(sa.DPD.LastHeard), seconds(sa.DPD.RTT)},
 		Timers: []Timer{}, Seen: newSeen(sa), ChildSAs: []ChildSA{},
 	}
 	for _, timer := range sa.Timers {
-		d.Timers = append(d.Timers, Timer{timer.Name, Time(timer.Due)})
+		d.Timers = append(d.Timers, Timer{timer.Name, stamp(timer.Due)})
 	}
 	for _, c := range sa.Children {
 		d.ChildSAs = append(d.ChildSAs, newChildSA(c, now))
@@ -282,11 +283,11 @@ func newIKESA(sa *trace.IKESA, now time.Time) IKESA {
 
 func newSeen(sa *trace.IKESA) Seen {
 	s := Seen{
-		First: Time(sa.First), Last: Time(sa.Last), FirstFrame: sa.FirstFrame, LastFrame: sa.LastFrame,
+		First: stamp(sa.First), Last: stamp(sa.Last), FirstFrame: sa.FirstFrame, LastFrame: sa.LastFrame,
 		Messages: sa.Messages, Octets: sa.Octets, Exchanges: len(sa.Exchanges), Skipped: sa.Skipped,
 		Partial: sa.Partial, Decrypted: sa.Decrypted, WrongKey: sa.WrongKey,
-		Keepalives: sa.Keepalives, LastKeepAt: Time(sa.LastKeepalive),
-		Ended: string(sa.Ended), EndedAt: Time(sa.EndedAt), EndedBy: sa.EndedBy.String(),
+		Keepalives: sa.Keepalives, LastKeepAt: stamp(sa.LastKeepalive),
+		Ended: string(sa.Ended), EndedAt: stamp(sa.EndedAt), EndedBy: sa.EndedBy.String(),
 	}
 	if sa.Predecessor != nil {
 		s.Predecessor = sa.Predecessor.InitiatorSPI.String()
@@ -298,7 +299,7 @@ func newSeen(sa *trace.IKESA) Seen {
 		s.VendorIDs = append(s.VendorIDs, VendorID{v.By.String(), hex.EncodeToString(v.Data), v.Name})
 	}
 	for _, m := range sa.Moves {
-		s.Moves = append(s.Moves, Move{Time(m.Time), m.Frame, m.By.String(), m.From.String(), m.To.String()})
+		s.Moves = append(s.Moves, Move{stamp(m.Time), m.Frame, m.By.String(), m.From.String(), m.To.String()})
 	}
 	for _, f := range sa.Flows {
 		s.FlowsRelated = append(s.FlowsRelated, f.SPI.String())
@@ -348,8 +349,8 @@ func newChildSA(c *engine.ChildSA, now time.Time) ChildSA {
 		Name: c.Name, UniqueID: c.UniqueID, State: string(c.State), Mode: c.Mode, Protocol: c.Protocol,
 		Encap: c.Encap, SPIIn: optSPI(c.SPIIn), SPIOut: optSPI(c.SPIOut), Suite: c.Suite,
 		LocalTS: c.LocalTS, RemoteTS: c.RemoteTS,
-		BytesIn: c.BytesIn, PacketsIn: c.PacketsIn, UseIn: since(c.LastIn, now),
-		BytesOut: c.BytesOut, PacketsOut: c.PacketsOut, UseOut: since(c.LastOut, now),
+		BytesIn: known(c.BytesIn), PacketsIn: known(c.PacketsIn), UseIn: since(c.LastIn, now),
+		BytesOut: known(c.BytesOut), PacketsOut: known(c.PacketsOut), UseOut: since(c.LastOut, now),
 		InstallTime: since(c.Installed, now),
 	}
 }
@@ -366,10 +367,10 @@ func newFlow(f *trace.Flow) Flow {
 	d := Flow{
 		Proto: f.Proto.String(), SPI: f.SPI.String(), Encap: f.Encap.String(),
 		Src: host(f.Src.Addr()), Dst: host(f.Dst.Addr()), SPort: f.Src.Port(), DPort: f.Dst.Port(),
-		Certain: f.Certain, Packets: f.Packets, Octets: f.Octets, First: Time(f.First), Last: Time(f.Last),
+		Certain: f.Certain, Packets: f.Packets, Octets: f.Octets, First: stamp(f.First), Last: stamp(f.Last),
 		FirstFrame: f.FirstFrame, LastFrame: f.LastFrame, FirstSeq: f.FirstSeq, HighSeq: f.HighSeq,
 		Missing: f.Missing, Duplicates: f.Duplicates, Reordered: f.Reordered, LongestGap: f.LongestGap, Resets: f.Resets,
-		MaxLength: f.MaxLength, LongestSilence: Seconds(f.LongestSilence),
+		MaxLength: f.MaxLength, LongestSilence: decimal(f.LongestSilence),
 		Decrypted: f.Decrypted, ICVFailed: f.ICVFailed, DecryptError: f.DecryptError,
 		InnerSrc: host(f.InnerSrc), InnerDst: host(f.InnerDst),
 	}
@@ -381,7 +382,7 @@ func newFlow(f *trace.Flow) Flow {
 
 func newICMP(e trace.ICMPError) ICMPError {
 	d := ICMPError{
-		Time: Time(e.Time), Frame: e.Frame, From: host(e.From), To: host(e.To), Type: e.Type, Code: e.Code, What: e.What, MTU: e.MTU,
+		Time: stamp(e.Time), Frame: e.Frame, From: host(e.From), To: host(e.To), Type: e.Type, Code: e.Code, What: e.What, MTU: e.MTU,
 		Src: host(e.Src), Dst: host(e.Dst), SPort: e.SrcPort, DPort: e.DstPort, Protocol: e.Protocol, Count: e.Count,
 	}
 	if e.SPI != 0 {
@@ -392,7 +393,7 @@ func newICMP(e trace.ICMPError) ICMPError {
 
 func newLoss(l trace.FragmentLoss) FragmentLoss {
 	d := FragmentLoss{
-		Time: Time(l.Time), Frame: l.Frame, Src: host(l.Src), Dst: host(l.Dst), SPort: l.SrcPort, DPort: l.DstPort,
+		Time: stamp(l.Time), Frame: l.Frame, Src: host(l.Src), Dst: host(l.Dst), SPort: l.SrcPort, DPort: l.DstPort,
 		Protocol: l.Protocol, Have: l.Have, First: l.First, Last: l.Last, Frames: l.Frames,
 	}
 	if l.SPI != 0 {

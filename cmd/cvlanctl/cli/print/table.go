@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"fmt"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/charmbracelet/x/ansi"
 
@@ -40,6 +41,17 @@ func (r *Rows) Add(cells ...Cell) { r.Cells = append(r.Cells, cells) }
 // gap is the space between columns.
 const gap = "  "
 
+// columns gives the width of cleaned text. What is ASCII, nearly all, needs no
+// look at graphemes.
+func columns(s string) int {
+	for i := range len(s) {
+		if s[i] >= utf8.RuneSelf {
+			return ansi.StringWidth(s)
+		}
+	}
+	return len(s)
+}
+
 // Write writes the table to t.Out, aligned. On a terminal, lines are cut at
 // its width, which is said by an ellipsis.
 func (r *Rows) Write(t *term.Terminal, f Format) error {
@@ -70,13 +82,13 @@ func (r *Rows) measure(f Format) (shown []int, widths []int) {
 			continue
 		}
 		shown = append(shown, i)
-		widths[i] = ansi.StringWidth(c.Title)
+		widths[i] = columns(c.Title)
 	}
 	for _, row := range r.Cells {
 		for i := range row {
 			row[i].Text = clean.Text(row[i].Text)
 			if i < len(widths) {
-				widths[i] = max(widths[i], ansi.StringWidth(row[i].Text))
+				widths[i] = max(widths[i], columns(row[i].Text))
 			}
 		}
 	}
@@ -95,7 +107,7 @@ func (r *Rows) line(w *bufio.Writer, t *term.Terminal, row []Cell, shown, widths
 			break
 		}
 		text := row[i].Text
-		wide := ansi.StringWidth(text)
+		wide := columns(text)
 		if t.Width > 0 && wide > room {
 			text, wide = ansi.Truncate(text, room, "…"), room
 		}
