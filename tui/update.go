@@ -8,6 +8,7 @@ import (
 
 	tea "charm.land/bubbletea/v2"
 
+	"github.com/cloudvlan/cvlanctl/internal/clean"
 	"github.com/cloudvlan/cvlanctl/tui/page"
 	"github.com/cloudvlan/cvlanctl/tui/theme"
 	"github.com/cloudvlan/cvlanctl/tui/widget"
@@ -279,7 +280,8 @@ func (m *Model) copy() tea.Cmd {
 		return nil
 	}
 	m.say("copied " + what)
-	return tea.SetClipboard(text)
+	// What is pasted into a shell must not do there what a stranger wants.
+	return tea.SetClipboard(clean.Text(text))
 }
 
 func (m *Model) wheel(e tea.Mouse) {
