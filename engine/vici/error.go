@@ -38,18 +38,19 @@ func (e *Error) Unwrap() []error {
 
 // errors of the guard, all of kind ErrProtocol.
 var (
-	errTooLong    = errors.New("a message longer than 512 KiB was announced")
-	errEmpty      = errors.New("an empty message")
-	errPacketType = errors.New("a message of a type that no server sends")
-	errUnasked    = errors.New("an answer to no question")
-	errMalformed  = errors.New("a malformed message")
-	errTooMuch    = errors.New("more than any daemon has")
-	errCutShort   = errors.New("the connection ended within a message")
+	errTooLong     = errors.New("a message longer than 512 KiB was announced")
+	errEmpty       = errors.New("an empty message")
+	errPacketType  = errors.New("a message of a type that no server sends")
+	errWrongAnswer = errors.New("an answer to another kind of question")
+	errUnasked     = errors.New("an answer to no question")
+	errMalformed   = errors.New("a malformed message")
+	errTooMuch     = errors.New("more than any daemon has")
+	errCutShort    = errors.New("the connection ended within a message")
 )
 
 // protocolError says whether the guard found the server at fault.
 func protocolError(err error) bool {
-	for _, e := range []error{errTooLong, errEmpty, errPacketType, errUnasked, errMalformed, errTooMuch, errCutShort} {
+	for _, e := range []error{errTooLong, errEmpty, errPacketType, errWrongAnswer, errUnasked, errMalformed, errTooMuch, errCutShort} {
 		if errors.Is(err, e) {
 			return true
 		}

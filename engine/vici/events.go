@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"slices"
 	"time"
 
 	govici "github.com/strongswan/govici/vici"
@@ -24,8 +25,19 @@ const (
 	maxBackOff    = time.Second
 )
 
-// subscriptions are the events of the stream; alert is strongSwan 6.0.3's.
-var subscriptions = []string{"ike-updown", "ike-rekey", "ike-update", "child-updown", "child-rekey", "alert"}
+// subscriptions are the events of the stream.
+var subscriptions = []string{"ike-updown", "ike-rekey", "ike-update", "child-updown", "child-rekey"}
+
+// hasAlerts says whether a daemon has the event alert. Versions before 6.0.3
+// would complain of the question in their log.
+func hasAlerts(version string) bool {
+	var major, minor, patch int
+	n, err := fmt.Sscanf(version, "%d.%d.%d", &major, &minor, &patch)
+	if err != nil && n < 2 {
+		return false
+	}
+	return major > 6 || major == 6 && (minor > 0 || patch >= 3)
+}
 
 // Events yields what happens until ctx ends.
 func (c *Client) Events(ctx context.Context, o backend.EventOptions) iter.Seq2[*event.Event, error] {
@@ -110,11 +122,19 @@ func (w *watch) connect(ctx context.Context) (*session, error) {
 	if err != nil {
 		return nil, err
 	}
-	timer := time.AfterFunc(connectWait, func() { _ = s.guard.Close() })
+	timer := time.AfterFunc(connectWait, func() { _ = s.guard.Close() }) // no answer is an answer too
 	defer timer.Stop()
-	names := subscriptions
+	version, err := s.call("version", nil)
+	if err != nil {
+		s.close()
+		return nil, err
+	}
+	names := slices.Clone(subscriptions)
+	if hasAlerts(version.text("version")) {
+		names = append(names, "alert")
+	}
 	if !w.options.NoLog {
-		names = append([]string{"log"}, names...)
+		names = append(names, "log")
 	}
 	for _, name := range names {
 		err := s.subscribe(name)
@@ -253,8 +273,17 @@ func only(s section) (string, section) {
 	return name, sub
 }
 
+// clockGrain is how exactly log lines are timed: they are stamped when they
+// arrive, and arrive in batches.
+const clockGrain = time.Millisecond
+
+// rtt gives a round trip, absent where the log is too coarse to tell it.
 func rtt(sent, answered time.Time) engine.Opt[time.Duration] {
-	return engine.Some(answered.Sub(sent))
+	d := answered.Sub(sent)
+	if d < clockGrain {
+		return engine.Opt[time.Duration]{}
+	}
+	return engine.Some(d)
 }
 
 // pause waits, or less where ctx ends.

@@ -6,12 +6,14 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"slices"
 	"sync"
 	"sync/atomic"
 )
 
 // The packets of VICI.
 const (
+	noPacket           = -1
 	packetResponse     = 1
 	packetUnknown      = 2 // no such command
 	packetConfirm      = 5
@@ -42,9 +44,9 @@ type guard struct {
 	mu      sync.Mutex
 	changed sync.Cond
 	queue   [][]byte // whole segments, with their length, for govici
-	held    [][]byte // events that came during a Subscribe
-	size    int      // octets in both
+	size    int      // octets in it
 	holding bool
+	reading bool // govici waits in Read: it is dispatching nothing
 	room    func() bool
 	budget  int    // octets of events that may still come; negative: any number
 	current []byte // what Read is handing out
@@ -74,6 +76,7 @@ func (g *guard) Close() error {
 // Write sends one packet: govici writes each in one piece.
 func (g *guard) Write(b []byte) (int, error) {
 	g.requests.Add(1)
+	g.last.Store(noPacket)
 	return g.Conn.Write(b)
 }
 
@@ -81,16 +84,20 @@ func (g *guard) Write(b []byte) (int, error) {
 func (g *guard) Read(b []byte) (int, error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	g.reading = true
+	g.changed.Broadcast()
+	defer func() { g.reading = false }()
 	for len(g.current) == 0 {
+		next := g.deliverable()
 		switch {
 		case g.closed:
 			return 0, net.ErrClosed
-		case len(g.queue) > 0 && (g.queue[0][4] != packetEvent || g.room()):
-			g.current, g.queue[0] = g.queue[0], nil
-			g.queue = g.queue[1:]
+		case next >= 0:
+			g.current = g.queue[next]
+			g.queue = slices.Delete(g.queue, next, next+1)
 			g.size -= len(g.current)
 			g.changed.Broadcast()
-		case len(g.queue) == 0 && g.err != nil:
+		case g.err != nil && (len(g.queue) == 0 || g.holding):
 			return 0, g.err
 		default:
 			g.changed.Wait()
@@ -101,6 +108,19 @@ func (g *guard) Read(b []byte) (int, error) {
 	return n, nil
 }
 
+// deliverable gives the index of the next segment that govici may have now, -1
+// where there is none: while a subscription is made, no event, and else the
+// first, if it is no event or there is room for one.
+func (g *guard) deliverable() int {
+	if g.holding {
+		return slices.IndexFunc(g.queue, func(s []byte) bool { return s[4] != packetEvent })
+	}
+	if len(g.queue) > 0 && (g.queue[0][4] != packetEvent || g.room()) {
+		return 0
+	}
+	return -1
+}
+
 // wake has Read ask room again.
 func (g *guard) wake() {
 	g.mu.Lock()
@@ -108,19 +128,21 @@ func (g *guard) wake() {
 	g.mu.Unlock()
 }
 
-// hold keeps events back until release.
+// hold keeps events back until release. It returns once govici waits for
+// octets and so is handing no event on.
 func (g *guard) hold() {
 	g.mu.Lock()
+	defer g.mu.Unlock()
 	g.holding = true
-	g.mu.Unlock()
+	for !g.closed && g.err == nil && (!g.reading || len(g.current) > 0) {
+		g.changed.Wait()
+	}
 }
 
-// release lets the events go that were held back, in their order.
+// release lets events go again.
 func (g *guard) release() {
 	g.mu.Lock()
 	g.holding = false
-	g.queue = append(g.queue, g.held...)
-	g.held = nil
 	g.changed.Broadcast()
 	g.mu.Unlock()
 }
@@ -168,23 +190,19 @@ func (g *guard) accept(segment []byte) error {
 	for g.size > maxReadAhead && !g.closed && !g.holding {
 		g.changed.Wait()
 	}
+	if g.holding && g.size > 2*maxReadAhead {
+		return fmt.Errorf("%w: events before a subscription was confirmed", errTooMuch)
+	}
 	if kind == packetEvent && g.budget >= 0 {
 		if len(segment) > g.budget {
 			return fmt.Errorf("%w: a listing of more than %d MiB", errTooMuch, maxListing>>20)
 		}
 		g.budget -= len(segment)
 	}
-	switch {
-	case g.closed:
+	if g.closed {
 		return net.ErrClosed
-	case g.holding && kind == packetEvent:
-		if g.size > maxReadAhead {
-			return fmt.Errorf("%w: events before a subscription was confirmed", errTooMuch)
-		}
-		g.held = append(g.held, segment)
-	default:
-		g.queue = append(g.queue, segment)
 	}
+	g.queue = append(g.queue, segment)
 	g.size += len(segment)
 	g.changed.Broadcast()
 	return nil

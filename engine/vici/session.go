@@ -56,6 +56,9 @@ func (s *session) subscribe(names ...string) error {
 			if s.ctx.Err() == nil && s.guard.cause() == nil && s.guard.last.Load() == packetEventUnknown {
 				return &Error{backend.ErrUnsupported, "subscribe " + name, s.addr, nil}
 			}
+			if s.ctx.Err() == nil && s.guard.cause() == nil && s.guard.last.Load() == packetResponse {
+				return &Error{backend.ErrProtocol, "subscribe " + name, s.addr, errWrongAnswer}
+			}
 			return classify(s.ctx, "subscribe "+name, s.addr, err, s.guard.cause())
 		}
 	}
@@ -77,6 +80,8 @@ func (s *session) call(op string, in *govici.Message) (section, error) {
 		return section{out}, &Error{backend.ErrRefused, op, s.addr, errors.New(why)}
 	case s.ctx.Err() == nil && s.guard.cause() == nil && s.guard.last.Load() == packetUnknown:
 		return section{}, &Error{backend.ErrUnsupported, op, s.addr, nil}
+	case s.ctx.Err() == nil && s.guard.cause() == nil && (s.guard.last.Load() == packetConfirm || s.guard.last.Load() == packetEventUnknown):
+		return section{}, &Error{backend.ErrProtocol, op, s.addr, errWrongAnswer}
 	}
 	return section{}, classify(s.ctx, op, s.addr, err, s.guard.cause())
 }
