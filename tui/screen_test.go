@@ -11,6 +11,7 @@ import (
 
 	tea "charm.land/bubbletea/v2"
 	"github.com/charmbracelet/x/ansi"
+	"github.com/santhosh-tekuri/jsonschema/v6"
 
 	"github.com/cloudvlan/cvlanctl/engine/event"
 	"github.com/cloudvlan/cvlanctl/tui"
@@ -298,6 +299,21 @@ func TestWriteAsksForANameAndRefusesToReplace(t *testing.T) {
 	for name, text := range d.written {
 		if strings.ContainsAny(text, "\x1b\u009b\a") {
 			t.Errorf("%s holds control characters", name)
+		}
+	}
+	schema, err := jsonschema.NewCompiler().Compile("../docs/schema/screen.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, page := range []string{"1", "2", "5", "6"} {
+		name := "page" + page + ".json"
+		d.press(page, "w", "ctrl+u", name, "enter")
+		document, err := jsonschema.UnmarshalJSON(strings.NewReader(d.written[name]))
+		if err == nil {
+			err = schema.Validate(document)
+		}
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
 		}
 	}
 	none := func(o *tui.Options) { o.Write = nil }

@@ -61,7 +61,7 @@ type Glyphs struct {
 	Line, Dashes string // shaft of an arrow, and of a repeated one
 	Rule         string // between parts of a page
 	Column       string // between columns of a page
-	Yes, No      string
+	No           string // where an arrow does not arrive
 	More         string // text was cut here
 	Full, Empty  string // of a gauge
 	Steps        []string
@@ -71,12 +71,12 @@ type Glyphs struct {
 var (
 	Unicode = Glyphs{
 		Cursor: "▌", Open: "▾", Closed: "▸", Right: "▶", Left: "◀", Line: "─", Dashes: "╌", Rule: "─", Column: "│",
-		Yes: "✓", No: "✗", More: "…", Full: "█", Empty: "░",
+		No: "✗", More: "…", Full: "█", Empty: "░",
 		Steps: []string{" ", "▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"},
 	}
 	ASCII = Glyphs{
 		Cursor: ">", Open: "-", Closed: "+", Right: ">", Left: "<", Line: "-", Dashes: ".", Rule: "-", Column: "|",
-		Yes: "y", No: "n", More: "~", Full: "#", Empty: ".",
+		No: "x", More: "~", Full: "#", Empty: ".",
 		Steps: []string{" ", ".", ":", "-", "=", "+", "*", "#", "@"},
 	}
 )
@@ -135,8 +135,8 @@ func New(o Options) *Theme {
 		}
 		t.styles[onSelected][r], t.styles[onBar][r] = s[r], s[r]
 		if r != Mark {
-			t.styles[onSelected][r] = s[r].Background(hue("#dbe7fb", "#2f3549"))
-			t.styles[onBar][r] = s[r].Background(hue("#eceef2", "#1f2233"))
+			t.styles[onSelected][r] = s[r].Background(hue("#dadada", "#3a3a3a"))
+			t.styles[onBar][r] = s[r].Background(hue("#eeeeee", "#262626"))
 		}
 	}
 	return t

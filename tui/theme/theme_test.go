@@ -36,7 +36,7 @@ func TestRenderIsExactlyAsWideAsAskedAndClean(t *testing.T) {
 
 func TestGlyphsAreOneCellWide(t *testing.T) {
 	for _, g := range []theme.Glyphs{theme.Unicode, theme.ASCII} {
-		all := append([]string{g.Cursor, g.Open, g.Closed, g.Right, g.Left, g.Line, g.Dashes, g.Rule, g.Column, g.Yes, g.No, g.More, g.Full, g.Empty}, g.Steps...)
+		all := append([]string{g.Cursor, g.Open, g.Closed, g.Right, g.Left, g.Line, g.Dashes, g.Rule, g.Column, g.No, g.More, g.Full, g.Empty}, g.Steps...)
 		for _, glyph := range all {
 			if w := ansi.StringWidth(glyph); w != 1 {
 				t.Errorf("%q is %d cells wide", glyph, w)

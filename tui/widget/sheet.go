@@ -31,7 +31,7 @@ func (s Sheet) JSON() ([]byte, error) {
 		m := make(map[string]string, len(row))
 		for i, cell := range row {
 			if cell != "" {
-				m[strings.ReplaceAll(s.Columns[i], " ", "_")] = cell
+				m[strings.ReplaceAll(strings.ReplaceAll(s.Columns[i], ",", ""), " ", "_")] = cell
 			}
 		}
 		d.Rows = append(d.Rows, m)
