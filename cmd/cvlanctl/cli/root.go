@@ -9,14 +9,8 @@ import (
 	"github.com/cloudvlan/cvlanctl/cmd/cvlanctl/cli/print"
 )
 
-// RootOptions is what the bare cvlanctl takes.
-type RootOptions struct {
-	Source string
-}
-
 // NewCmdRoot makes the whole tree.
 func NewCmdRoot(app *App) *cobra.Command {
-	opts := &RootOptions{}
 	cmd := &cobra.Command{
 		Use:   "cvlanctl",
 		Short: "Find out why an IPsec tunnel does not work, and what to change",
@@ -36,10 +30,10 @@ above --fail-on, 4 not permitted, 5 source unreachable, 130 interrupted.`,
 		SilenceErrors: true,
 		Args:          noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if opts.Source == "" {
+			if app.Source == "" {
 				return welcome(app, cmd)
 			}
-			return runTUI(cmd.Context(), app, &TUIOptions{Source: opts.Source})
+			return runTUI(cmd.Context(), app, &TUIOptions{Source: app.Source})
 		},
 		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error { return app.settings(cmd) },
 	}
@@ -54,15 +48,16 @@ above --fail-on, 4 not permitted, 5 source unreachable, 130 interrupted.`,
 	global.BoolVar(&app.noColor, "no-color", false, "no colour, as NO_COLOR in the environment says too")
 	global.Var((*levelFlag)(&app.logLevel), "log-level", "what is logged to standard error: debug, info, warn, error")
 	fromEnv(global, "output", "log-level")
+	app.sourceFlags(global)
+	complete(cmd, "source", completeSource)
+	complete(cmd, "ipsec-debug", words("-1", "0", "1", "2", "3", "4"))
 	complete(cmd, "output", words("table", "wide", "json", "jsonl", "yaml"))
 	complete(cmd, "log-level", words("debug", "info", "warn", "error"))
 
-	cmd.Flags().StringVar(&opts.Source, "source", "", "open the screen on this source: pcap:FILE")
-	fromEnv(cmd.Flags(), "source")
-	complete(cmd, "source", completeSource)
-
 	cmd.AddCommand(
+		NewCmdIPsec(app),
 		NewCmdPcap(app),
+		NewCmdPolicy(app),
 		NewCmdTUI(app, nil),
 		NewCmdExplain(app, nil),
 		NewCmdVersion(app, nil),
