@@ -16,6 +16,7 @@ import (
 	"runtime/debug"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -31,13 +32,17 @@ type App struct {
 	Output print.Format
 	Log    *slog.Logger // to standard error
 
+	Source     string        // --source as it was written; source.go reads it
+	Timeout    time.Duration // 0 where not given
+	IPsecDebug int           // -1 to 4
+
 	noColor  bool
 	logLevel slog.LevelVar
 }
 
 // NewApp gives an App on t with the defaults of all flags.
 func NewApp(t *term.Terminal) *App {
-	a := &App{Term: t, Output: print.Table}
+	a := &App{Term: t, Output: print.Table, IPsecDebug: 1}
 	a.logLevel.Set(slog.LevelWarn)
 	a.Log = slog.New(slog.NewTextHandler(t.Err, &slog.HandlerOptions{Level: &a.logLevel}))
 	return a

@@ -34,5 +34,8 @@ func completeSource(_ *cobra.Command, _ []string, typed string) ([]string, cobra
 	if strings.HasPrefix(typed, "pcap:") {
 		return captureNames, cobra.ShellCompDirectiveFilterFileExt
 	}
-	return []string{"pcap:"}, cobra.ShellCompDirectiveNoSpace | cobra.ShellCompDirectiveNoFileComp
+	if strings.HasPrefix(typed, "vici:/") {
+		return nil, cobra.ShellCompDirectiveDefault
+	}
+	return []string{"auto", "vici", "vici:", "pcap:"}, cobra.ShellCompDirectiveNoSpace | cobra.ShellCompDirectiveNoFileComp
 }

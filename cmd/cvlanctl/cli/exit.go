@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io/fs"
 	"syscall"
+
+	"github.com/cloudvlan/cvlanctl/engine/backend"
 )
 
 // The exit codes of every command.
@@ -63,7 +65,7 @@ func exitCode(err error) int {
 		return exitFindings
 	case errors.Is(err, fs.ErrPermission):
 		return exitPermission
-	case errors.As(err, &unreachable), errors.Is(err, fs.ErrNotExist):
+	case errors.As(err, &unreachable), errors.Is(err, fs.ErrNotExist), errors.Is(err, backend.ErrUnreachable):
 		return exitUnreachable
 	}
 	return exitFailed

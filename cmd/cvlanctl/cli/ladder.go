@@ -166,20 +166,23 @@ func (l *ladder) rung(r *rung) string {
 		pad := max(shaft-2-ansi.StringWidth(text), 0)
 		return fmt.Sprintf("%18s │ %s%s │", "", l.term.Paint(r.meaning, text), strings.Repeat(" ", pad))
 	}
-	label := ansi.Truncate(clean.Text(r.label), shaft-6, "…")
-	rest := max(shaft-4-ansi.StringWidth(label), 0)
-	left := rest / 2
-	arrow := "─" + strings.Repeat("─", left) + " " + label + " " + strings.Repeat("─", rest-left)
-	if r.toRight {
-		arrow += "▶"
-	} else {
-		arrow = "◀" + arrow
-	}
-	line := fmt.Sprintf("%7d %10s │%s│ %s", r.frame, l.clock(r.time), l.term.Paint(r.meaning, arrow), clean.Text(r.detail))
+	line := fmt.Sprintf("%7d %10s │%s│ %s", r.frame, l.clock(r.time), l.term.Paint(r.meaning, arrow(r.label, r.toRight)), clean.Text(r.detail))
 	if l.term.Width > 0 {
 		line = ansi.Truncate(line, l.term.Width, "…")
 	}
 	return line
+}
+
+// arrow draws an arrow with a label in it, as wide as the shaft.
+func arrow(label string, toRight bool) string {
+	label = ansi.Truncate(clean.Text(label), shaft-6, "…")
+	rest := max(shaft-4-ansi.StringWidth(label), 0)
+	left := rest / 2
+	line := "─" + strings.Repeat("─", left) + " " + label + " " + strings.Repeat("─", rest-left)
+	if toRight {
+		return line + "▶"
+	}
+	return "◀" + line
 }
 
 // clock gives the seconds since the beginning of the capture.

@@ -1,0 +1,158 @@
+package cli
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/cloudvlan/cvlanctl/cmd/cvlanctl/cli/doc"
+	"github.com/cloudvlan/cvlanctl/cmd/cvlanctl/cli/print"
+	"github.com/cloudvlan/cvlanctl/cmd/cvlanctl/cli/term"
+	"github.com/cloudvlan/cvlanctl/diag"
+	"github.com/cloudvlan/cvlanctl/diag/rule"
+	"github.com/cloudvlan/cvlanctl/engine"
+	"github.com/cloudvlan/cvlanctl/engine/backend"
+	"github.com/cloudvlan/cvlanctl/engine/event"
+	"github.com/cloudvlan/cvlanctl/engine/trace"
+	"github.com/cloudvlan/cvlanctl/engine/vici"
+	"github.com/cloudvlan/cvlanctl/internal/clean"
+)
+
+// IPsecStatusOptions is what ipsec status takes.
+type IPsecStatusOptions struct {
+	WatchOptions
+}
+
+// NewCmdIPsecStatus makes `cvlanctl ipsec status`.
+func NewCmdIPsecStatus(app *App, runF func(context.Context, *IPsecStatusOptions) error) *cobra.Command {
+	opts := &IPsecStatusOptions{}
+	if runF == nil {
+		runF = func(ctx context.Context, o *IPsecStatusOptions) error { return runIPsecStatus(ctx, app, o) }
+	}
+	cmd := &cobra.Command{
+		Use:   "status",
+		Short: "Show on one screen how the daemon and its tunnels stand",
+		Example: `  cvlanctl ipsec status
+  cvlanctl ipsec status --watch --interval 1s
+  cvlanctl ipsec status -o json | jq '.children | .configured - .up'`,
+		Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return runF(cmd.Context(), opts) },
+	}
+	opts.flags(cmd)
+	return cmd
+}
+
+func runIPsecStatus(ctx context.Context, app *App, o *IPsecStatusOptions) error {
+	show := func(ctx context.Context, t *term.Terminal, c *vici.Client) error {
+		s, err := c.Snapshot(ctx)
+		if err != nil {
+			return err
+		}
+		stats, err := c.Stats(ctx)
+		if err != nil {
+			return err
+		}
+		now := time.Now()
+		d := doc.NewStatus(c.Source(), s, &stats, worstOf(c.Source(), s, now))
+		if !app.Output.Text() {
+			return print.Document(t.Out, app.Output, d, d.Tunnels)
+		}
+		return writeStatus(app, t, d, s, &stats, now)
+	}
+	return o.run(ctx, app, show)
+}
+
+// worstOf folds the SAs of a snapshot and gives the worst finding about them,
+// nil where there is none above info.
+func worstOf(source string, s *backend.Snapshot, now time.Time) *doc.Worst {
+	t := trace.New(trace.Options{})
+	t.Add(&event.Event{Time: s.At, Table: &event.Table{SAs: s.SAs, First: true}})
+	findings := diag.Diagnose(&diag.Facts{Source: source, Trace: t, Now: now, Live: true}, rule.All())
+	if len(findings) == 0 || diag.Healthy(findings) {
+		return nil
+	}
+	f := &findings[0]
+	return &doc.Worst{ID: f.ID, Severity: f.Severity.String(), Summary: f.Summary, Connection: f.Subject.Connection}
+}
+
+func writeStatus(app *App, t *term.Terminal, d *doc.Status, s *backend.Snapshot, stats *engine.Stats, now time.Time) error {
+	w := &details{Writer: bufio.NewWriter(t.Out), app: app, term: t, now: now}
+	v := d.Daemon
+	w.line(0, "daemon", fmt.Sprintf("%s %s on %s %s %s, at %s", v.Daemon, v.Version, v.SysName, v.Release, v.Machine, d.Source))
+	switch {
+	case !stats.Since.IsZero():
+		w.line(0, "running", fmt.Sprintf("for %s, since %s", age(stats.Since, now), app.clock(stats.Since)))
+	case stats.Running > 0:
+		w.line(0, "running", "for "+span(stats.Running))
+	}
+	if n, ok := stats.IKESAs.Get(); ok {
+		w.line(0, "IKE SAs", fmt.Sprintf("%d, of them %d half open", n, stats.HalfOpen.Or(0)))
+	}
+	w.tally("connections", d.Connections)
+	w.tally("children", d.Children)
+	if f := d.Finding; f != nil {
+		fmt.Fprintf(w, "%-14s %s\n", "worst finding", t.Paint(term.Bad, clean.Text(fmt.Sprintf("%s: %s [%s]", f.Severity, f.Summary, f.ID))))
+	}
+	fmt.Fprintln(w)
+	if err := w.Flush(); err != nil {
+		return fmt.Errorf("writing the status: %w", err)
+	}
+	return statusTable(s, now).Write(t, app.Output)
+}
+
+func (w *details) tally(label string, n doc.Tally) {
+	text, meaning := fmt.Sprintf("%d configured, %d up", n.Configured, n.Up), term.Good
+	if down := n.Configured - n.Up; down > 0 {
+		text, meaning = fmt.Sprintf("%s, %d down", text, down), term.Bad
+	}
+	fmt.Fprintf(w, "%-14s %s\n", label, w.term.Paint(meaning, text))
+}
+
+// statusTable gives a line for each connection and child: up since when, or
+// down and why.
+func statusTable(s *backend.Snapshot, now time.Time) *print.Rows {
+	rows := &print.Rows{
+		Columns: []print.Column{{Title: "tunnel"}, {Title: "state"}, {Title: "since", Right: true}, {Title: "remote"}, {Title: "in", Right: true}, {Title: "out", Right: true}, {Title: "note"}},
+		Empty:   "No connection is configured.",
+	}
+	for i := range s.Tunnels {
+		t := &s.Tunnels[i]
+		state, since, remote := print.Cell{Text: doc.Down, Meaning: term.Bad}, "", remoteAddrs(t)
+		note := pastText(s, &t.Past, now)
+		if n := len(t.SAs); n > 0 {
+			sa := t.SAs[n-1]
+			state, since = print.Cell{Text: string(sa.State), Meaning: ikeMeaning(sa.State)}, age(sa.Established, now)
+			remote, note = endpointText(sa.Remote.Host, sa.Remote.Port), ikeNote(t, sa)
+			if n > 1 {
+				note = fmt.Sprintf("%d IKE SAs, %s", n, note)
+			}
+		}
+		rows.Add(print.C(t.Name), state, print.C(since), print.C(remote), print.C(""), print.C(""), print.C(note))
+		for j := range t.Children {
+			childStatusRow(rows, s, &t.Children[j], now)
+		}
+	}
+	return rows
+}
+
+func childStatusRow(rows *print.Rows, s *backend.Snapshot, c *backend.Child, now time.Time) {
+	n := len(c.SAs)
+	if n == 0 {
+		remote := ""
+		if c.Config != nil {
+			remote = joined(c.Config.RemoteTS)
+		}
+		rows.Add(print.C("  "+c.Name), print.Cell{Text: doc.Down, Meaning: term.Bad}, print.C(""), print.C(remote), print.C(""), print.C(""), print.C(pastText(s, &c.Past, now)))
+		return
+	}
+	sa := c.SAs[n-1]
+	note := childNote(sa.ChildSA)
+	if n > 1 {
+		note = fmt.Sprintf("%d CHILD SAs, %s", n, note)
+	}
+	rows.Add(print.C("  "+c.Name), print.Cell{Text: string(sa.State), Meaning: childMeaning(sa.State)}, print.C(age(sa.Installed, now)),
+		print.C(joined(sa.RemoteTS)), print.C(octets(sa.BytesIn)), print.C(octets(sa.BytesOut)), print.C(note))
+}
