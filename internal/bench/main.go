@@ -53,7 +53,7 @@ type result struct {
 	frames int64
 	wall   time.Duration
 	cpu    time.Duration // of all threads, of the round with the best wall
-	rss    int64 // octets at the peak, 0 where the system does not tell
+	rss    int64         // octets at the peak, 0 where the system does not tell
 }
 
 func (r *result) rate() float64 { return float64(r.frames) / r.wall.Seconds() }
