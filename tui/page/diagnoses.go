@@ -2,11 +2,13 @@ package page
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
 	"github.com/cloudvlan/cvlanctl/diag"
 	"github.com/cloudvlan/cvlanctl/engine/trace"
+	"github.com/cloudvlan/cvlanctl/engine/wire"
 	"github.com/cloudvlan/cvlanctl/tui/feed"
 	"github.com/cloudvlan/cvlanctl/tui/theme"
 	"github.com/cloudvlan/cvlanctl/tui/widget"
@@ -223,8 +225,9 @@ func (p *Diagnoses) compose() {
 	if len(f.Evidence) > 0 {
 		blank()
 		put(1, theme.Muted, "evidence")
+		about := p.find(&f.Subject)
 		for _, e := range f.Evidence {
-			it := item{line: len(p.lines), to: Target{Frame: e.Frame, SA: p.find(&f.Subject)}, copy: e.What}
+			it := item{line: len(p.lines), to: Target{Frame: e.Frame, SA: about}, copy: e.What}
 			where := pad("", 12)
 			if e.Frame > 0 {
 				where = pad(fmt.Sprintf("frame %d", e.Frame), 12)
@@ -268,8 +271,12 @@ func seen(f *diag.Finding) string {
 
 // find gives the SA that a finding is about, nil where it is about none.
 func (p *Diagnoses) find(s *diag.Subject) *trace.IKESA {
+	spi, err := strconv.ParseUint(s.SPIi, 16, 64)
+	if err != nil {
+		return nil // "" where it is about none
+	}
 	for _, sa := range p.trace.SAs {
-		if s.SPIi != "" && sa.InitiatorSPI.String() == s.SPIi {
+		if sa.InitiatorSPI == wire.SPI(spi) {
 			return sa
 		}
 	}
