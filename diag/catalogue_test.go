@@ -1,20 +1,14 @@
 package diag_test
 
 import (
-	"flag"
-	"os"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
-
 	"github.com/cloudvlan/cvlanctl/diag"
 	"github.com/cloudvlan/cvlanctl/diag/rule"
 )
-
-var update = flag.Bool("update", false, "write the generated files anew")
 
 var idForm = regexp.MustCompile(`^[a-z0-9]+(-[a-z0-9]+)+$`)
 
@@ -131,25 +125,5 @@ func TestNamesListsIDsAndAliasesInOrder(t *testing.T) {
 	names := diag.Names()
 	if !slices.IsSorted(names) || !slices.Contains(names, "clock-skew") || !slices.Contains(names, "dpd-timeout") {
 		t.Errorf("%d names, sorted %v", len(names), slices.IsSorted(names))
-	}
-}
-
-func TestTheReferenceIsWhatTheCatalogueSays(t *testing.T) {
-	const path = "../docs/findings.md"
-	now := diag.Markdown(rule.All())
-	if *update {
-		if err := os.MkdirAll("../docs", 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(path, []byte(now), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	was, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if d := cmp.Diff(strings.Split(string(was), "\n"), strings.Split(now, "\n")); d != "" {
-		t.Errorf("%s is not up to date (-file +catalogue); go test ./diag -update writes it anew:\n%s", path, d)
 	}
 }

@@ -22,6 +22,7 @@ import (
 	"github.com/cloudvlan/cvlanctl/cmd/cvlanctl/cli"
 	"github.com/cloudvlan/cvlanctl/cmd/cvlanctl/cli/term"
 	"github.com/cloudvlan/cvlanctl/diag"
+	"github.com/cloudvlan/cvlanctl/diag/rule"
 )
 
 func main() {
@@ -103,7 +104,7 @@ func generate() (map[string][]byte, error) {
 	t, _, _ := term.Test("", nil)
 	root := cli.NewCmdRoot(cli.NewApp(t))
 	root.DisableAutoGenTag = true
-	pages := map[string][]byte{"findings.md": findings()}
+	pages := map[string][]byte{"findings.md": []byte(diag.Markdown(rule.All()))}
 	if err := commands(root, pages); err != nil {
 		return nil, err
 	}
@@ -142,43 +143,3 @@ func commands(cmd *cobra.Command, pages map[string][]byte) error {
 
 // tidy ends a page with exactly one line end.
 func tidy(b []byte) []byte { return append(bytes.TrimRight(b, "\n"), '\n') }
-
-// findings makes the page of the catalogue.
-func findings() []byte {
-	var b bytes.Buffer
-	b.WriteString("# The diagnoses\n\nMade from the catalogue in package diag; `cvlanctl explain ID` shows the same.\n")
-	for _, e := range diag.All() {
-		fmt.Fprintf(&b, "\n## %s\n\n**%s** (%s, %s)\n", e.ID, e.Title, e.Severity, e.Ownership)
-		if len(e.Aliases) > 0 {
-			fmt.Fprintf(&b, "\nAlso: %s.\n", strings.Join(e.Aliases, ", "))
-		}
-		paragraph := func(title, text string) {
-			if text != "" {
-				fmt.Fprintf(&b, "\n%s: %s\n", title, text)
-			}
-		}
-		paragraph("Symptom", e.Symptom)
-		paragraph("Cause", e.Cause)
-		if len(e.Shows) > 0 {
-			b.WriteString("\n| source | what shows it |\n|---|---|\n")
-			for _, s := range e.Shows {
-				fmt.Fprintf(&b, "| %s | %s |\n", cell(s.Source), cell(s.What))
-			}
-		}
-		if len(e.Remedies) > 0 {
-			b.WriteString("\n| side | platform | change |\n|---|---|---|\n")
-			for _, r := range e.Remedies {
-				fmt.Fprintf(&b, "| %s | %s | %s |\n", cell(r.Side), cell(r.Platform), cell(r.Change))
-			}
-		}
-		paragraph("Not to be confused", e.Distinguish)
-		paragraph("RFC", strings.Join(e.RFC, ", "))
-		paragraph("See also", strings.Join(e.Related, ", "))
-	}
-	return b.Bytes()
-}
-
-// cell makes text fit for a cell of a Markdown table.
-func cell(s string) string {
-	return strings.NewReplacer("|", `\|`, "\n", "<br>", "<", "&lt;").Replace(s)
-}
