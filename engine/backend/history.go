@@ -36,9 +36,9 @@ type Failure struct {
 type History struct {
 	mu   sync.Mutex
 	past map[key]*Past
-	ids  map[uint32]string // names of IKE SAs by unique id
-	// Since is when the first event came.
-	since time.Time
+	// pending names the child that an IKE SA is being asked for, by unique id.
+	pending map[uint32]string
+	since   time.Time // of the first event
 }
 
 type key struct{ connection, child string }
@@ -141,10 +141,13 @@ func (h *History) up(at time.Time, connection, child string, since time.Time) {
 	if since.IsZero() {
 		since = at
 	}
-	if p.UpSince.IsZero() {
+	rose := p.UpSince.IsZero()
+	if rose {
 		p.UpSince = since
 	}
-	if p.Failure != nil && p.Failure.At.Before(since) {
+	// A daemon tells ages in whole seconds: a failure that close to the start
+	// of what was up already may well have come after it.
+	if f := p.Failure; f != nil && (f.At.Before(since.Add(-time.Second)) || rose && !f.At.After(since)) {
 		p.Failure = nil
 	}
 }
@@ -179,16 +182,46 @@ func (h *History) change(at time.Time, c *event.Change) {
 	}
 }
 
+// aboutChild are the failures that leave the IKE SA alone.
+var aboutChild = map[string]bool{
+	"child-notify": true, "proposals-child": true, "ts-unacceptable": true, "mode-mismatch": true, "child-failed": true,
+	"rekey-child": true, "child-duplicate": true, "cp-failed": true, "sa-install": true, "policy-install": true,
+}
+
+// maxPending bounds the children that are waited for.
+const maxPending = 10_000
+
 func (h *History) log(at time.Time, l *event.Log) {
 	switch {
+	case l.Step != nil && l.Step.Kind == "child-start" && l.IKEID != 0:
+		if h.pending == nil || len(h.pending) >= maxPending {
+			h.pending = make(map[uint32]string)
+		}
+		h.pending[l.IKEID] = l.Step.Detail["child"]
 	case l.Established != nil && l.Established.Child:
+		delete(h.pending, l.IKEID)
 		h.up(at, l.IKE, l.Established.Name, at)
 	case l.Established != nil:
 		h.up(at, l.Established.Name, "", at)
+	case l.Retransmit != nil && l.Retransmit.Kind == event.RetransmitGiveUp:
+		h.failed(at, l, Failure{Kind: "no-response", Text: l.Text}, "")
 	case l.Failure != nil:
 		f := l.Failure
-		child := f.Child
-		h.fail(at, l.IKE, child, Failure{Kind: f.Kind, Text: l.Text, Notify: f.Notify, Local: f.Local})
+		h.failed(at, l, Failure{Kind: f.Kind, Text: l.Text, Notify: f.Notify, Local: f.Local}, f.Child)
+	}
+}
+
+// failed notes a failure for the connection, the child that was wanted, or
+// both.
+func (h *History) failed(at time.Time, l *event.Log, f Failure, child string) {
+	if child == "" {
+		child = h.pending[l.IKEID]
+	}
+	if child != "" {
+		h.fail(at, l.IKE, child, f)
+	}
+	if child == "" || !aboutChild[f.Kind] {
+		h.fail(at, l.IKE, "", f)
 	}
 }
 
@@ -198,14 +231,22 @@ func (h *History) alert(at time.Time, a *event.Alert) {
 	}
 }
 
+// oneFailure is how long after a failure further lines are about the same one.
+const oneFailure = time.Second
+
+// fail keeps the first line that a failure is told in: the ones that follow
+// only tell what comes of it.
 func (h *History) fail(at time.Time, connection, child string, f Failure) {
 	if connection == "" {
 		return
 	}
 	p := h.of(connection, child)
 	f.At, f.Count = at, 1
-	if p.Failure != nil {
-		f.Count = p.Failure.Count + 1
+	if old := p.Failure; old != nil {
+		if d := at.Sub(old.At); d >= 0 && d < oneFailure {
+			return
+		}
+		f.Count = old.Count + 1
 	}
 	p.Failure = &f
 }
