@@ -33,6 +33,7 @@ describes it; docs/schema/policy.json is its JSON schema.`,
 		NewCmdPolicyCheck(app, nil),
 		NewCmdPolicyShow(app, nil),
 		NewCmdPolicyRender(app, nil),
+		NewCmdPolicyLoad(app, nil),
 	)
 	return cmd
 }
