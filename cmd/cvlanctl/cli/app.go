@@ -35,6 +35,7 @@ type App struct {
 	Source     string        // --source as it was written; source.go reads it
 	Timeout    time.Duration // 0 where not given
 	IPsecDebug int           // -1 to 4
+	DaemonLog  string        // path of a charon's log file, "" for none
 
 	noColor  bool
 	logLevel slog.LevelVar

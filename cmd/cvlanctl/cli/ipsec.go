@@ -33,8 +33,18 @@ vici:tcp://HOST:PORT, or auto, which looks where charon usually listens.`,
 		NewCmdIPsecStatus(app, nil),
 		NewCmdIPsecSAs(app, nil),
 		NewCmdIPsecConns(app, nil),
+		NewCmdIPsecCerts(app, nil),
+		NewCmdIPsecPools(app, nil),
+		NewCmdIPsecAlgs(app, nil),
+		NewCmdIPsecCounters(app, nil),
+		NewCmdIPsecStats(app, nil),
 		NewCmdIPsecUp(app, nil),
 		NewCmdIPsecDown(app, nil),
+		NewCmdIPsecRekey(app, nil),
+		NewCmdIPsecDPD(app, nil),
+		NewCmdIPsecMonitor(app, nil),
+		NewCmdIPsecLog(app, nil),
+		NewCmdIPsecDaemon(app),
 	)
 	return cmd
 }
@@ -138,9 +148,7 @@ func known(s *backend.Snapshot) string {
 	var names []string
 	for i := range s.Tunnels {
 		t := &s.Tunnels[i]
-		if len(t.Children) == 0 {
-			names = append(names, t.Name)
-		}
+		names = append(names, t.Name)
 		for j := range t.Children {
 			names = append(names, t.Name+"/"+t.Children[j].Name)
 		}

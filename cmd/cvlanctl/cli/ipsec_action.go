@@ -11,6 +11,7 @@ import (
 	"github.com/cloudvlan/cvlanctl/cmd/cvlanctl/cli/term"
 	"github.com/cloudvlan/cvlanctl/diag"
 	"github.com/cloudvlan/cvlanctl/diag/rule"
+	"github.com/cloudvlan/cvlanctl/engine/backend"
 	"github.com/cloudvlan/cvlanctl/engine/event"
 	"github.com/cloudvlan/cvlanctl/engine/trace"
 )
@@ -39,6 +40,11 @@ func newAction(app *App, source, name string) *action {
 		a.ladder = &liveLadder{w: app.Term.Out, term: app.Term, begin: a.begin, all: app.Output == print.Wide}
 	}
 	return a
+}
+
+// begins tells the fold which SAs there were before.
+func (a *action) begins(s *backend.Snapshot) {
+	a.trace.Add(&event.Event{Time: s.At, Table: &event.Table{SAs: s.SAs, First: true}})
 }
 
 // add takes an event of the action.
@@ -144,8 +150,7 @@ func (a *action) explain(findings []diag.Finding) error {
 	t := a.app.Term
 	w := &wrapper{w: bufio.NewWriter(t.Out), term: t, width: textWidth}
 	w.blank()
-	if n := len(a.failed); n > 0 {
-		e := a.failed[n-1]
+	if e := a.decisive(); e != nil {
 		w.line(term.Bad, "failed: ", e.Log.Text)
 		w.line(term.Plain, "        ", whoRefused(e.Log.Failure))
 	} else if a.quiet > 0 {
@@ -159,10 +164,14 @@ func (a *action) explain(findings []diag.Finding) error {
 	if len(findings) == 0 {
 		return nil
 	}
-	if _, err := fmt.Fprintln(t.Out); err != nil {
+	for i := range findings {
+		w.blank()
+		w.finding(i+1, &findings[i])
+	}
+	if err := w.w.Flush(); err != nil {
 		return fmt.Errorf("writing the findings: %w", err)
 	}
-	return writeFindings(t, a.trace, "findings", findings)
+	return nil
 }
 
 func (w *wrapper) proposals(label string, list []string) {
@@ -185,10 +194,34 @@ func whoRefused(f *event.LogFailure) string {
 	return "The peer decided so; its own log tells more."
 }
 
+// decisive gives the failure that tells the most: one that names a notify,
+// then one that is not just the end of the attempt, the last of its kind. It is
+// nil where the log told none.
+func (a *action) decisive() *event.Event {
+	worth := func(f *event.LogFailure) int {
+		switch {
+		case f.Kind == "child-failed":
+			return 1
+		case f.Kind == "no-response":
+			return 2
+		case f.Notify != "" && !f.Local:
+			return 4
+		}
+		return 3
+	}
+	var best *event.Event
+	for _, e := range a.failed {
+		if best == nil || worth(e.Log.Failure) >= worth(best.Log.Failure) {
+			best = e
+		}
+	}
+	return best
+}
+
 // reason gives in a few words why an action failed, for the error.
 func (a *action) reason() string {
-	if n := len(a.failed); n > 0 {
-		return a.failed[n-1].Log.Text
+	if e := a.decisive(); e != nil {
+		return e.Log.Text
 	}
 	if a.quiet > 0 {
 		return fmt.Sprintf("no response after %d retransmissions", a.quiet)

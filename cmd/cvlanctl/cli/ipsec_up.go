@@ -73,6 +73,7 @@ func runIPsecUp(ctx context.Context, app *App, o *IPsecUpOptions) error {
 			return a.finish(nil)
 		}
 		app.warnKeys()
+		a.begins(s)
 		for _, goal := range t.goals() {
 			err := c.Up(ctx, goal, backend.UpOptions{LogLevel: app.IPsecDebug, NoWait: o.NoWait}, a.add)
 			if err != nil {
@@ -172,6 +173,7 @@ func runIPsecDown(ctx context.Context, app *App, o *IPsecUpOptions) error {
 			return a.finish(nil)
 		}
 		app.warnKeys()
+		a.begins(s)
 		goal := backend.Target{IKE: t.connection, Child: t.child}
 		err = c.Down(ctx, goal, backend.DownOptions{LogLevel: app.IPsecDebug, Force: o.Force, NoWait: o.NoWait}, a.add)
 		if err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -15,6 +16,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/cloudvlan/cvlanctl/engine/backend"
+	"github.com/cloudvlan/cvlanctl/engine/event"
 	"github.com/cloudvlan/cvlanctl/engine/vici"
 )
 
@@ -27,7 +29,8 @@ func (a *App) sourceFlags(fs *pflag.FlagSet) {
 	fs.StringVar(&a.Source, "source", "", "where from: auto, vici[:ADDR] or pcap:FILE; ADDR is a path or tcp://host:port (default auto)")
 	fs.DurationVar(&a.Timeout, "timeout", 0, "give up after this time, such as 5s (default 30s)")
 	fs.Var((*debugFlag)(&a.IPsecDebug), "ipsec-debug", "how much an IKE daemon tells of what it does for a command: -1 to 4; 4 tells keys")
-	fromEnv(fs, "source", "timeout", "ipsec-debug")
+	fs.StringVar(&a.DaemonLog, "daemon-log", "", "charon's own log file, for what failed and was up before; one that 'ipsec daemon' started needs none")
+	fromEnv(fs, "source", "timeout", "ipsec-debug", "daemon-log")
 }
 
 // debugFlag is the value of --ipsec-debug.
@@ -94,16 +97,56 @@ func (a *App) backend(ctx context.Context) (*vici.Client, error) {
 			return nil, &usageError{err}
 		}
 		client, err := vici.Dial(ctx, addr)
-		return client, advise(err)
+		if err != nil {
+			return nil, advise(err)
+		}
+		return client, a.remember(client)
 	}
-	return findDaemon(ctx, usualSockets())
+	client, err := findDaemon(ctx, usualSockets())
+	if err != nil {
+		return nil, err
+	}
+	return client, a.remember(client)
+}
+
+// maxDaemonLog is how much of the end of a daemon's log file is read, in
+// octets.
+const maxDaemonLog = 16 << 20
+
+// remember reads the daemon's log file, where one is named or stands in the
+// private folder of a daemon of ours: a daemon itself tells nothing of its
+// past.
+func (a *App) remember(c *vici.Client) error {
+	path := a.DaemonLog
+	if path == "" {
+		dir := filepath.Dir(c.Addr().Address)
+		if c.Addr().Network != "unix" || dir != daemonDir() {
+			return nil
+		}
+		path = filepath.Join(dir, "charon.log")
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return fmt.Errorf("log of the daemon: %w", err)
+	}
+	defer func() { _ = f.Close() }() // read only: nothing can be lost
+	if info, err := f.Stat(); err == nil && info.Size() > maxDaemonLog {
+		if _, err := f.Seek(-maxDaemonLog, io.SeekEnd); err != nil {
+			return fmt.Errorf("log of the daemon: %w", err)
+		}
+	}
+	return vici.ReadLog(io.LimitReader(f, maxDaemonLog), func(e *event.Event) {
+		if !e.Time.IsZero() {
+			c.History().Add(e)
+		}
+	})
 }
 
 // usualSockets are where a charon listens that was not told otherwise, and one
 // that this program started.
 func usualSockets() []string {
 	var found []string
-	for _, path := range []string{vici.DefaultSocket, "/run/charon.vici"} {
+	for _, path := range []string{vici.DefaultSocket, "/run/charon.vici", filepath.Join(daemonDir(), filepath.Base(vici.DefaultSocket))} {
 		// /var/run is a link to /run on most systems.
 		if dir, err := filepath.EvalSymlinks(filepath.Dir(path)); err == nil {
 			path = filepath.Join(dir, filepath.Base(path))

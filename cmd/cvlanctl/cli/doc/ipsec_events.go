@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/cloudvlan/cvlanctl/diag"
+	"github.com/cloudvlan/cvlanctl/engine/backend"
 	"github.com/cloudvlan/cvlanctl/engine/event"
 )
 
@@ -211,4 +212,9 @@ func (d *Action) Finish(success bool, took time.Duration, failed []*event.Event,
 		d.Proposals = &p
 	}
 	d.Findings = append(d.Findings, findings...)
+}
+
+// NewProbe makes the document of a liveness check.
+func NewProbe(p *backend.Probe) *Probe {
+	return &Probe{Sent: stamp(p.Sent), Answered: p.Answered, RTT: seconds(p.RTT), Retransmissions: p.Retransmissions}
 }
