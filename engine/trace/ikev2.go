@@ -56,6 +56,18 @@ func (t *Trace) addIKEv2(e *event.Event) {
 		}
 	}
 	t.learn(e, sa, x, h.Response())
+	if t.options.TablesOnly {
+		x.forget()
+	}
+}
+
+// forget drops payloads that were only borrowed from an event.
+func (x *Exchange) forget() {
+	for _, m := range []*Message{x.Request, x.Response} {
+		if m != nil && !m.Decrypted {
+			m.Payloads = nil
+		}
+	}
 }
 
 // merged is what became of a message whose exchange was there already.
@@ -219,7 +231,11 @@ func (t *Trace) newMessage(e *event.Event, digest uint64) *Message {
 		m.Fragments, m.FragmentTotal = 1, int(f.Total)
 		m.Frames = []int64{e.Frame}
 	}
-	if t.options.KeepOctets || !m.Encrypted {
+	switch {
+	case t.options.TablesOnly && k.Inner == nil:
+		m.Payloads = k.Message.Payloads // borrowed until forget
+		return m
+	case t.options.KeepOctets || !m.Encrypted:
 		m.Octets = slices.Clone(p.Octets)
 	}
 	switch {

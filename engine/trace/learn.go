@@ -123,7 +123,7 @@ func (t *Trace) learnInit(sa *IKESA, x *Exchange, m *Message, response bool) {
 		if sa.State == engine.IKEFailed {
 			sa.State, sa.Ended = engine.IKEConnecting, ""
 		}
-		sa.NATD.Request = natHashes(m)
+		sa.NATD.Request = t.natHashes(m)
 		sa.judgeNAT()
 		if sa.Init == nil {
 			sa.Init = x
@@ -142,10 +142,10 @@ func (t *Trace) learnInit(sa *IKESA, x *Exchange, m *Message, response bool) {
 	if body, ok := p.Body.(*wire.SA); ok && len(body.Proposals) > 0 {
 		sa.Suite = suiteOf(&body.Proposals[0])
 	}
-	if m := x.Request; m != nil && (sa.NATD.Request.SrcSeen != m.Src || x.Variant || x != sa.Exchanges[len(sa.Exchanges)-1]) {
-		sa.NATD.Request = natHashes(m) // the request that was answered, not the last one
+	if m := x.Request; m != nil && m.Payloads != nil && (sa.NATD.Request.SrcSeen != m.Src || x.Variant || x != sa.Exchanges[len(sa.Exchanges)-1]) {
+		sa.NATD.Request = t.natHashes(m) // the request that was answered, not the last one
 	}
-	sa.NATD.Response = natHashes(m)
+	sa.NATD.Response = t.natHashes(m)
 	sa.judgeNAT()
 }
 
@@ -246,7 +246,7 @@ func (sa *IKESA) noteVendors(m *Message, by Origin) {
 			continue
 		}
 		name, _ := wire.VendorName(v.Data)
-		sa.VendorIDs = append(sa.VendorIDs, VendorID{by, v.Data, name})
+		sa.VendorIDs = append(sa.VendorIDs, VendorID{by, bytes.Clone(v.Data), name})
 	}
 }
 

@@ -19,8 +19,8 @@ func matches(want []byte, hashes ...[]byte) Match {
 
 // natHashes compares the NAT_DETECTION notifies of an IKE_SA_INIT message with
 // the addresses that it was seen with.
-func natHashes(m *Message) HashPair {
-	p := HashPair{SrcSeen: m.Src, DstSeen: m.Dst}
+func (t *Trace) natHashes(m *Message) (p HashPair) {
+	p = HashPair{SrcSeen: m.Src, DstSeen: m.Dst}
 	for i := range m.Payloads {
 		n, ok := m.Payloads[i].Body.(*wire.Notify)
 		if !ok {
@@ -36,6 +36,9 @@ func natHashes(m *Message) HashPair {
 		}
 	}
 	p.Seen = len(p.SourceHashes) > 0 && p.DestHash != nil
+	if t.options.TablesOnly {
+		defer func() { p.SourceHashes, p.DestHash = nil, nil }() // borrowed
+	}
 	h := &m.Header
 	if len(p.SourceHashes) > 0 {
 		// A host with several addresses may send a hash for each.

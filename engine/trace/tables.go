@@ -359,4 +359,7 @@ type Options struct {
 	KeepFirst  int  // exchanges kept from the beginning of an SA; default 32
 	KeepLast   int  // exchanges kept from its end; default 96
 	KeepOctets bool // keep every kept message's octets (for the hex view)
+	// TablesOnly is for who shows SAs and flows and no messages: messages keep
+	// neither payloads nor octets, and hashes are not kept.
+	TablesOnly bool
 }

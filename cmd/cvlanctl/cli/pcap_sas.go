@@ -48,7 +48,7 @@ func runSAs(ctx context.Context, app *App, o *SAsOptions) error {
 	if err != nil {
 		return err
 	}
-	t, failed := r.fold(ctx, trace.Options{})
+	t, failed := r.fold(ctx, trace.Options{TablesOnly: true})
 	if interrupted(failed) {
 		return failed
 	}
