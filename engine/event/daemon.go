@@ -1,6 +1,7 @@
 package event
 
 import (
+	"fmt"
 	"net/netip"
 
 	"github.com/cloudvlan/cvlanctl/engine"
@@ -151,4 +152,34 @@ type LogStep struct {
 	// "nat-local", "dpd-request", "deleting", ...
 	Kind   string
 	Detail map[string]string
+}
+
+// appendDaemon appends the summary of what a daemon tells:
+//
+//	ike-up gw[3] 192.0.2.1[a.example]...192.0.2.2[b.example]
+//
+// Names and log lines are the daemon's, in which strangers are quoted: clean
+// them before they go to a terminal.
+func appendDaemon(b []byte, e *Event) []byte {
+	switch {
+	case e.Log != nil:
+		return append(b, e.Log.Text...)
+	case e.Table != nil:
+		return fmt.Appendf(b, "table of %d IKE SAs", len(e.Table.SAs))
+	case e.Alert != nil:
+		b = append(append(b, "alert "...), e.Alert.Type...)
+		if e.Alert.SA != nil {
+			b = appendIKESA(append(b, ' '), e.Alert.SA)
+		}
+		return b
+	}
+	b = appendIKESA(append(append(b, e.Change.Kind...), ' '), e.Change.SA)
+	for _, c := range e.Change.SA.Children {
+		b = fmt.Appendf(b, " %s{%d}", c.Name, c.UniqueID)
+	}
+	return b
+}
+
+func appendIKESA(b []byte, sa *engine.IKESA) []byte {
+	return fmt.Appendf(b, "%s[%d] %s[%s]...%s[%s]", sa.Name, sa.UniqueID, sa.Local.Host, sa.Local.ID, sa.Remote.Host, sa.Remote.ID)
 }

@@ -26,6 +26,8 @@ func AppendSummary(b []byte, e *Event) []byte {
 	case e.Gap != nil:
 		b = append(b, "gap: "...)
 		return append(b, e.Gap.What...)
+	case e.Log != nil, e.Change != nil, e.Alert != nil, e.Table != nil:
+		return appendDaemon(b, e)
 	}
 	return b
 }

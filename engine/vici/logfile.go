@@ -14,7 +14,7 @@ import (
 
 // logLine is a line of charon's file log: a time if there is one, thread,
 // group, the IKE SA that it is about, text.
-var logLine = regexp.MustCompile(`^(?:(.{1,40}?) )?(\d+)\[([A-Z0-9]{3})\](?: <([^>|]*)\|(\d+)>)? ?(.*)$`)
+var logLine = regexp.MustCompile(`^(?:(.{1,40}?) )?(\d+)\[([A-Z0-9]{3})\](?: <(?:([^>|]*)\|)?(\d+)>)? ?(.*)$`)
 
 // logTimes are the forms of time that are read: seconds, RFC 3339, and
 // syslog's, which has no year and means the one before now.

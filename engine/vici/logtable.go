@@ -115,10 +115,11 @@ var patterns = []pattern{
 
 	// The daemon itself.
 	{has: "unable to bind socket", expr: `^unable to bind socket: (?P<why>.*)$`, kind: "socket", set: setFailure(true)},
+	{has: "error writing", expr: `^error writing to socket: (?P<why>.*)$`, kind: "send", set: setFailure(true)},
 	{has: "could not open", expr: `^could not open (?P<which>.*) socket`, kind: "socket", set: setFailure(true)},
 
 	// How it went.
-	{has: "initiating IKE_SA", expr: `^initiating (?:Main Mode |Aggressive Mode )?IKE_SA (?P<connection>\S+)\[(?P<id>\d+)\] to (?P<peer>\S+)$`, kind: "initiating", set: setStep},
+	{has: "IKE_SA ", expr: `^initiating (?:Main Mode |Aggressive Mode )?IKE_SA (?P<connection>\S+)\[(?P<id>\d+)\] to (?P<peer>\S+)$`, kind: "initiating", set: setStep},
 	{has: "is initiating", expr: `^(?P<peer>\S+) is initiating an? .*IKE_SA$`, kind: "responding", set: setStep},
 	{has: "establishing CHILD_SA", expr: `^establishing CHILD_SA (?P<child>\S+?)\{(?P<id>\d+)\}`, kind: "child-start", set: setStep},
 	{has: "host is behind NAT", expr: `^local host is behind NAT, sending keep alives$`, kind: "nat-local", set: setStep},
@@ -127,7 +128,7 @@ var patterns = []pattern{
 	{has: "NAT mappings", expr: `^(?:detected changes in NAT mappings|NAT mappings of CHILD_SA )(?P<what>.*)`, kind: "nat-mapping", set: setStep},
 	{has: "DPD request", expr: `^sending DPD request$`, kind: "dpd-request", set: setStep},
 	{has: "keep alive", expr: `^sending keep alive to (?P<peer>\S+)$`, kind: "keepalive", set: setStep},
-	{has: "looking for", expr: `^looking for (?:\S+ )?peer configs matching (?P<local>.*?)\.\.\.(?P<remote>.*)$`, kind: "peer-config-lookup", set: setStep},
+	{has: "looking for", expr: `^looking for (?:.+ )?peer configs matching (?P<local>.*?)\.\.\.(?P<remote>.*)$`, kind: "peer-config-lookup", set: setStep},
 	{has: "selected peer config", expr: `^selected peer config ['"](?P<config>.*)['"]$`, kind: "peer-config", set: setStep},
 	{has: "switching to peer config", expr: `^switching to peer config '(?P<config>.*)'$`, kind: "peer-config", set: setStep},
 	{has: "(myself)", expr: `^authentication of '(?P<id>.*)' \(myself\) (?:with (?P<method>.*)|successful)$`, kind: "authenticated-self", set: setStep},
@@ -149,5 +150,18 @@ var patterns = []pattern{
 	{has: "duplicate IKE_SA", expr: `deleting? (?:of )?duplicate IKE_SA for peer '(?P<peer>.*)'`, kind: "duplicate", set: setStep},
 	{has: "rekey collision", expr: `^(?P<what>\S+) rekey collision (?P<outcome>won|lost)`, kind: "collision", set: setStep},
 	{has: "message ID", expr: `^received message ID (?P<received>\d+), expected (?P<expected>\d+), ignored$`, kind: "message-id", set: setStep},
+	{has: "CHILD_SA closed", expr: `^CHILD_SA closed$`, kind: "child-closed", set: setStep},
+	{has: "state change", expr: `^IKE_SA (?P<connection>\S+)\[(?P<id>\d+)\] state change: (?P<from>[A-Z]+) => (?P<to>[A-Z]+)$`, kind: "ike-state", set: setStep},
+	{has: "state change", expr: `^CHILD_SA (?P<child>\S+?)\{(?P<id>\d+)\} state change: (?P<from>[A-Z]+) => (?P<to>[A-Z]+)$`, kind: "child-state", set: setStep},
+	{has: "endpoint changed", expr: `^(?P<side>local|remote) endpoint changed from (?P<from>\S+) to (?P<to>\S+)$`, kind: "endpoint", set: setStep},
+	{has: "EAP", expr: `^initiating (?P<method>EAP_\S+) method`, kind: "eap-start", set: setStep},
+	{has: "server requested", expr: `^server requested (?P<method>EAP_\S+)(?: authentication)? \(id 0x[0-9A-F]+\)`, kind: "eap-start", set: setStep},
+	{has: "EAP identity", expr: `^received EAP identity '(?P<id>.*)'$`, kind: "eap-identity", set: setStep},
+	{has: "MOBIKE", expr: `^peer supports MOBIKE$`, kind: "mobike", set: setStep},
+	{has: "checking path", expr: `^checking path (?P<path>.*)$`, kind: "path-check", set: setStep},
+	{has: "collision with", expr: `^detected (?P<what>\S+) collision with (?P<other>\S+)$`, kind: "collision", set: setStep},
+	{has: " notify", expr: `^received (?P<notify>[A-Z0-9_]+) notify$`, kind: "notify-received", set: setStep},
+	{has: " cert ", expr: `^(?P<way>received|sending) (?P<which>end entity|issuer) cert "(?P<subject>.*)"$`, kind: "certificate", set: setStep},
+	{has: "cert request", expr: `^(?P<way>received|sending) cert request for (?:unknown ca with keyid (?P<keyid>\S+)|["'](?P<subject>.*)["'])$`, kind: "cert-request", set: setStep},
 	{has: "vendor ID", expr: `^received (?P<vendor>.*) vendor ID$`, kind: "vendor", set: setStep},
 }
