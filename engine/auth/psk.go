@@ -1,0 +1,127 @@
+package auth
+
+import (
+	"crypto/subtle"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/cloudvlan/cvlanctl/engine/event"
+	"github.com/cloudvlan/cvlanctl/engine/suite"
+	"github.com/cloudvlan/cvlanctl/engine/wire"
+)
+
+const rfcPSK = "RFC 7296 2.15"
+
+// SharedKey is a pre-shared key and the identities that share it. Without
+// Owners it is shared with everybody.
+type SharedKey struct {
+	Owners []wire.ID
+	Key    suite.Secret
+}
+
+// SharedKeys are credentials by pre-shared keys (RFC 7296 2.15).
+type SharedKeys []SharedKey
+
+// find gives the key that fits two identities best: one that names both goes
+// before one that names one, and that before one that names nobody. The first
+// of equals is taken.
+func (ks SharedKeys) find(a, b *wire.ID) *SharedKey {
+	var best *SharedKey
+	score := -1
+	for i := range ks {
+		k := &ks[i]
+		n := 0
+		for j := range k.Owners {
+			if SameID(&k.Owners[j], a) || SameID(&k.Owners[j], b) {
+				n++
+			}
+		}
+		if n == 0 && len(k.Owners) > 0 {
+			continue
+		}
+		if n > score {
+			best, score = k, n
+		}
+	}
+	return best
+}
+
+// owners says in words whom there are keys for.
+func (ks SharedKeys) owners() string {
+	if len(ks) == 0 {
+		return "no keys"
+	}
+	words := make([]string, 0, len(ks))
+	for i := range ks {
+		if i == 8 {
+			words = append(words, fmt.Sprintf("%d more", len(ks)-i))
+			break
+		}
+		var ids []string
+		for j := range ks[i].Owners {
+			ids = append(ids, ks[i].Owners[j].String())
+		}
+		if len(ids) == 0 {
+			ids = []string{"%any"}
+		}
+		words = append(words, strings.Join(ids, "+"))
+	}
+	return "keys of " + strings.Join(words, ", ")
+}
+
+// idText names an identity that may not be known.
+func idText(id *wire.ID) string {
+	if id.Type == 0 {
+		return "an identity not told"
+	}
+	return id.String()
+}
+
+// Prove makes AUTH with the key that both identities share.
+func (ks SharedKeys) Prove(s *Statement) (*Proof, error) {
+	k := ks.find(&s.Prover, &s.Verifier)
+	if k == nil {
+		return nil, &Error{Kind: event.CheckMAC, RFC: rfcPSK,
+			What: fmt.Sprintf("no pre-shared key for %s with %s: %s", idText(&s.Prover), idText(&s.Verifier), ks.owners())}
+	}
+	return &Proof{Auth: wire.Auth{Method: wire.AuthSharedKey, Data: s.PRF.SharedKeyAuth(k.Key, s.Signed)}}, nil
+}
+
+// Verify compares AUTH with what the shared key makes.
+func (ks SharedKeys) Verify(s *Statement, p *Proof, _ time.Time) *Verdict {
+	v := &verdict{Verdict{Method: "pre-shared key"}}
+	v.check(event.Check{Kind: event.CheckMethod, What: "authentication method of " + idText(&s.Prover), RFC: "RFC 7296 3.8",
+		Local: wire.AuthSharedKey.String(), Remote: p.Auth.Method.String(), OK: p.Auth.Method == wire.AuthSharedKey})
+	if v.Err != nil {
+		return &v.Verdict
+	}
+	k := ks.find(&s.Prover, &s.Verifier)
+	if k == nil {
+		return v.fail(event.CheckMAC, rfcPSK, ks.owners(), idText(&s.Prover),
+			"pre-shared key", fmt.Sprintf("none for %s with %s", idText(&s.Verifier), idText(&s.Prover)))
+	}
+	want := s.PRF.SharedKeyAuth(k.Key, s.Signed)
+	ok := subtle.ConstantTimeCompare(want, p.Auth.Data) == 1
+	why := ""
+	if !ok {
+		why = "the sides have different pre-shared keys, or not the same view of the first messages and identities"
+	}
+	v.check(event.Check{Kind: event.CheckMAC, What: "AUTH of " + idText(&s.Prover), RFC: rfcPSK, OK: ok, Why: why,
+		Local: macText(want), Remote: macText(p.Auth.Data)})
+	return &v.Verdict
+}
+
+// macText shows enough of a MAC to tell two apart and too little to use it.
+func macText(mac []byte) string {
+	if len(mac) > 4 {
+		return fmt.Sprintf("%d octets, %x...", len(mac), mac[:4])
+	}
+	return fmt.Sprintf("%d octets", len(mac))
+}
+
+// Hashes announces nothing: a shared key needs no signature.
+func (ks SharedKeys) Hashes() []wire.HashAlgorithm { return nil }
+
+// Authorities requests no certificate.
+func (ks SharedKeys) Authorities() [][]byte { return nil }

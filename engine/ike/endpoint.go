@@ -1,0 +1,532 @@
+package ike
+
+import (
+	"cmp"
+	"container/heap"
+	"crypto/sha256"
+	"fmt"
+	"net/netip"
+	"slices"
+	"time"
+
+	"github.com/cloudvlan/cvlanctl/engine"
+	"github.com/cloudvlan/cvlanctl/engine/auth"
+	"github.com/cloudvlan/cvlanctl/engine/event"
+	"github.com/cloudvlan/cvlanctl/engine/wire"
+)
+
+// Endpoint is all IKE SAs of one host. It finds the SA of a datagram, makes
+// SAs for both roles, demands cookies when too many requests lead to nothing,
+// and keeps the clock of them all. Like an SA it is a fold over its inputs.
+type Endpoint struct {
+	set     Settings
+	conns   []*Connection
+	sas     map[wire.SPI]*member
+	inits   map[[sha256.Size]byte]*member // responders that wait for IKE_AUTH, by their request
+	esp     map[wire.ESPSPI]struct{}
+	sources map[netip.Addr]int // half-open SAs of an address
+	half    int
+	due     deadlines
+	cookies cookies
+	strange allowance // answers to messages for nobody
+	steps   []*SA     // to be ticked in this step
+	now     time.Time
+}
+
+// member is an SA with what the Endpoint keeps about it.
+type member struct {
+	sa     *SA
+	due    time.Time
+	index  int // in the heap, -1 where it has no deadline
+	half   bool
+	source netip.Addr
+	digest [sha256.Size]byte
+}
+
+// NewEndpoint makes an Endpoint. Zero settings stand for the defaults.
+func NewEndpoint(set Settings) *Endpoint {
+	return &Endpoint{set: set.withDefaults(), sas: map[wire.SPI]*member{}, inits: map[[sha256.Size]byte]*member{},
+		esp: map[wire.ESPSPI]struct{}{}, sources: map[netip.Addr]int{}}
+}
+
+// Add takes a connection in: for requests of peers, and for Initiate.
+func (e *Endpoint) Add(c *Connection) error {
+	if err := c.Check(); err != nil {
+		return err
+	}
+	if e.Connection(c.Name) != nil {
+		return fmt.Errorf("connection %q is there already", c.Name)
+	}
+	e.conns = append(e.conns, c)
+	return nil
+}
+
+// Drop takes a connection out; IKE SAs that were made from it stand.
+func (e *Endpoint) Drop(name string) {
+	e.conns = slices.DeleteFunc(e.conns, func(c *Connection) bool { return c.Name == name })
+}
+
+// Connection finds a connection by its name, nil where there is none.
+func (e *Endpoint) Connection(name string) *Connection {
+	for _, c := range e.conns {
+		if c.Name == name {
+			return c
+		}
+	}
+	return nil
+}
+
+// SAs gives all SAs, in no order; those that have ended may linger among them.
+func (e *Endpoint) SAs() []*SA {
+	list := make([]*SA, 0, len(e.sas))
+	for _, m := range e.sas {
+		list = append(list, m.sa)
+	}
+	return list
+}
+
+// Find gives the SA with a local SPI, nil where there is none.
+func (e *Endpoint) Find(local wire.SPI) *SA {
+	if m := e.sas[local]; m != nil {
+		return m.sa
+	}
+	return nil
+}
+
+// HalfOpen is how many initiators have not yet proved themselves.
+func (e *Endpoint) HalfOpen() int { return e.half }
+
+// Deadline is when the next tick is due, zero for never.
+func (e *Endpoint) Deadline() time.Time {
+	if len(e.due) == 0 {
+		return time.Time{}
+	}
+	return e.due[0].due
+}
+
+// Initiate begins an IKE SA from a connection. The local address must be known
+// by now: that of the connection, or local.
+func (e *Endpoint) Initiate(now time.Time, name string, local netip.Addr) (*SA, Output, error) {
+	c := e.Connection(name)
+	switch {
+	case c == nil:
+		return nil, Output{}, fmt.Errorf("no connection %q", name)
+	case !c.Remote.IsValid():
+		return nil, Output{}, fmt.Errorf("connection %q has no remote address to initiate to", name)
+	case len(e.sas) >= e.set.MaxSAs:
+		return nil, Output{}, fmt.Errorf("there are %d IKE SAs, which is the most", len(e.sas))
+	}
+	if c.Local.IsValid() && !c.Local.IsUnspecified() {
+		local = c.Local
+	}
+	if !local.IsValid() {
+		return nil, Output{}, fmt.Errorf("connection %q: no local address", name)
+	}
+	have := groups(c.Proposals)
+	if len(have) == 0 {
+		return nil, Output{}, fmt.Errorf("connection %q: no proposal with a key exchange that is supported", name)
+	}
+	e.now = now
+	s := &SA{own: e, set: &e.set, conn: c, initiator: true, state: engine.IKEConnecting, spiI: e.ikeSPI(), localID: c.LocalID, now: now,
+		path: path{local: netip.AddrPortFrom(local, e.set.Ports.IKE), remote: netip.AddrPortFrom(c.Remote, c.remotePorts().IKE)}}
+	s.push(&initTask{group: have[0]})
+	var out Output
+	e.step(e.take(s), Input{}, &out)
+	e.settle(&out)
+	return s, out, out.errorOrNil()
+}
+
+// errorOrNil keeps a nil Failure from becoming an error that is not nil.
+func (o *Output) errorOrNil() error {
+	if o.Err == nil {
+		return nil
+	}
+	return o.Err
+}
+
+// Step takes a datagram, or does what time asks for. Whatever comes, all
+// deadlines up to now are met.
+func (e *Endpoint) Step(now time.Time, in Input) Output {
+	e.now = now
+	var out Output
+	if in.Datagram != nil {
+		e.datagram(in.Datagram, &out)
+	}
+	for len(e.due) > 0 && !e.due[0].due.After(now) {
+		m := e.due[0]
+		e.step(m, Input{}, &out)
+		if m.index == 0 && len(e.due) > 0 && e.due[0] == m && !m.due.After(now) {
+			// Nothing may hold the loop: an SA sets what is past anew or stops it.
+			m.due = now.Add(time.Millisecond)
+			heap.Fix(&e.due, 0)
+		}
+	}
+	e.settle(&out)
+	return out
+}
+
+// Command gives a command to an SA of this Endpoint.
+func (e *Endpoint) Command(now time.Time, s *SA, c Command) Output {
+	e.now = now
+	var out Output
+	if m := e.sas[s.LocalSPI()]; m != nil && m.sa == s {
+		e.step(m, Input{Command: c}, &out)
+	} else {
+		out.Err = &Failure{Text: "no such IKE SA"}
+	}
+	e.settle(&out)
+	return out
+}
+
+// take puts an SA under the Endpoint's care.
+func (e *Endpoint) take(s *SA) *member {
+	m := &member{sa: s, index: -1}
+	e.sas[s.LocalSPI()] = m
+	return m
+}
+
+// step steps one SA and takes up what comes out.
+func (e *Endpoint) step(m *member, in Input, all *Output) {
+	out := m.sa.Step(e.now, in)
+	all.Datagrams = append(all.Datagrams, out.Datagrams...)
+	all.Events = append(all.Events, out.Events...)
+	all.Updates = append(all.Updates, out.Updates...)
+	all.Again = append(all.Again, out.Again...)
+	if all.Err == nil {
+		all.Err = out.Err
+	}
+	for _, n := range out.Successors {
+		all.Successors = append(all.Successors, n)
+		e.schedule(e.take(n), n.Deadline())
+	}
+	e.steps = append(e.steps, out.Related...)
+	if m.half && !m.sa.halfOpen() {
+		e.closeHalf(m)
+	}
+	if out.Done {
+		e.forget(m)
+		return
+	}
+	e.schedule(m, out.Deadline)
+}
+
+// settle ticks the SAs that others have told something, and begins anew what
+// was lost.
+func (e *Endpoint) settle(out *Output) {
+	for round := 0; (len(e.steps) > 0 || len(out.Again) > 0) && round < 16; round++ {
+		for len(e.steps) > 0 {
+			s := e.steps[0]
+			e.steps = e.steps[1:]
+			if m := e.sas[s.LocalSPI()]; m != nil && m.sa == s {
+				e.step(m, Input{}, out)
+			}
+		}
+		again := out.Again
+		out.Again = nil
+		var kept []Again
+		for _, a := range again {
+			if a.Action != ActionStart || !e.restart(a, out) {
+				kept = append(kept, a)
+			}
+		}
+		out.Again = kept
+		if len(e.steps) == 0 {
+			break
+		}
+	}
+	e.steps = e.steps[:0]
+	out.Deadline = e.Deadline()
+}
+
+// restart begins an IKE SA anew for the sake of a child. It says whether it
+// could.
+func (e *Endpoint) restart(a Again, out *Output) bool {
+	c := a.Connection
+	if e.Connection(c.Name) != c || !c.Remote.IsValid() || !c.Local.IsValid() {
+		return false
+	}
+	for _, m := range e.sas {
+		if m.sa.conn == c && m.sa.initiator && (m.sa.state == engine.IKEConnecting || m.sa.active()) {
+			return true // it comes back with all its children
+		}
+	}
+	_, more, err := e.Initiate(e.now, c.Name, c.Local)
+	out.Datagrams = append(out.Datagrams, more.Datagrams...)
+	out.Events = append(out.Events, more.Events...)
+	return err == nil
+}
+
+// schedule sets when an SA is due.
+func (e *Endpoint) schedule(m *member, due time.Time) {
+	m.due = due
+	switch {
+	case due.IsZero() && m.index >= 0:
+		heap.Remove(&e.due, m.index)
+	case due.IsZero():
+	case m.index >= 0:
+		heap.Fix(&e.due, m.index)
+	default:
+		heap.Push(&e.due, m)
+	}
+}
+
+// forget drops an SA that is done.
+func (e *Endpoint) forget(m *member) {
+	e.schedule(m, time.Time{})
+	delete(e.sas, m.sa.LocalSPI())
+	e.closeHalf(m)
+}
+
+// closeHalf counts a half-open SA out.
+func (e *Endpoint) closeHalf(m *member) {
+	if !m.half {
+		return
+	}
+	m.half = false
+	e.half--
+	delete(e.inits, m.digest)
+	if e.sources[m.source]--; e.sources[m.source] <= 0 {
+		delete(e.sources, m.source)
+	}
+}
+
+// datagram finds whom a datagram is for.
+func (e *Endpoint) datagram(d *Datagram, out *Output) {
+	fail := func(rfc, format string, args ...any) {
+		if out.Err == nil {
+			out.Err = &Failure{RFC: rfc, Text: fmt.Sprintf(format, args...), Survived: true}
+		}
+	}
+	octets := d.Octets
+	kind, rest := wire.ClassifyUDP(octets, d.Marked)
+	switch kind {
+	case wire.UDPIKE, wire.UDPIKEMarked:
+		octets = rest
+	case wire.UDPKeepalive, wire.UDPESP:
+		return // ESP is the data plane's
+	default:
+		fail("RFC 3948 2", "a datagram of %d octets", len(d.Octets))
+		return
+	}
+	h, err := wire.ParseHeader(octets)
+	if err != nil {
+		fail("RFC 7296 3.1", "%v", err)
+		return
+	}
+	p := path{local: d.Local, remote: d.Remote, marked: d.Marked}
+	if h.Version.Major() != 2 {
+		if h.Version.Major() > 2 && !h.Response() && e.strange.take(e.now) {
+			e.unprotected(&h, p, wire.NotifyInvalidMajorVersion, out)
+		}
+		fail("RFC 7296 2.5", "major version %d", h.Version.Major())
+		return
+	}
+	if h.Exchange == wire.ExchangeIKESAInit && !h.Response() {
+		if h.Initiator() && h.ResponderSPI == 0 && h.InitiatorSPI != 0 && h.MessageID == 0 {
+			e.initRequest(d, octets, &h, out)
+			return
+		}
+		fail("RFC 7296 3.1", "an IKE_SA_INIT request with wrong SPIs, flags or message id")
+		return
+	}
+	local := h.InitiatorSPI // of a message from the original responder
+	if h.Initiator() {
+		local = h.ResponderSPI
+	}
+	m := e.sas[local]
+	if m == nil {
+		if !h.Response() && e.strange.take(e.now) {
+			e.unprotected(&h, p, wire.NotifyInvalidIKESPI, out)
+		}
+		fail("RFC 7296 2.21.4", "no IKE SA with SPI %s", local)
+		return
+	}
+	e.step(m, Input{Datagram: d}, out)
+}
+
+// unprotected answers in the clear what belongs to no SA (RFC 7296 1.5, 2.5).
+func (e *Endpoint) unprotected(h *wire.Header, p path, n wire.NotifyType, out *Output) {
+	m := wire.Message{Header: wire.Header{InitiatorSPI: h.InitiatorSPI, ResponderSPI: h.ResponderSPI, Version: wire.Version2,
+		Exchange: h.Exchange, Flags: wire.FlagResponse, MessageID: h.MessageID}, Payloads: notify(n, nil)}
+	if !h.Initiator() {
+		m.Flags |= wire.FlagInitiator
+	}
+	e.send(&m, p, out)
+}
+
+func (e *Endpoint) send(m *wire.Message, p path, out *Output) {
+	b := m.Append(nil)
+	if p.marked {
+		b = wire.AppendMarked(nil, b)
+	}
+	out.Datagrams = append(out.Datagrams, Datagram{Local: p.local, Remote: p.remote, Marked: p.marked, Octets: b})
+}
+
+// initRequest takes the first message of a peer: repeated, without the cookie
+// that is demanded, or the beginning of an SA.
+func (e *Endpoint) initRequest(d *Datagram, octets []byte, h *wire.Header, out *Output) {
+	check := func(c event.Check) {
+		c.SPIi = h.InitiatorSPI
+		out.Events = append(out.Events, event.Event{Time: e.now, Check: &c})
+	}
+	fail := func(f *Failure) {
+		if out.Err == nil {
+			out.Err = f
+		}
+	}
+	source := d.Remote.Addr()
+	digest := sha256.Sum256(append(slices.Clone(octets), d.Remote.String()...))
+	if m := e.inits[digest]; m != nil {
+		e.step(m, Input{Datagram: d}, out)
+		return
+	}
+	if e.set.CookieThreshold < 0 || e.half >= e.set.CookieThreshold {
+		if !e.cookieOK(octets, d, h, check, out) {
+			return
+		}
+	}
+	if e.sources[source] >= e.set.HalfOpenPerSource || e.half >= e.set.MaxHalfOpen || len(e.sas) >= e.set.MaxSAs {
+		check(event.Check{Kind: event.CheckLimit, RFC: "RFC 7296 2.6", What: "half-open IKE SAs",
+			Local:  fmt.Sprintf("at most %d of an address, %d in all", e.set.HalfOpenPerSource, e.set.MaxHalfOpen),
+			Remote: fmt.Sprintf("%d of %s, %d in all", e.sources[source], source, e.half)})
+		fail(&Failure{RFC: "RFC 7296 2.6", Text: "too many half-open IKE SAs: the request is dropped", Survived: true})
+		return
+	}
+	var choices []*Connection
+	for _, c := range e.conns {
+		if c.accepts(d.Local.Addr(), source) {
+			choices = append(choices, c)
+		}
+	}
+	if len(choices) == 0 {
+		check(event.Check{Kind: event.CheckConnection, RFC: "RFC 7296 2.7", What: "connections for the addresses",
+			Local: fmt.Sprintf("%d connections, none for %s", len(e.conns), d.Local.Addr()), Remote: source.String()})
+		fail(&Failure{Notify: wire.NotifyNoProposalChosen, RFC: "RFC 7296 2.7", Survived: true,
+			Text: fmt.Sprintf("no connection between %s and %s", d.Local.Addr(), source)})
+		e.unprotected(h, path{local: d.Local, remote: d.Remote, marked: d.Marked}, wire.NotifyNoProposalChosen, out)
+		return
+	}
+	s := &SA{own: e, set: &e.set, choices: choices, state: engine.IKECreated, spiI: h.InitiatorSPI, spiR: e.ikeSPI(), now: e.now,
+		path: path{local: d.Local, remote: d.Remote, marked: d.Marked}}
+	m := e.take(s)
+	m.half, m.source, m.digest = true, source, digest
+	e.half++
+	e.sources[source]++
+	e.inits[digest] = m
+	e.step(m, Input{Datagram: d}, out)
+}
+
+// cookieOK says whether a request brings the cookie that is demanded; else it
+// answers with the demand and keeps nothing.
+func (e *Endpoint) cookieOK(octets []byte, d *Datagram, h *wire.Header, check func(event.Check), out *Output) bool {
+	parsed, err := wire.Parse(octets)
+	p := parsed.First(wire.PayloadNonce)
+	if err != nil || p == nil {
+		return true // the SA will refuse it, and be gone
+	}
+	ni := p.Body.(*wire.Nonce).Data
+	source := d.Remote.Addr()
+	if n := wire.FindNotify(parsed.Payloads, wire.NotifyCookie); n != nil {
+		ok := e.cookies.check(e.now, n.Data, source, h.InitiatorSPI, ni)
+		check(event.Check{Kind: event.CheckCookie, RFC: "RFC 7296 2.6", What: "cookie of " + source.String(), OK: ok,
+			Local: "one made for this nonce, address and SPI", Remote: hexOf(n.Data)})
+		if ok {
+			return true
+		}
+	}
+	m := wire.Message{Header: wire.Header{InitiatorSPI: h.InitiatorSPI, Version: wire.Version2, Exchange: wire.ExchangeIKESAInit,
+		Flags: wire.FlagResponse}, Payloads: notify(wire.NotifyCookie, e.cookies.make(e.now, source, h.InitiatorSPI, ni))}
+	e.send(&m, path{local: d.Local, remote: d.Remote, marked: d.Marked}, out)
+	return false
+}
+
+// What an SA needs of its Endpoint.
+
+func (e *Endpoint) settings() *Settings { return &e.set }
+
+func (e *Endpoint) busy() bool { return len(e.sas) >= e.set.MaxSAs }
+
+func (e *Endpoint) ikeSPI() wire.SPI {
+	for {
+		spi := e.set.Source.IKESPI()
+		if _, taken := e.sas[spi]; !taken && spi != 0 {
+			return spi
+		}
+	}
+}
+
+func (e *Endpoint) espSPI() wire.ESPSPI {
+	for {
+		spi := e.set.Source.ESPSPI()
+		if _, taken := e.esp[spi]; !taken && spi > 255 {
+			e.esp[spi] = struct{}{}
+			return spi
+		}
+	}
+}
+
+func (e *Endpoint) freeESP(spi wire.ESPSPI) { delete(e.esp, spi) }
+
+func (e *Endpoint) siblings(s *SA) []*SA {
+	want := s.remoteID
+	if want.Type == 0 && s.conn != nil {
+		want = s.conn.wantedID()
+	}
+	var list []*SA
+	for _, m := range e.sas {
+		o := m.sa
+		if o != s && o.active() && auth.SameID(&o.localID, &s.localID) && auth.SameID(&o.remoteID, &want) {
+			list = append(list, o)
+		}
+	}
+	// In a stable order: what follows has to replay.
+	slices.SortFunc(list, func(a, b *SA) int { return cmp.Compare(a.LocalSPI(), b.LocalSPI()) })
+	return list
+}
+
+// deadlines is a heap of SAs, the next due first.
+type deadlines []*member
+
+func (d deadlines) Len() int { return len(d) }
+func (d deadlines) Less(i, j int) bool {
+	if !d[i].due.Equal(d[j].due) {
+		return d[i].due.Before(d[j].due)
+	}
+	return d[i].sa.LocalSPI() < d[j].sa.LocalSPI()
+}
+func (d deadlines) Swap(i, j int) {
+	d[i], d[j] = d[j], d[i]
+	d[i].index, d[j].index = i, j
+}
+
+// Push adds a member; heap.Push calls it.
+func (d *deadlines) Push(x any) {
+	m := x.(*member)
+	m.index = len(*d)
+	*d = append(*d, m)
+}
+
+// Pop takes the last member; heap.Pop calls it.
+func (d *deadlines) Pop() any {
+	last := len(*d) - 1
+	m := (*d)[last]
+	(*d)[last] = nil
+	*d = (*d)[:last]
+	m.index = -1
+	return m
+}
+
+// allowance lets ten through in a second: what strangers can provoke must not
+// become a flood.
+type allowance struct {
+	second time.Time
+	used   int
+}
+
+func (a *allowance) take(now time.Time) bool {
+	if now.Sub(a.second) >= time.Second {
+		a.second, a.used = now, 0
+	}
+	a.used++
+	return a.used <= 10
+}

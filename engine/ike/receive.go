@@ -1,0 +1,317 @@
+package ike
+
+import (
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/cloudvlan/cvlanctl/engine"
+	"github.com/cloudvlan/cvlanctl/engine/event"
+	"github.com/cloudvlan/cvlanctl/engine/wire"
+)
+
+// message is one message of the peer's, opened.
+type message struct {
+	id       uint32
+	exchange wire.ExchangeType
+	response bool
+	first    wire.PayloadType
+	payloads []wire.Payload
+	raw      []byte // as it came, of the last fragment
+	identity []byte // what a repetition has to be equal to: raw, or fragment 1
+	path     path
+	rtt      time.Duration // of a response
+	repeated bool          // its request was sent more than once
+
+	notify wire.NotifyType // the problem with it, 0 for none: answered with this
+	data   []byte
+	fault  *Failure
+}
+
+// find gives the body of the first payload of a type, nil where there is none.
+func find[B wire.Body](m *message, t wire.PayloadType) B {
+	var none B
+	if p := wire.First(m.payloads, t); p != nil {
+		if b, ok := p.Body.(B); ok {
+			return b
+		}
+	}
+	return none
+}
+
+func (m *message) has(t wire.NotifyType) *wire.Notify { return wire.FindNotify(m.payloads, t) }
+
+// refusal gives the first error notify, nil where there is none.
+func (m *message) refusal() *wire.Notify {
+	for i := range m.payloads {
+		if n, ok := m.payloads[i].Body.(*wire.Notify); ok && n.Type.Error() {
+			return n
+		}
+	}
+	return nil
+}
+
+// datagram takes one datagram.
+func (s *SA) datagram(d *Datagram) {
+	octets := d.Octets
+	if d.Marked {
+		kind, rest := wire.ClassifyUDP(octets, true)
+		if kind != wire.UDPIKEMarked {
+			return
+		}
+		octets = rest
+	}
+	p := path{local: d.Local, remote: d.Remote, marked: d.Marked}
+	if s.ended() {
+		if h, err := wire.ParseHeader(octets); err == nil && !h.Response() {
+			s.repeat(h.MessageID, octets, p)
+		}
+		return
+	}
+	s.receive(octets, p)
+}
+
+// receive takes one IKE message.
+func (s *SA) receive(raw []byte, p path) {
+	parsed, err := wire.Parse(raw)
+	var problem *wire.Problem
+	if err != nil && !errors.As(err, &problem) {
+		s.fail(&Failure{RFC: "RFC 7296 3.1", Text: err.Error(), Survived: true})
+		return
+	}
+	h := &parsed.Header
+	if h.Version.Major() != 2 {
+		s.fail(&Failure{RFC: "RFC 7296 2.5", Survived: true, Notify: wire.NotifyInvalidMajorVersion,
+			Text: fmt.Sprintf("major version %d", h.Version.Major())})
+		return
+	}
+	if h.Initiator() == s.initiator || h.InitiatorSPI != s.spiI || h.ResponderSPI != s.spiR && s.spiR != 0 &&
+		h.Exchange != wire.ExchangeIKESAInit {
+		s.fail(&Failure{RFC: "RFC 7296 3.1", Survived: true, Text: "not for this SA: wrong SPIs or initiator flag"})
+		return
+	}
+	m := &message{id: h.MessageID, exchange: h.Exchange, response: h.Response(), raw: raw, identity: raw, path: p}
+	if h.Exchange == wire.ExchangeIKESAInit {
+		m.payloads = parsed.Payloads
+		s.packet(false, p, raw, parsed, nil, nil)
+		s.initMessage(m, parsed, problem)
+		return
+	}
+	if _, sealed := parsed.Sealed(); !sealed || s.open == nil {
+		// Nothing in the clear is believed once there are keys (RFC 7296 2.21.3).
+		s.fail(&Failure{RFC: "RFC 7296 2.21", Survived: true, Text: fmt.Sprintf("%s in the clear is ignored", h.Exchange)})
+		return
+	}
+	// The window comes before the effort.
+	if m.response {
+		if !s.expectsAnswer(m.id) {
+			return // a late repetition
+		}
+	} else {
+		if s.repeat(m.id, raw, p) {
+			return
+		}
+		if !s.in.expects(m.id, s.set.Window) && s.in.answered(m.id) == nil {
+			s.check(event.Check{Kind: event.CheckMessageID, What: fmt.Sprintf("message id of a request %s", m.exchange),
+				Local: fmt.Sprintf("%d", s.in.next), Remote: fmt.Sprintf("%d", m.id), RFC: "RFC 7296 2.3"})
+			s.fail(&Failure{RFC: "RFC 7296 2.3", Survived: true, Text: fmt.Sprintf("request %d is outside the window, which begins at %d", m.id, s.in.next)})
+			return
+		}
+	}
+	if problem != nil {
+		s.fail(&Failure{Payload: problem.Payload, RFC: problem.RFC, Text: problem.What, Survived: true})
+		return
+	}
+	plain, first, part, err := s.unseal(raw, parsed)
+	if err != nil {
+		s.check(event.Check{Kind: event.CheckIntegrity, RFC: "RFC 7296 3.14", Local: "the keys of this IKE SA", Why: err.Error(),
+			What: fmt.Sprintf("%s message %d", m.exchange, m.id), Remote: fmt.Sprintf("%d octets from %s", len(raw), p.remote)})
+		s.fail(&Failure{Payload: wire.PayloadSK, RFC: "RFC 7296 3.14", Text: err.Error(), Survived: true})
+		return
+	}
+	m.first = first
+	if part != nil {
+		whole, f := s.collect(m, part, first, plain, raw)
+		if f != nil {
+			s.fail(f)
+		}
+		if whole == nil {
+			return
+		}
+		plain = whole
+	}
+	s.authentic(m, parsed, plain)
+}
+
+func (s *SA) expectsAnswer(id uint32) bool {
+	for _, r := range s.out.requests {
+		if r.id == id {
+			return true
+		}
+	}
+	return false
+}
+
+// authentic takes a message that the keys have opened.
+func (s *SA) authentic(m *message, parsed *wire.Message, plain []byte) {
+	s.hear()
+	if a := s.in.answered(m.id); !m.response && a != nil {
+		s.note("repeat", "", "request %d came again, with other octets; its answer goes again", m.id)
+		s.transmit(m.path, a.wire...)
+		return
+	}
+	s.follow(m.path)
+	inner, problems := wire.ParsePayloads(m.first, wire.Version2, plain)
+	m.payloads = inner
+	s.packet(false, m.path, m.raw, parsed, inner, plain)
+	problem := wire.FirstFatal(problems)
+	if problem == nil {
+		head := *parsed
+		_, wrong := wire.Match(&head, inner)
+		problem = wire.FirstFatal(wrong)
+	}
+	if problem != nil {
+		m.notify = problem.Notify
+		if problem.Notify == wire.NotifyUnsupportedCriticalPayload {
+			m.data = []byte{uint8(problem.Payload)}
+		}
+		m.fault = &Failure{Payload: problem.Payload, Notify: problem.Notify, RFC: problem.RFC, Text: problem.What}
+		s.check(event.Check{Kind: event.CheckGrammar, RFC: problem.RFC, Why: problem.What, Local: "the exchange's grammar",
+			What: fmt.Sprintf("%s message %d", m.exchange, m.id), Remote: payloadNames(inner)})
+	}
+	if m.response {
+		if m.fault != nil {
+			s.badResponse(m)
+			return
+		}
+		s.response(m)
+		return
+	}
+	if s.initiator && !s.authenticated {
+		// It overtook the answer to IKE_AUTH; the peer will repeat it.
+		s.fail(&Failure{RFC: "RFC 7296 2.21.2", Survived: true, Text: fmt.Sprintf("%s request before the answer to IKE_AUTH", m.exchange)})
+		return
+	}
+	s.request(m)
+}
+
+// badResponse takes an authentic response that makes no sense: nothing can be
+// built on it (RFC 7296 2.21.3).
+func (s *SA) badResponse(m *message) {
+	s.fail(m.fault)
+	for _, r := range s.out.requests {
+		if r.id == m.id {
+			s.end(engine.IKEFailed, fmt.Sprintf("the answer to %s is malformed: %s", r.task.name(), m.fault.Text), false)
+			return
+		}
+	}
+}
+
+// request answers an authentic request.
+func (s *SA) request(m *message) {
+	var ps []wire.Payload
+	switch {
+	case m.fault != nil:
+		m.fault.Survived = m.notify == wire.NotifyUnsupportedCriticalPayload && s.authenticated
+		s.fail(m.fault)
+		if m.notify == 0 {
+			m.notify = wire.NotifyInvalidSyntax
+		}
+		ps = notify(m.notify, m.data)
+		if !m.fault.Survived {
+			s.over, s.why = true, "the peer's request is malformed: "+m.fault.Text
+		}
+	case m.exchange == wire.ExchangeIKEAuth && !s.authenticated && !s.initiator:
+		ps = s.answerAuth(m)
+	case !s.authenticated:
+		s.fail(&Failure{RFC: "RFC 7296 2.21.2", Text: fmt.Sprintf("%s before IKE_AUTH", m.exchange)})
+		ps = notify(wire.NotifyInvalidSyntax, nil)
+		s.over, s.why = true, fmt.Sprintf("the peer sent %s before IKE_AUTH", m.exchange)
+	case m.exchange == wire.ExchangeCreateChildSA:
+		ps = s.answerCreate(m)
+	case m.exchange == wire.ExchangeInformational:
+		ps = s.answerInformational(m)
+	default:
+		s.fail(&Failure{RFC: "RFC 7296 3.1", Survived: true, Text: fmt.Sprintf("%s has no place here", m.exchange)})
+		ps = notify(wire.NotifyInvalidSyntax, nil)
+	}
+	s.reply(m, ps)
+}
+
+// reply sends, and keeps, the answer to a request.
+func (s *SA) reply(m *message, ps []wire.Payload) {
+	octets, err := s.protect(m.exchange, m.id, true, ps)
+	if err != nil {
+		s.fail(&Failure{Text: err.Error()})
+		s.end(engine.IKEFailed, err.Error(), false)
+		return
+	}
+	s.in.keep(answer{id: m.id, digest: sha256.Sum256(m.identity), wire: octets}, s.set.Window)
+	s.transmit(m.path, octets...)
+	if s.over {
+		s.over = false
+		state, why := engine.IKEFailed, s.why
+		if s.state == engine.IKEDeleting {
+			state = engine.IKEDeleted
+		}
+		s.why = ""
+		s.end(state, why, true)
+	}
+}
+
+// notify makes a chain of one notify.
+func notify(t wire.NotifyType, data []byte) []wire.Payload {
+	return []wire.Payload{{Type: wire.PayloadNotify, Body: &wire.Notify{Type: t, Data: data}}}
+}
+
+func payload(t wire.PayloadType, b wire.Body) wire.Payload { return wire.Payload{Type: t, Body: b} }
+
+// payloadNames lists payloads as people read them.
+func payloadNames(ps []wire.Payload) string {
+	text := ""
+	for i := range ps {
+		if i == 16 {
+			return text + " ..."
+		}
+		if i > 0 {
+			text += " "
+		}
+		text += ps[i].Type.String()
+	}
+	if text == "" {
+		return "no payloads"
+	}
+	return text
+}
+
+// packet reports a message as it goes or comes, where that is wanted.
+func (s *SA) packet(sent bool, p path, raw []byte, m *wire.Message, inner []wire.Payload, plain []byte) {
+	if !s.set.Packets {
+		return
+	}
+	if m == nil {
+		m, _ = wire.Parse(raw)
+	}
+	src, dst := p.remote, p.local
+	if sent {
+		src, dst = dst, src
+	}
+	encap := event.UDP
+	if p.marked {
+		encap = event.UDPNATT
+	}
+	e := &event.Packet{Src: src.Addr(), Dst: dst.Addr(), SrcPort: src.Port(), DstPort: dst.Port(), Proto: event.IKEv2,
+		Encap: encap, Length: len(raw), Octets: raw, IKE: &event.IKE{Message: m}}
+	if _, sealed := m.Sealed(); sealed {
+		e.IKE.Decrypted, e.IKE.Inner, e.IKE.Plain = true, inner, plain
+		if sent { // parsed, for the offsets
+			first := wire.PayloadNone
+			if len(inner) > 0 {
+				first = inner[0].Type
+			}
+			e.IKE.Inner, e.IKE.InnerProblems = wire.ParsePayloads(first, wire.Version2, plain)
+		}
+	}
+	s.emit(event.Event{Packet: e})
+}

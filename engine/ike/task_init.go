@@ -1,0 +1,385 @@
+package ike
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/cloudvlan/cvlanctl/engine"
+	"github.com/cloudvlan/cvlanctl/engine/event"
+	"github.com/cloudvlan/cvlanctl/engine/suite"
+	"github.com/cloudvlan/cvlanctl/engine/wire"
+)
+
+// initTask is IKE_SA_INIT as initiator (RFC 7296 1.2).
+type initTask struct {
+	group   wire.KEMethod
+	ke      suite.KeyExchange
+	cookie  []byte
+	offered *wire.SA
+	tries   int // of cookies and other groups
+}
+
+// maxInitTries bounds how often a peer can have IKE_SA_INIT sent anew.
+const maxInitTries = 4
+
+func (t *initTask) name() string    { return "IKE_SA_INIT" }
+func (t *initTask) abandon(s *SA)   {}
+func (t *initTask) again(s *SA)     { s.out.next = 0; s.push(t) }
+func (t *initTask) exhausted() bool { return t.tries >= maxInitTries }
+
+func (t *initTask) build(s *SA) (wire.ExchangeType, []wire.Payload, bool) {
+	if t.ke == nil {
+		var err error
+		if t.ke, err = suite.NewKeyExchange(t.group); err != nil {
+			s.fail(&Failure{Payload: wire.PayloadKE, Text: err.Error()})
+			s.end(engine.IKEFailed, err.Error(), false)
+			return 0, nil, false
+		}
+	}
+	if s.ni == nil {
+		s.ni = s.set.Source.Nonce()
+	}
+	t.offered = offer(wire.ProtocolIKE, nil, s.conn.Proposals, true)
+	var ps []wire.Payload
+	if t.cookie != nil {
+		ps = append(ps, payload(wire.PayloadNotify, &wire.Notify{Type: wire.NotifyCookie, Data: t.cookie}))
+	}
+	ps = append(ps, payload(wire.PayloadSA, t.offered),
+		payload(wire.PayloadKE, &wire.KE{Group: t.group, Data: t.ke.Public()}),
+		payload(wire.PayloadNonce, &wire.Nonce{Data: s.ni}))
+	ps = append(ps, s.natPayloads(s.spiI, 0, s.path, s.conn.ForceEncap)...)
+	return wire.ExchangeIKESAInit, append(ps, s.initOptions(s.conn, nil)...), true
+}
+
+// initOptions gives the notifies of IKE_SA_INIT that say what this side can do.
+// To a request only what it offers is answered.
+func (s *SA) initOptions(c *Connection, request *message) []wire.Payload {
+	var ps []wire.Payload
+	if !c.NoFragmentation && (request == nil || request.has(wire.NotifyFragmentationSupported) != nil) {
+		ps = append(ps, payload(wire.PayloadNotify, &wire.Notify{Type: wire.NotifyFragmentationSupported}))
+	}
+	if hashes := c.Credentials.Hashes(); len(hashes) > 0 && (request == nil || request.has(wire.NotifySignatureHashAlgorithms) != nil) {
+		var data []byte
+		for _, h := range hashes {
+			data = append(data, uint8(h>>8), uint8(h))
+		}
+		ps = append(ps, payload(wire.PayloadNotify, &wire.Notify{Type: wire.NotifySignatureHashAlgorithms, Data: data}))
+	}
+	if request != nil {
+		ps = append(ps, payload(wire.PayloadNotify, &wire.Notify{Type: wire.NotifyChildlessIKEv2Supported}))
+	}
+	return ps
+}
+
+// peerOptions notes what the peer says that it can do.
+func (s *SA) peerOptions(m *message, noFragments bool) {
+	s.peerFragments = !noFragments && m.has(wire.NotifyFragmentationSupported) != nil
+	if n := m.has(wire.NotifySignatureHashAlgorithms); n != nil {
+		if hs, ok := n.HashAlgorithms(); ok {
+			s.peerHashes = slices.Clone(hs)
+		}
+	}
+	s.peerChildless = m.has(wire.NotifyChildlessIKEv2Supported) != nil
+}
+
+// initMessage takes a message of IKE_SA_INIT, which nothing protects.
+func (s *SA) initMessage(m *message, parsed *wire.Message, problem *wire.Problem) {
+	if !m.response {
+		if s.initiator || s.state != engine.IKECreated && s.state != engine.IKEConnecting || m.id != 0 {
+			return
+		}
+		if s.repeat(0, m.raw, m.path) || s.in.answered(0) != nil {
+			return
+		}
+		s.initRequested(m, parsed, problem)
+		return
+	}
+	if !s.initiator || s.keys != nil || m.id != 0 || !s.expectsAnswer(0) {
+		return
+	}
+	if problem != nil {
+		s.fail(&Failure{Payload: problem.Payload, RFC: problem.RFC, Text: problem.What, Survived: true})
+		return // a forgery, perhaps: the true answer may still come
+	}
+	if p := wire.FirstFatal(wire.Check(parsed, nil)); p != nil {
+		s.check(event.Check{Kind: event.CheckGrammar, RFC: p.RFC, Why: p.What, What: "IKE_SA_INIT response",
+			Local: "the exchange's grammar", Remote: payloadNames(m.payloads)})
+		s.fail(&Failure{Payload: p.Payload, RFC: p.RFC, Text: p.What, Survived: true})
+		return
+	}
+	s.response(m)
+}
+
+// answer takes the responder's choice, or what it wants instead.
+func (t *initTask) answer(s *SA, m *message) {
+	give := func(f *Failure) {
+		s.fail(f)
+		s.end(engine.IKEFailed, f.Text, false)
+	}
+	if n := m.has(wire.NotifyCookie); n != nil && m.has(wire.NotifyInvalidKEPayload) == nil && find[*wire.KE](m, wire.PayloadKE) == nil {
+		if t.exhausted() || len(n.Data) == 0 || len(n.Data) > 64 {
+			give(&Failure{Payload: wire.PayloadNotify, Notify: n.Type, RFC: "RFC 7296 2.6", Peer: true,
+				Text: fmt.Sprintf("a cookie of %d octets for the %s time", len(n.Data), ordinal(t.tries+1))})
+			return
+		}
+		t.tries++
+		t.cookie = bytes.Clone(n.Data)
+		s.note("cookie", "", "the responder demands a cookie")
+		t.again(s)
+		return
+	}
+	if n := m.has(wire.NotifyInvalidKEPayload); n != nil {
+		want, ok := n.AcceptedGroup()
+		have := groups(s.conn.Proposals)
+		fits := ok && slices.Contains(have, want) && want != t.group && !t.exhausted()
+		s.check(event.Check{Kind: event.CheckKE, RFC: "RFC 7296 1.2", What: "group that the responder wants", OK: fits,
+			Local: fmt.Sprint(have), Remote: want.String()})
+		if !fits {
+			give(&Failure{Payload: wire.PayloadKE, Notify: n.Type, RFC: "RFC 7296 1.2", Peer: true,
+				Text: fmt.Sprintf("the responder wants group %s; %s was sent, possible are %v", want, t.group, have)})
+			return
+		}
+		t.tries++
+		t.group, t.ke = want, nil
+		t.again(s)
+		return
+	}
+	if n := m.refusal(); n != nil {
+		s.recover(n.Type, "IKE_SA_INIT")
+		give(&Failure{Payload: wire.PayloadNotify, Notify: n.Type, RFC: "RFC 7296 2.21.1", Peer: true, Text: "the responder refuses IKE_SA_INIT"})
+		return
+	}
+	sa, ke, nonce := find[*wire.SA](m, wire.PayloadSA), find[*wire.KE](m, wire.PayloadKE), find[*wire.Nonce](m, wire.PayloadNonce)
+	h, err := wire.ParseHeader(m.raw)
+	if err != nil || h.ResponderSPI == 0 {
+		give(&Failure{RFC: "RFC 7296 3.1", Text: "the responder chose SPI 0"})
+		return
+	}
+	chosen, f := s.chosen(t.offered, sa)
+	if f != nil {
+		give(f)
+		return
+	}
+	if ke.Group != t.group || group(chosen) != t.group {
+		s.check(event.Check{Kind: event.CheckKE, RFC: "RFC 7296 3.4", What: "group of the responder's KE", Local: t.group.String(), Remote: ke.Group.String()})
+		give(&Failure{Payload: wire.PayloadKE, RFC: "RFC 7296 3.4", Text: fmt.Sprintf("group %s, sent was %s", ke.Group, t.group)})
+		return
+	}
+	shared, err := t.ke.Shared(ke.Data)
+	if err != nil {
+		give(&Failure{Payload: wire.PayloadKE, RFC: "RFC 6989 2", Text: err.Error()})
+		return
+	}
+	s.spiR = h.ResponderSPI
+	s.nr = bytes.Clone(nonce.Data)
+	s.initResponse = bytes.Clone(m.raw)
+	s.peerOptions(m, s.conn.NoFragmentation)
+	if err := s.derive(chosen, shared); err != nil {
+		give(&Failure{Payload: wire.PayloadSA, Text: err.Error()})
+		return
+	}
+	if s.detectNAT(s.spiI, s.spiR, m) || s.conn.ForceEncap {
+		s.float()
+	}
+	auth := &authTask{}
+	auth.requested(m)
+	s.push(auth)
+}
+
+// derive makes the keys of a new IKE SA.
+func (s *SA) derive(chosen *wire.Proposal, shared suite.Secret) error {
+	prf, err := suite.NewPRF(ikeTransforms(chosen).PRFID)
+	if err != nil {
+		return err
+	}
+	return s.install(chosen, prf, prf.SKEYSEED(s.ni, s.nr, shared))
+}
+
+// install makes keys and ciphers from SKEYSEED.
+func (s *SA) install(chosen *wire.Proposal, prf suite.PRF, seed suite.Secret) error {
+	ts := ikeTransforms(chosen)
+	keys, err := suite.DeriveIKE(ts, seed, s.ni, s.nr, s.spiI, s.spiR)
+	seed.Wipe()
+	if err != nil {
+		return err
+	}
+	i, r, err := keys.Ciphers(ts)
+	if err != nil {
+		return err
+	}
+	s.keys, s.prf, s.proposal = keys, prf, *chosen
+	s.seal, s.open = i, r
+	if !s.initiator {
+		s.seal, s.open = r, i
+	}
+	return nil
+}
+
+// initRequested answers IKE_SA_INIT as responder.
+func (s *SA) initRequested(m *message, parsed *wire.Message, problem *wire.Problem) {
+	refuse := func(t wire.NotifyType, data []byte, f *Failure) {
+		f.Notify = t
+		s.fail(f)
+		octets, err := s.protect(wire.ExchangeIKESAInit, 0, true, notify(t, data))
+		if err == nil {
+			s.transmit(m.path, octets...)
+		}
+		s.end(engine.IKEFailed, f.Text, false)
+	}
+	if problem == nil {
+		problem = wire.FirstFatal(wire.Check(parsed, nil))
+	}
+	if problem != nil {
+		var data []byte
+		n := problem.Notify
+		switch n {
+		case wire.NotifyUnsupportedCriticalPayload:
+			data = []byte{uint8(problem.Payload)}
+		case 0:
+			n = wire.NotifyInvalidSyntax
+		}
+		s.check(event.Check{Kind: event.CheckGrammar, RFC: problem.RFC, Why: problem.What, What: "IKE_SA_INIT request",
+			Local: "the exchange's grammar", Remote: payloadNames(m.payloads)})
+		refuse(n, data, &Failure{Payload: problem.Payload, RFC: problem.RFC, Text: problem.What})
+		return
+	}
+	sa, ke, nonce := find[*wire.SA](m, wire.PayloadSA), find[*wire.KE](m, wire.PayloadKE), find[*wire.Nonce](m, wire.PayloadNonce)
+	chosen, conns := s.chooseConnection(sa.Proposals, ke.Group)
+	if chosen == nil {
+		refuse(wire.NotifyNoProposalChosen, nil, &Failure{Payload: wire.PayloadSA, RFC: "RFC 7296 2.7", Text: "no proposal fits"})
+		return
+	}
+	if want := group(chosen); want != ke.Group {
+		s.check(event.Check{Kind: event.CheckKE, RFC: "RFC 7296 1.2", What: "group of the initiator's KE", Local: want.String(), Remote: ke.Group.String()})
+		refuse(wire.NotifyInvalidKEPayload, []byte{uint8(want >> 8), uint8(want)},
+			&Failure{Payload: wire.PayloadKE, RFC: "RFC 7296 1.2", Text: fmt.Sprintf("group %s where %s is wanted", ke.Group, want)})
+		return
+	}
+	public, shared, err := suite.Respond(ke.Group, ke.Data)
+	if err != nil {
+		s.check(event.Check{Kind: event.CheckKE, RFC: "RFC 6989 2", What: "value of the initiator's KE", Local: ke.Group.String(),
+			Remote: fmt.Sprintf("%d octets", len(ke.Data)), Why: err.Error()})
+		refuse(wire.NotifyInvalidSyntax, nil, &Failure{Payload: wire.PayloadKE, RFC: "RFC 6989 2", Text: err.Error()})
+		return
+	}
+	s.choices = conns
+	s.ni, s.nr = bytes.Clone(nonce.Data), s.set.Source.Nonce()
+	s.initRequest = bytes.Clone(m.raw)
+	s.peerOptions(m, conns[0].NoFragmentation)
+	kept := *chosen
+	kept.SPI = nil
+	nat := s.detectNAT(s.spiI, 0, m)
+	ps := []wire.Payload{payload(wire.PayloadSA, &wire.SA{Proposals: []wire.Proposal{kept}}),
+		payload(wire.PayloadKE, &wire.KE{Group: ke.Group, Data: public}), payload(wire.PayloadNonce, &wire.Nonce{Data: s.nr})}
+	if nat {
+		ps = append(ps, s.natPayloads(s.spiI, s.spiR, m.path, conns[0].ForceEncap)...)
+	}
+	ps = append(ps, authorities(conns)...)
+	ps = append(ps, s.initOptions(conns[0], m)...)
+	octets, err := s.protect(wire.ExchangeIKESAInit, 0, true, ps)
+	if err == nil {
+		err = s.derive(&kept, shared)
+	}
+	if err != nil {
+		refuse(wire.NotifyNoProposalChosen, nil, &Failure{Payload: wire.PayloadSA, Text: err.Error()})
+		return
+	}
+	s.initResponse = octets[0]
+	s.state = engine.IKEConnecting
+	s.start(TimerHalfOpen, s.set.HalfOpen)
+	s.in.keep(answer{id: 0, digest: sha256.Sum256(m.raw), wire: octets}, s.set.Window)
+	s.transmit(m.path, octets...)
+}
+
+// chooseConnection selects a proposal, and the connections that have it. What
+// the initiator's KE fits goes first, to save a round trip.
+func (s *SA) chooseConnection(received []wire.Proposal, sent wire.KEMethod) (*wire.Proposal, []*Connection) {
+	var best *wire.Proposal
+	var conns []*Connection
+	for _, c := range s.choices {
+		p, ok := s.choose(wire.ProtocolIKE, received, usable(c.Proposals), true, sent)
+		if !ok {
+			continue
+		}
+		switch {
+		case best == nil, group(best) != sent && group(p) == sent:
+			best, conns = p, []*Connection{c}
+		case sameTransforms(best.Transforms, p.Transforms):
+			conns = append(conns, c)
+		}
+	}
+	return best, conns
+}
+
+// usable leaves out proposals whose key exchange this program does not have.
+func usable(proposals [][]wire.Transform) [][]wire.Transform {
+	out := make([][]wire.Transform, 0, len(proposals))
+	for _, ts := range proposals {
+		kept := slices.DeleteFunc(slices.Clone(ts), func(t wire.Transform) bool {
+			return t.Type == wire.TransformKE && t.ID != 0 && !suite.CanExchange(wire.KEMethod(t.ID))
+		})
+		if len(ofType(ts, wire.TransformKE)) > 0 && len(ofType(kept, wire.TransformKE)) == 0 {
+			continue
+		}
+		out = append(out, kept)
+	}
+	return out
+}
+
+// authorities gives the CERTREQ payloads for connections that trust
+// authorities (RFC 7296 3.7).
+func authorities(conns []*Connection) []wire.Payload {
+	var all []byte
+	for _, c := range conns {
+		for _, h := range c.Credentials.Authorities() {
+			if len(all) < 20*64 {
+				all = append(all, h...)
+			}
+		}
+	}
+	if len(all) == 0 {
+		return nil
+	}
+	return []wire.Payload{payload(wire.PayloadCertReq, &wire.CertReq{Encoding: wire.CertX509Signature, Authority: all})}
+}
+
+// up finishes authentication on either side.
+func (s *SA) up() {
+	s.state = engine.IKEEstablished
+	s.authenticated = true
+	s.established, s.heard = s.now, s.now
+	s.stop(TimerHalfOpen)
+	s.lifetime()
+	s.hear()
+	s.keepaliveTimer()
+	s.initRequest, s.initResponse, s.choices = nil, nil, nil
+	s.change(event.IKEUp, nil)
+}
+
+// lifetime starts the timers of the IKE SA's own replacement and end.
+func (s *SA) lifetime() {
+	rekey, expire := s.conn.Lifetime.draw(s.set.Source)
+	if rekey > 0 {
+		s.start(TimerRekey, rekey)
+		s.start(TimerExpire, expire)
+	}
+}
+
+// draw gives when to rekey and when to end, after the start; 0 for never.
+func (l *Lifetime) draw(src Source) (rekey, expire time.Duration) {
+	if l.Rekey <= 0 {
+		return 0, 0
+	}
+	over := l.Over
+	if over <= 0 {
+		over = l.Rekey / 10
+	}
+	rekey = l.Rekey
+	if l.Jitter > 0 {
+		rekey -= min(time.Duration(src.Jitter(int64(l.Jitter)+1)), l.Rekey/2)
+	}
+	return rekey, l.Rekey + over
+}

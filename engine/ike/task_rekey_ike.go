@@ -1,0 +1,313 @@
+package ike
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/cloudvlan/cvlanctl/engine"
+	"github.com/cloudvlan/cvlanctl/engine/event"
+	"github.com/cloudvlan/cvlanctl/engine/suite"
+	"github.com/cloudvlan/cvlanctl/engine/wire"
+)
+
+// ikeRekey is what an IKE SA knows of its replacement.
+type ikeRekey struct {
+	own  *rekeyIKETask // queued or on its way
+	peer *ikeRival     // what the peer has put in its place
+	next *SA           // where the children went
+}
+
+// ikeRival is the peer's replacement of the IKE SA.
+type ikeRival struct {
+	sa     *SA
+	lowest []byte // of the two nonces of the exchange that made it
+}
+
+// rekeyIKETask replaces the IKE SA (RFC 7296 1.3.2, 2.8, 2.18).
+type rekeyIKETask struct {
+	group   wire.KEMethod
+	ke      suite.KeyExchange
+	spi     wire.SPI
+	ni      []byte
+	offered *wire.SA
+	tries   int
+}
+
+func (t *rekeyIKETask) name() string  { return "rekeying of the IKE SA" }
+func (t *rekeyIKETask) abandon(s *SA) { s.rekey.own = nil }
+
+// name names an SA by its SPIs.
+func (s *SA) name() string { return fmt.Sprintf("IKE SA %s %s", s.spiI, s.spiR) }
+
+// queueIKERekey asks for the IKE SA's replacement, unless one is on its way.
+func (s *SA) queueIKERekey() {
+	if s.rekey.own != nil || s.rekey.peer != nil || s.rekey.next != nil || s.ended() || s.state == engine.IKEDeleting {
+		s.note("rekey", "", "the IKE SA is being replaced, or closed, already")
+		return
+	}
+	s.rekey.own = &rekeyIKETask{}
+	s.push(s.rekey.own)
+}
+
+func (t *rekeyIKETask) build(s *SA) (wire.ExchangeType, []wire.Payload, bool) {
+	if s.rekey.peer != nil || s.rekey.next != nil {
+		s.rekey.own = nil
+		return 0, nil, false
+	}
+	if t.group == 0 {
+		t.group = group(&s.proposal)
+	}
+	var err error
+	if t.ke, err = suite.NewKeyExchange(t.group); err != nil {
+		s.rekey.own = nil
+		s.fail(&Failure{Payload: wire.PayloadKE, Text: err.Error(), Survived: true})
+		return 0, nil, false
+	}
+	s.state = engine.IKERekeying
+	t.spi, t.ni = s.own.ikeSPI(), s.set.Source.Nonce()
+	t.offered = offer(wire.ProtocolIKE, binary.BigEndian.AppendUint64(nil, uint64(t.spi)), s.conn.Proposals, true)
+	return wire.ExchangeCreateChildSA, []wire.Payload{payload(wire.PayloadSA, t.offered),
+		payload(wire.PayloadNonce, &wire.Nonce{Data: t.ni}),
+		payload(wire.PayloadKE, &wire.KE{Group: t.group, Data: t.ke.Public()})}, true
+}
+
+// heir makes the SA that is to replace s.
+func (s *SA) heir(initiator bool, spiI, spiR wire.SPI, chosen *wire.Proposal, shared suite.Secret, ni, nr []byte) (*SA, error) {
+	n := &SA{own: s.own, set: s.set, conn: s.conn, initiator: initiator, state: engine.IKECreated, spiI: spiI, spiR: spiR,
+		path: s.path, natLocal: s.natLocal, natRemote: s.natRemote, peerFragments: s.peerFragments, peerHashes: s.peerHashes,
+		peerChildless: s.peerChildless, localID: s.localID, remoteID: s.remoteID, authenticated: true, ni: ni, nr: nr,
+		heard: s.now, now: s.now}
+	n.out.size = s.out.size
+	prf, err := suite.NewPRF(ikeTransforms(chosen).PRFID)
+	if err != nil {
+		return nil, err
+	}
+	// The seed is made with the old PRF, the keys with the new (RFC 7296 2.18).
+	kept := *chosen
+	kept.SPI = nil
+	if err := n.install(&kept, prf, s.prf.RekeySKEYSEED(s.keys.D, shared, ni, nr)); err != nil {
+		return nil, err
+	}
+	shared.Wipe()
+	n.start(TimerDelete, s.set.Retransmit.Total())
+	s.res.Successors = append(s.res.Successors, n)
+	return n, nil
+}
+
+// succeed hands everything to the SA that replaces this one.
+func (s *SA) succeed(n *SA) {
+	old := s.Model()
+	n.children, s.children = s.children, nil
+	n.path = s.path
+	n.deleted = nil
+	n.state, n.established = engine.IKEEstablished, s.now
+	n.dpd = s.dpd
+	n.stop(TimerDelete)
+	n.lifetime()
+	n.hear()
+	n.keepaliveTimer()
+	n.childTimer()
+	for _, t := range s.out.queue {
+		switch t.(type) {
+		case *childTask, *rekeyChildTask, *deleteChildTask:
+			n.out.queue = append(n.out.queue, t)
+			if due, ok := s.out.waits[t]; ok {
+				if n.out.waits == nil {
+					n.out.waits = map[task]time.Time{}
+				}
+				n.out.waits[t] = due
+			}
+		default:
+			t.abandon(s)
+		}
+	}
+	s.out.queue, s.out.waits = nil, nil
+	s.rekey.next = n
+	if s.state != engine.IKEDeleting {
+		s.state = engine.IKERekeyed
+	}
+	for _, t := range []Timer{TimerRekey, TimerExpire, TimerDPD, TimerKeepalive, TimerChild} {
+		s.stop(t)
+	}
+	s.start(TimerDelete, s.set.Retransmit.Total())
+	s.res.Related = append(s.res.Related, n)
+	s.emit(event.Event{Change: &event.Change{Kind: event.IKERekey, SA: n.Model(), Old: old}})
+}
+
+func (t *rekeyIKETask) answer(s *SA, m *message) {
+	s.rekey.own = nil
+	rival := s.rekey.peer
+	if rival != nil && rival.sa.ended() && rival.sa.state != engine.IKEDeleted {
+		rival = nil
+	}
+	if n := m.refusal(); n != nil {
+		t.refused(s, n, rival)
+		return
+	}
+	sa, ke, nonce := find[*wire.SA](m, wire.PayloadSA), find[*wire.KE](m, wire.PayloadKE), find[*wire.Nonce](m, wire.PayloadNonce)
+	n, nr, f := t.made(s, sa, ke, nonce)
+	if f != nil {
+		s.fail(f)
+		if s.state == engine.IKERekeying {
+			s.state = engine.IKEEstablished
+		}
+		s.closeIKE("the answer to its rekeying makes no sense: "+f.Text, 0)
+		return
+	}
+	switch {
+	case s.state == engine.IKEDeleting:
+		n.state, n.established = engine.IKEEstablished, s.now
+		n.deleteSoon("the IKE SA that it replaces is being deleted")
+		s.res.Related = append(s.res.Related, n)
+	case rival == nil:
+		s.succeed(n)
+		s.closeIKE("replaced by "+n.name(), 0)
+	case bytes.Compare(lowest(t.ni, nr), rival.lowest) < 0 && rival.sa.ended():
+		n.deleteSoon("the redundant SA of a collision")
+		s.res.Related = append(s.res.Related, n)
+		s.closeIKE("the peer has deleted what replaced it", 0)
+	case bytes.Compare(lowest(t.ni, nr), rival.lowest) < 0:
+		s.note("collision", "", "both sides replaced the IKE SA; ours has the lowest nonce and goes")
+		n.state = engine.IKERekeyed
+		n.deleteSoon("the redundant SA of a collision")
+		s.res.Related = append(s.res.Related, n)
+		s.succeed(rival.sa)
+	default:
+		s.note("collision", "", "both sides replaced the IKE SA; the peer's has the lowest nonce and goes")
+		s.succeed(n)
+		s.closeIKE("replaced by "+n.name(), 0)
+	}
+}
+
+// made makes the new SA from the peer's answer.
+func (t *rekeyIKETask) made(s *SA, sa *wire.SA, ke *wire.KE, nonce *wire.Nonce) (*SA, []byte, *Failure) {
+	if sa == nil || ke == nil || nonce == nil {
+		return nil, nil, &Failure{RFC: "RFC 7296 1.3.2", Text: "SA, KE or Nonce is missing"}
+	}
+	chosen, f := s.chosen(t.offered, sa)
+	if f != nil {
+		return nil, nil, f
+	}
+	spi, ok := ikeSPIOf(chosen)
+	if !ok || ke.Group != t.group || group(chosen) != t.group {
+		return nil, nil, &Failure{Payload: wire.PayloadKE, RFC: "RFC 7296 1.3.2",
+			Text: fmt.Sprintf("group %s (sent was %s), SPI of %d octets", ke.Group, t.group, len(chosen.SPI))}
+	}
+	shared, err := t.ke.Shared(ke.Data)
+	if err != nil {
+		return nil, nil, &Failure{Payload: wire.PayloadKE, RFC: "RFC 6989 2", Text: err.Error()}
+	}
+	nr := bytes.Clone(nonce.Data)
+	n, err := s.heir(true, t.spi, spi, chosen, shared, t.ni, nr)
+	if err != nil {
+		return nil, nil, &Failure{Payload: wire.PayloadSA, RFC: "RFC 7296 2.18", Text: err.Error()}
+	}
+	return n, nr, nil
+}
+
+// ikeSPIOf gives the SPI of a proposal for an IKE SA.
+func ikeSPIOf(p *wire.Proposal) (wire.SPI, bool) {
+	if len(p.SPI) != 8 {
+		return 0, false
+	}
+	spi := wire.SPI(binary.BigEndian.Uint64(p.SPI))
+	return spi, spi != 0
+}
+
+// refused does what the recovery table says about a refusal.
+func (t *rekeyIKETask) refused(s *SA, n *wire.Notify, rival *ikeRival) {
+	if s.state == engine.IKEDeleting {
+		return
+	}
+	if rival != nil && s.rekey.next == nil && !rival.sa.ended() {
+		// The peer did not notice the collision: its own rekeying counts.
+		s.note("collision", "", "the peer refuses our rekeying (%s); its own stands", n.Type)
+		s.succeed(rival.sa)
+		return
+	}
+	s.state = engine.IKEEstablished
+	s.fail(&Failure{Payload: wire.PayloadNotify, Notify: n.Type, RFC: "RFC 7296 1.3.2", Peer: true, Survived: true,
+		Text: "the peer refuses the rekeying of the IKE SA"})
+	if n.Type == wire.NotifyInvalidKEPayload {
+		if want, ok := otherGroup(s, n, s.conn.Proposals, t.tries); ok {
+			s.rekey.own = &rekeyIKETask{group: want, tries: t.tries + 1}
+			s.push(s.rekey.own)
+			return
+		}
+	}
+	switch r := s.recover(n.Type, "IKE rekey"); r.Action {
+	case RecoverDelete:
+		s.end(engine.IKEFailed, fmt.Sprintf("the peer refuses the rekeying of the IKE SA: %s", n.Type), false)
+	case RecoverRetry:
+		s.rekey.own = &rekeyIKETask{group: t.group, tries: t.tries}
+		s.retry(s.rekey.own, r)
+	}
+}
+
+// answerIKERekey answers the peer's request to replace the IKE SA.
+func (s *SA) answerIKERekey(m *message, sa *wire.SA, ni []byte) []wire.Payload {
+	temporary := func(why string) []wire.Payload {
+		s.note("collision", "", "TEMPORARY_FAILURE to the rekeying of the IKE SA: %s", why)
+		return notify(wire.NotifyTemporaryFailure, nil)
+	}
+	refuse := func(t wire.NotifyType, data []byte, f *Failure) []wire.Payload {
+		f.Notify, f.Survived = t, true
+		s.fail(f)
+		return notify(t, data)
+	}
+	busy := s.asking(func(t task) bool {
+		switch t.(type) {
+		case *childTask, *rekeyChildTask, *deleteChildTask:
+			return true
+		}
+		return false
+	})
+	switch {
+	case s.state == engine.IKEDeleting:
+		return temporary("it is being deleted")
+	case s.state == engine.IKERekeyed || s.rekey.peer != nil || s.rekey.next != nil || s.state == engine.IKECreated:
+		return temporary("it is replaced already")
+	case busy:
+		return temporary("a request about a child is on its way (RFC 7296 2.25.2)")
+	case s.own.busy():
+		return refuse(wire.NotifyNoAdditionalSAs, nil, &Failure{RFC: "RFC 7296 1.3", Text: "too many IKE SAs"})
+	}
+	ke := find[*wire.KE](m, wire.PayloadKE)
+	if ke == nil {
+		return refuse(wire.NotifyInvalidSyntax, nil, &Failure{Payload: wire.PayloadKE, RFC: "RFC 7296 1.3.2", Text: "KE is missing"})
+	}
+	chosen, ok := s.choose(wire.ProtocolIKE, sa.Proposals, usable(s.conn.Proposals), true, ke.Group)
+	if !ok {
+		return refuse(wire.NotifyNoProposalChosen, nil, &Failure{Payload: wire.PayloadSA, RFC: "RFC 7296 2.7", Text: "no proposal fits"})
+	}
+	spi, ok := ikeSPIOf(chosen)
+	if !ok {
+		return refuse(wire.NotifyInvalidSyntax, nil, &Failure{Payload: wire.PayloadSA, RFC: "RFC 7296 3.3.1", Text: "an IKE SA's SPI has 8 octets and is not 0"})
+	}
+	if want := group(chosen); want != ke.Group {
+		s.check(event.Check{Kind: event.CheckKE, RFC: "RFC 7296 1.3", What: "group of the peer's KE", Local: want.String(), Remote: ke.Group.String()})
+		return refuse(wire.NotifyInvalidKEPayload, []byte{uint8(want >> 8), uint8(want)},
+			&Failure{Payload: wire.PayloadKE, RFC: "RFC 7296 1.3", Text: fmt.Sprintf("group %s where %s is wanted", ke.Group, want)})
+	}
+	public, shared, err := suite.Respond(ke.Group, ke.Data)
+	if err != nil {
+		return refuse(wire.NotifyInvalidSyntax, nil, &Failure{Payload: wire.PayloadKE, RFC: "RFC 6989 2", Text: err.Error()})
+	}
+	own, nr := s.own.ikeSPI(), s.set.Source.Nonce()
+	n, err := s.heir(false, spi, own, chosen, shared, ni, nr)
+	if err != nil {
+		return refuse(wire.NotifyNoProposalChosen, nil, &Failure{Payload: wire.PayloadSA, RFC: "RFC 7296 2.18", Text: err.Error()})
+	}
+	s.rekey.peer = &ikeRival{sa: n, lowest: lowest(ni, nr)}
+	if !s.asking(func(t task) bool { _, ok := t.(*rekeyIKETask); return ok }) {
+		s.succeed(n)
+	}
+	kept := *chosen
+	kept.SPI = binary.BigEndian.AppendUint64(nil, uint64(own))
+	kept.Transforms = slices.Clone(chosen.Transforms)
+	return []wire.Payload{payload(wire.PayloadSA, &wire.SA{Proposals: []wire.Proposal{kept}}),
+		payload(wire.PayloadNonce, &wire.Nonce{Data: nr}), payload(wire.PayloadKE, &wire.KE{Group: ke.Group, Data: public})}
+}
