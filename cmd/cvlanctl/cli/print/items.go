@@ -12,7 +12,6 @@ import (
 type Items struct {
 	w      io.Writer
 	format Format
-	head   string
 	count  int
 	err    error
 }
