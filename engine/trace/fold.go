@@ -34,7 +34,8 @@ type fold struct {
 	byChild map[flowKey]childRef // the children whose SPIs keys have shown
 	// of a daemon, by unique id
 	byUnique map[uint32]*IKESA
-	lastSA   *IKESA // of the last IKE message: most lookups repeat
+	lost     []*IKESA // what a daemon had when it went away
+	lastSA   *IKESA   // of the last IKE message: most lookups repeat
 }
 
 // work is the fold's state about one SA.

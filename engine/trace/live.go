@@ -87,9 +87,14 @@ func bounded[T any](list []T, v T) []T {
 
 // lose notes that the daemon is away: what is known of it is of the past.
 func (t *Trace) lose(g *event.Gap) {
-	if g.Away {
-		t.Daemon.Connected = false
+	if !g.Away {
+		return
 	}
+	t.Daemon.Connected = false
+	for _, sa := range t.byUnique {
+		t.lost = append(t.lost, sa)
+	}
+	clear(t.byUnique)
 }
 
 func (t *Trace) addTable(at time.Time, table *event.Table) {
@@ -113,25 +118,28 @@ func (t *Trace) addTable(at time.Time, table *event.Table) {
 	}
 }
 
-// restart forgets the unique ids of a daemon that may have been restarted: it
-// counts from 1 again. SAs that it still has are known by their SPIs.
+// restart ends the SAs that a daemon had when it was lost and has no longer. It
+// may have been restarted and count from 1 again: what it still has is known by
+// its SPIs.
 func (t *Trace) restart(at time.Time, sas []*engine.IKESA) {
 	has := make(map[wire.SPI]bool, len(sas))
 	for _, sa := range sas {
 		has[sa.InitiatorSPI] = true
 	}
-	for _, sa := range t.byUnique {
+	for _, sa := range t.lost {
 		if sa.live && !has[sa.InitiatorSPI] {
 			t.gone(at, sa)
 		}
 	}
-	clear(t.byUnique)
+	t.lost = nil
 }
 
 // gone ends an SA that the daemon no longer has.
 func (t *Trace) gone(at time.Time, sa *IKESA) {
 	sa.live = false
-	delete(t.byUnique, sa.UniqueID)
+	if t.byUnique[sa.UniqueID] == sa {
+		delete(t.byUnique, sa.UniqueID)
+	}
 	if sa.Ended != "" {
 		return
 	}
@@ -281,6 +289,7 @@ func (sa *IKESA) ours() Origin {
 
 // forgetLive drops what points to forgotten SAs.
 func (t *Trace) forgetLive(drop map[*IKESA]bool) {
+	t.lost = slices.DeleteFunc(t.lost, func(sa *IKESA) bool { return drop[sa] })
 	for id, sa := range t.byUnique {
 		if drop[sa] {
 			delete(t.byUnique, id)

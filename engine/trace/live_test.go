@@ -200,3 +200,19 @@ func TestFailuresAreBounded(t *testing.T) {
 		t.Errorf("%d failures from %v", n, tr.Daemon.Failures[0].Time)
 	}
 }
+
+// TestLogOfARestartedDaemonStartsANewSA proves that an id that is used again
+// before the first table does not add to the SA of the daemon that died.
+func TestLogOfARestartedDaemonStartsANewSA(t *testing.T) {
+	events := []*event.Event{table(0, true, liveSA(1, 16, engine.IKEEstablished)), {Time: after(10), Gap: &event.Gap{Away: true}}}
+	events = append(events, message(20, true, false, wire.ExchangeIKESAInit, 0, "SA")...)
+	events = append(events, table(30, true, liveSA(1, 32, engine.IKEConnecting)))
+	tr := folded(events...)
+	if len(tr.SAs) != 2 {
+		t.Fatalf("%d SAs", len(tr.SAs))
+	}
+	old, now := tr.SAs[0], tr.SAs[1]
+	if old.Ended != EndVanished || len(old.Exchanges) != 0 || len(now.Exchanges) != 1 || now.InitiatorSPI != 32 || now.Ended != "" {
+		t.Errorf("old %+v\nnew %+v", old, now)
+	}
+}

@@ -2,6 +2,7 @@ package vici
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"sync"
 	"time"
@@ -72,6 +73,9 @@ func (c *Client) State() backend.State {
 
 // heard notes the outcome of a call.
 func (c *Client) heard(err error) {
+	if errors.Is(err, context.Canceled) {
+		return // the caller left: that says nothing of the daemon
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	live := reached(err)

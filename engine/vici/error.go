@@ -36,7 +36,10 @@ func (e *Error) Unwrap() []error {
 	return []error{e.Kind, e.Err}
 }
 
-// errors of the guard, all of kind ErrProtocol.
+// errClosed is what becomes of an end of the connection between two messages.
+var errClosed = errors.New("the daemon has closed the connection")
+
+// Errors of the guard, all of kind ErrProtocol.
 var (
 	errTooLong     = errors.New("a message longer than 512 KiB was announced")
 	errEmpty       = errors.New("an empty message")

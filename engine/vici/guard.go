@@ -167,6 +167,9 @@ func (g *guard) pump() {
 			err = g.accept(segment)
 		}
 	}
+	if errors.Is(err, io.EOF) {
+		err = errClosed
+	}
 	g.mu.Lock()
 	g.err = err
 	g.changed.Broadcast()
