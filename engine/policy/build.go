@@ -220,16 +220,16 @@ func (b *builder) secretAt(v *node, at string) SecretRef {
 // setting finds where a group of settings says something of a key: at the
 // place itself, or in the defaults.
 type setting struct {
-	own, shared *node
-	path        string
+	own, shared      *node
+	path, sharedPath string
 }
 
 func (b *builder) setting(n *node, at, group string) setting {
-	return setting{n.get(group), b.root.get("defaults").get(group), join(at, group)}
+	return setting{n.get(group), b.root.get("defaults").get(group), join(at, group), "defaults." + group}
 }
 
 func (s setting) sub(group string) setting {
-	return setting{s.own.get(group), s.shared.get(group), join(s.path, group)}
+	return setting{s.own.get(group), s.shared.get(group), join(s.path, group), join(s.sharedPath, group)}
 }
 
 // get gives the node of a key, nil where neither place has it.
@@ -238,6 +238,22 @@ func (s setting) get(key string) *node {
 		return n
 	}
 	return s.shared.get(key)
+}
+
+// where gives the place of the first of the keys that is there, for a finding
+// about it; else n.
+func (s setting) where(n *node, keys ...string) (*node, string) {
+	for _, key := range keys {
+		if v := s.own.get(key); v != nil {
+			return v, s.path
+		}
+	}
+	for _, key := range keys {
+		if v := s.shared.get(key); v != nil {
+			return v, s.sharedPath
+		}
+	}
+	return n, s.path
 }
 
 func (s setting) text(key, def string) string {
@@ -317,12 +333,13 @@ func (b *builder) ike(c *Connection, n *node, at string) {
 // tenth gives the hard limit of a soft one: 10 % more, in whole seconds.
 func tenth[T ~int64 | ~uint64](soft T) T { return soft + soft/10 }
 
-// spread gives the jitter of limits that name none.
+// spread gives the jitter of limits that name none: 10 % of the soft one, and
+// not more than lies between the two.
 func spread[T ~int64 | ~uint64](soft, hard T) T {
-	if hard <= soft || soft == 0 {
+	if hard <= soft {
 		return 0
 	}
-	return min(hard-soft, soft)
+	return min(hard-soft, soft/10)
 }
 
 func (b *builder) tunnels() {

@@ -83,7 +83,7 @@ func limits(doc string, value func(string) *spec) *spec {
 	return object(doc,
 		may("rekey", value("when a new SA is made; 0 is never")),
 		may("hard", value("when the SA ends where none was made; 10 % later by default")),
-		may("jitter", value("up to how much earlier, at random, the new SA is made; by default the difference between hard and rekey")))
+		may("jitter", value("up to how much earlier, at random, the new SA is made; 10 % of rekey by default")))
 }
 
 func ikeSpec() *spec {
@@ -93,7 +93,7 @@ func ikeSpec() *spec {
 			may("rekey", duration("when a new one is made by rekeying; 4h by default, 0s is never")),
 			may("reauth", duration("when a new one is made by authenticating anew; 0s, never, by default")),
 			may("hard", duration("when it ends where none was made; 10 % later by default")),
-			may("jitter", duration("up to how much earlier, at random, the new one is made; by default the difference between hard and rekey")))),
+			may("jitter", duration("up to how much earlier, at random, the new one is made; 10 % of rekey by default")))),
 		may("unique", choice("what becomes of a second IKE SA with the same identity; no by default", "no", "never", "keep", "replace")),
 		may("fragmentation", choice("splitting large IKE messages (RFC 7383); yes by default", "yes", "accept", "force", "no")),
 		may("mobike", yesNo("following changes of address (RFC 4555); true by default")))

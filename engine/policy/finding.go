@@ -62,11 +62,17 @@ type report struct {
 }
 
 func (r *report) add(f Finding) {
+	f.File = r.file
+	same := func(g Finding) bool {
+		return g.Line == f.Line && g.Column == f.Column && g.Code == f.Code && g.Message == f.Message
+	}
+	if f.Line > 0 && slices.ContainsFunc(r.findings, same) {
+		return // a default that many tunnels take
+	}
 	if len(r.findings) >= maxFindings {
 		r.beyond++
 		return
 	}
-	f.File = r.file
 	r.findings = append(r.findings, f)
 }
 
@@ -90,7 +96,7 @@ func (r *report) sorted() []Finding {
 // nearest gives the word that s was probably meant to be, "" where none is
 // near.
 func nearest(s string, words []string) string {
-	best, least := "", max(2, len(s)/3)+1
+	best, least := "", max(1, len(s)/3)+1
 	for _, w := range words {
 		if d := distance(s, w, least); d < least {
 			best, least = w, d

@@ -9,50 +9,37 @@ import (
 // checkLimits wants hard limits beyond soft ones and jitter within them.
 // shortest is the soft limit that jitter must not swallow.
 func checkLimits[T ~int64 | ~uint64](r *report, s setting, n *node, l Limits[T], shortest T, say func(T) string) {
-	at := func(keys ...string) *node {
-		for _, key := range keys {
-			if v := s.own.get(key); v != nil {
-				return v
-			}
-		}
-		for _, key := range keys {
-			if v := s.shared.get(key); v != nil {
-				return v
-			}
-		}
-		return n
-	}
 	switch {
 	case l.Hard > 0 && l.Rekey >= l.Hard:
-		r.at(at("rekey", "reauth", "hard"), Error, "lifetime-order", s.path, "the new SA comes after %s, later than the end of the old one after %s", say(l.Rekey), say(l.Hard))
+		at, path := s.where(n, "rekey", "reauth", "hard")
+		r.at(at, Error, "lifetime-order", path, "the new SA comes after %s, later than the end of the old one after %s", say(l.Rekey), say(l.Hard))
 	case l.Jitter > 0 && l.Jitter >= shortest:
-		r.at(at("jitter", "hard"), Error, "lifetime-order", s.path, "jitter of %s leaves nothing of the %s until the new SA", say(l.Jitter), say(shortest))
+		at, path := s.where(n, "jitter", "rekey", "hard")
+		r.at(at, Error, "lifetime-order", path, "jitter of %s leaves nothing of the %s until the new SA", say(l.Jitter), say(shortest))
 	}
 }
 
 // checkDPD looks at the timing of probes.
 func (b *builder) checkDPD(c *Connection, s setting, n *node) {
-	at := func(key string) *node {
-		if v := s.get(key); v != nil {
-			return v
-		}
-		return n
+	warn := func(severity Severity, key, format string, args ...any) {
+		at, path := s.where(n, key)
+		b.report.at(at, severity, "dpd-timing", path, format, args...)
 	}
 	d := &c.DPD
 	switch {
 	case d.Interval == 0 && d.Action != "clear":
-		b.report.at(at("action"), Warning, "dpd-timing", s.path, "action %s never comes: interval 0s asks no peer", d.Action)
+		warn(Warning, "action", "action %s never comes: interval 0s asks no peer", d.Action)
 	case d.Interval == 0:
 	case d.Timeout == 0:
-		b.report.at(at("timeout"), Error, "dpd-timing", s.path, "timeout 0s waits for no answer")
+		warn(Error, "timeout", "timeout 0s waits for no answer")
 	case d.Timeout > d.Interval:
-		b.report.at(at("timeout"), Warning, "dpd-timing", s.path, "timeout %s is longer than interval %s: a dead peer is noticed late", formatDuration(d.Timeout), formatDuration(d.Interval))
+		warn(Warning, "timeout", "timeout %s is longer than interval %s: a dead peer is noticed late", formatDuration(d.Timeout), formatDuration(d.Interval))
 	case d.Interval < 5*time.Second:
-		b.report.at(at("interval"), Warning, "dpd-timing", s.path, "interval %s asks idle peers very often", formatDuration(d.Interval))
+		warn(Warning, "interval", "interval %s asks idle peers very often", formatDuration(d.Interval))
 	}
 	if d.Interval > 0 {
 		if total := d.Timeout * time.Duration(d.Retries+1); c.Hard > 0 && d.Interval+total > c.Hard {
-			b.report.at(at("interval"), Warning, "dpd-timing", s.path, "a dead peer is noticed after %s, later than the IKE SA ends anyway", formatDuration(d.Interval+total))
+			warn(Warning, "interval", "a dead peer is noticed after %s, later than the IKE SA ends anyway", formatDuration(d.Interval+total))
 		}
 	}
 }
@@ -125,7 +112,7 @@ func (b *builder) overlaps() {
 			if l == nil {
 				continue
 			}
-			if same {
+			if same && x.peer == y.peer {
 				b.report.at(y.entry.at(), Error, "overlapping-selectors", y.path, "has the selectors of tunnel %s (line %d)", x.child.Name, x.entry.line)
 			} else {
 				b.report.at(y.entry.at(), Warning, "overlapping-selectors", y.path, "%s to %s is carried by tunnel %s (line %d) too", l, r, x.child.Name, x.entry.line)

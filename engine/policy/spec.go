@@ -96,10 +96,6 @@ func wrongKind(r *report, n *node, path, want string, hidden bool) {
 	have := n.kind.String()
 	if !hidden && (n.kind == intNode || n.kind == floatNode || n.kind == boolNode) && len(n.text) <= 40 {
 		have = n.text
-		if want == "text" {
-			r.at(n, Error, "wrong-type", path, "want text, have %s; put quotes around it", have)
-			return
-		}
 	}
 	r.at(n, Error, "wrong-type", path, "want %s, have %s", want, have)
 }
@@ -109,6 +105,9 @@ func compareText(r *report, s *spec, n *node, path string) bool {
 		want := "text"
 		if s.say != "" && !s.hidden {
 			want = s.say
+		}
+		if (n.kind == intNode || n.kind == floatNode || n.kind == boolNode) && s.pattern != timePattern {
+			want += " in quotes"
 		}
 		wrongKind(r, n, path, want, s.hidden)
 		return false

@@ -125,9 +125,11 @@ func connectionTree(c *Connection) Named {
 	s.SetList("proposals", proposalTexts(c.Proposals)...)
 	s.Set("rekey_time", seconds(c.Rekey))
 	s.Set("reauth_time", seconds(c.Reauth))
-	// strongSwan counts the hard limit from the soft one.
-	over := max(c.Hard-max(c.Rekey, c.Reauth), 0)
-	s.Set("over_time", seconds(over))
+	// strongSwan counts the hard limit from the soft one, and has no way to say
+	// that there is none: then its own 10 % stay.
+	if over := c.Hard - max(c.Rekey, c.Reauth); over > 0 {
+		s.Set("over_time", seconds(over))
+	}
 	s.Set("rand_time", seconds(c.Jitter))
 	s.Set("unique", c.Unique)
 	s.Set("fragmentation", c.Fragmentation)
