@@ -63,7 +63,7 @@ func FuzzSegment(f *testing.F) {
 		defer func() { _ = errors.Join(s.Close(), server.Close()) }() // both ends go
 		events := make(chan govici.Event, 1)
 		s.NotifyEvents(events)
-		name := string(segment[6 : 6+segment[5]])
+		name := string(segment[6 : 6+int(segment[5])])
 		go func() {
 			buf := make([]byte, 4096)
 			if _, err := server.Read(buf); err != nil {
@@ -87,7 +87,7 @@ func FuzzSegment(f *testing.F) {
 				connection(name, sub)
 				pool(name, sub)
 			})
-		case <-time.After(10 * time.Second):
+		case <-time.After(2 * time.Second):
 			t.Fatal("the event did not arrive")
 		}
 	})
