@@ -1,0 +1,190 @@
+// Package link is where the engine meets the world: UDP sockets for IKE and for
+// ESP in UDP.
+//
+// Contract: the engine's packages open nothing; whoever runs them hands them
+// datagrams and the time. A Pump does that for one ike.Endpoint, on one
+// goroutine that alone touches it.
+package link
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"sync"
+	"time"
+
+	"github.com/cloudvlan/cvlanctl/engine/ike"
+	"github.com/cloudvlan/cvlanctl/engine/wire"
+)
+
+const (
+	maxDatagram = 65535
+	// backlog is how many datagrams wait for the engine; more are dropped, as
+	// a full socket buffer would.
+	backlog = 256
+)
+
+// Pump joins an ike.Endpoint to two UDP sockets: one for plain IKE (port 500),
+// one for IKE and ESP in UDP (port 4500). Both must be bound to an address: one
+// socket cannot tell which of several addresses a datagram came to.
+type Pump struct {
+	endpoint    *ike.Endpoint
+	plain, natt *net.UDPConn
+	take        func(ike.Output)
+	esp         func(local, remote netip.AddrPort, packet []byte)
+	in          chan ike.Datagram
+	do          chan order
+}
+
+// order is something to be done by the goroutine that owns the Endpoint.
+type order struct {
+	f    func(now time.Time, e *ike.Endpoint) ike.Output
+	done chan struct{}
+}
+
+// NewPump makes a pump. take gets the output of every step, on the pump's
+// goroutine; its datagrams are sent by the pump. esp gets the ESP packets that
+// came in UDP and may be nil; it is called on a goroutine of its own and must
+// not keep the packet.
+func NewPump(e *ike.Endpoint, plain, natt *net.UDPConn, take func(ike.Output), esp func(local, remote netip.AddrPort, packet []byte)) (*Pump, error) {
+	for _, c := range []*net.UDPConn{plain, natt} {
+		if a, err := localAddr(c); err != nil || a.Addr().IsUnspecified() {
+			return nil, fmt.Errorf("socket %v is not bound to one address", c.LocalAddr())
+		}
+	}
+	return &Pump{endpoint: e, plain: plain, natt: natt, take: take, esp: esp, in: make(chan ike.Datagram, backlog), do: make(chan order)}, nil
+}
+
+func localAddr(c *net.UDPConn) (netip.AddrPort, error) {
+	a, ok := c.LocalAddr().(*net.UDPAddr)
+	if !ok {
+		return netip.AddrPort{}, fmt.Errorf("socket %v has no UDP address", c.LocalAddr())
+	}
+	p := a.AddrPort()
+	return netip.AddrPortFrom(p.Addr().Unmap(), p.Port()), nil
+}
+
+// Run pumps until the context ends, closes the sockets, and gives the error of
+// a socket that failed before that.
+func (p *Pump) Run(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	errs := make(chan error, 2)
+	var readers sync.WaitGroup
+	for _, c := range []*net.UDPConn{p.plain, p.natt} {
+		readers.Go(func() {
+			if err := p.read(ctx, c); err != nil {
+				errs <- err
+				cancel()
+			}
+		})
+	}
+	p.loop(ctx)
+	cancel()
+	err := errors.Join(p.plain.Close(), p.natt.Close())
+	readers.Wait()
+	close(errs)
+	for e := range errs {
+		err = errors.Join(err, e)
+	}
+	return err
+}
+
+// loop is the goroutine that owns the Endpoint.
+func (p *Pump) loop(ctx context.Context) {
+	timer := time.NewTimer(time.Hour)
+	defer timer.Stop()
+	for {
+		if due := p.endpoint.Deadline(); due.IsZero() {
+			timer.Reset(time.Hour)
+		} else {
+			timer.Reset(time.Until(due))
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-timer.C:
+			p.out(p.endpoint.Step(time.Now(), ike.Input{}))
+		case d := <-p.in:
+			p.out(p.endpoint.Step(time.Now(), ike.Input{Datagram: &d}))
+		case o := <-p.do:
+			p.out(o.f(time.Now(), p.endpoint))
+			close(o.done)
+		}
+	}
+}
+
+// Do has something done with the Endpoint on the goroutine that owns it, and
+// waits for it.
+func (p *Pump) Do(ctx context.Context, f func(now time.Time, e *ike.Endpoint) ike.Output) error {
+	o := order{f: f, done: make(chan struct{})}
+	select {
+	case p.do <- o:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	select {
+	case <-o.done:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// out sends the datagrams of a step and hands the rest on. A datagram that
+// cannot be sent is lost like one that the network drops: it is repeated.
+func (p *Pump) out(o ike.Output) {
+	for i := range o.Datagrams {
+		d := &o.Datagrams[i]
+		c := p.plain
+		if d.Marked {
+			c = p.natt
+		}
+		if _, err := c.WriteToUDPAddrPort(d.Octets, d.Remote); err != nil {
+			continue
+		}
+	}
+	p.take(o)
+}
+
+// read hands the datagrams of one socket to the engine.
+func (p *Pump) read(ctx context.Context, c *net.UDPConn) error {
+	local, err := localAddr(c)
+	if err != nil {
+		return err
+	}
+	marked := c == p.natt
+	buffer := make([]byte, maxDatagram)
+	for {
+		n, from, err := c.ReadFromUDPAddrPort(buffer)
+		if ctx.Err() != nil {
+			return nil
+		}
+		if err != nil {
+			if errors.Is(err, net.ErrClosed) {
+				return nil
+			}
+			var e net.Error
+			if errors.As(err, &e) && !e.Timeout() {
+				// ICMP errors come as errors of the next read.
+				continue
+			}
+			return fmt.Errorf("read of %s: %w", local, err)
+		}
+		from = netip.AddrPortFrom(from.Addr().Unmap(), from.Port())
+		if marked {
+			if kind, packet := wire.ClassifyUDP(buffer[:n], true); kind == wire.UDPESP {
+				if p.esp != nil {
+					p.esp(local, from, packet)
+				}
+				continue
+			}
+		}
+		d := ike.Datagram{Local: local, Remote: from, Marked: marked, Octets: append([]byte(nil), buffer[:n]...)}
+		select {
+		case p.in <- d:
+		default: // dropped
+		}
+	}
+}
