@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"regexp"
+	"sync"
 	"strconv"
 	"time"
 
@@ -14,7 +15,9 @@ import (
 
 // logLine is a line of charon's file log: a time if there is one, thread,
 // group, the IKE SA that it is about, text.
-var logLine = regexp.MustCompile(`^(?:(.{1,40}?) )?(\d+)\[([A-Z0-9]{3})\](?: <(?:([^>|]*)\|)?(\d+)>)? ?(.*)$`)
+var logLine = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^(?:(.{1,40}?) )?(\d+)\[([A-Z0-9]{3})\](?: <(?:([^>|]*)\|)?(\d+)>)? ?(.*)$`)
+})
 
 // logTimes are the forms of time that are read: seconds, RFC 3339, and
 // syslog's, which has no year and means the one before now.
@@ -26,7 +29,7 @@ func ParseLogLine(line string) (time.Time, *event.Log, bool) {
 	if len(line) > maxLine {
 		line = line[:maxLine]
 	}
-	m := logLine.FindStringSubmatch(line)
+	m := logLine().FindStringSubmatch(line)
 	if m == nil {
 		return time.Time{}, nil, false
 	}
