@@ -6,8 +6,8 @@ import (
 	"fmt"
 	"io"
 	"regexp"
-	"sync"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/cloudvlan/cvlanctl/engine/event"
