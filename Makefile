@@ -69,3 +69,4 @@ clean: ## delete what was built
 	rm -rf bin build coverage.out
 
 -include lab/lab.mk
+-include engine/enginetest/sim.mk
