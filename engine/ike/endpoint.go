@@ -530,3 +530,14 @@ func (a *allowance) take(now time.Time) bool {
 	a.used++
 	return a.used <= 10
 }
+
+// Holdings counts what an Endpoint holds, for tests of what is given back.
+type Holdings struct {
+	SAs, HalfOpen, Sources, Requests, ESPSPIs, Deadlines int
+}
+
+// Held counts what the Endpoint holds.
+func (e *Endpoint) Held() Holdings {
+	return Holdings{SAs: len(e.sas), HalfOpen: e.half, Sources: len(e.sources), Requests: len(e.inits), ESPSPIs: len(e.esp),
+		Deadlines: len(e.due)}
+}

@@ -105,21 +105,17 @@ func (s *SA) startable(t task) bool {
 	if due, ok := s.out.waits[t]; ok && due.After(s.now) {
 		return false
 	}
-	switch t := t.(type) {
+	switch t.(type) {
 	case *initTask, *authTask:
 		return true
 	case *deleteIKETask:
 		return s.keys != nil // it does not wait for others: see ask
 	case *rekeyIKETask:
 		return s.state == engine.IKEEstablished && len(s.out.requests) == 0
-	case *deleteChildTask:
-		return s.state == engine.IKEEstablished || s.state == engine.IKERekeying
-	case *dpdTask:
-		return s.state == engine.IKEEstablished
-	default:
-		_ = t
-		return s.state == engine.IKEEstablished && !s.asking(func(t task) bool { _, ok := t.(*rekeyIKETask); return ok })
 	}
+	// While the IKE SA is being replaced its children must not change: they may
+	// be on their way to the new one.
+	return s.state == engine.IKEEstablished
 }
 
 // asking says whether a request whose task fits is on its way.
