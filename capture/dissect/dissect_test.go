@@ -17,6 +17,7 @@ import (
 	"github.com/cloudvlan/cvlanctl/capture/dissect"
 	"github.com/cloudvlan/cvlanctl/capture/keylog"
 	"github.com/cloudvlan/cvlanctl/engine/event"
+	"github.com/cloudvlan/cvlanctl/engine/trace"
 	"github.com/cloudvlan/cvlanctl/engine/wire"
 )
 
@@ -246,7 +247,7 @@ func TestAWrongKeyIsSaidToBeWrongAndAMissingOneMissing(t *testing.T) {
 }
 
 // FuzzEvents feeds arbitrary IP packets, with keys for an SA of the corpus so
-// that decryption is reached.
+// that decryption is reached, and folds what comes of them.
 func FuzzEvents(f *testing.F) {
 	f.Add(udp(alice, bob, 500, 500, request()), udp(alice, bob, 4500, 4500, espPacket(7)))
 	const name = "../../testdata/captures/psk-ecp256-aes256gcm16"
@@ -271,10 +272,12 @@ func FuzzEvents(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, a, b []byte) {
 		var out []byte
+		folded := trace.New(trace.Options{})
 		for e, err := range dissect.New(dissect.Options{Keys: tables}).Events(frames{packets: [][]byte{a, b, a}}) {
 			if err != nil {
 				t.Fatal(err)
 			}
+			folded.Add(e)
 			out = event.AppendJSON(out[:0], e)
 			out = event.AppendSummary(out[:0], e)
 		}
