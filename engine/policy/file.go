@@ -23,7 +23,7 @@ const (
 // The most that a file may have of each.
 const (
 	maxPeers   = 5000
-	maxTunnels = 20_000
+	maxTunnels = 5000
 	maxNamed   = 1000 // pools, authorities, users
 	maxListed  = 64   // addresses, proposals, selectors of one place
 )

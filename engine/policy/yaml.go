@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"regexp"
 	"unicode/utf8"
 
 	"github.com/goccy/go-yaml/ast"
@@ -19,7 +20,16 @@ const (
 	MaxSize  = 1 << 20 // octets
 	maxDepth = 16      // of maps and lists within one another
 	maxNodes = 200_000 // values
+	maxLines = 60_000
+	maxEmpty = 100  // keys without a value
+	maxBlock = 5000 // entries of one map or list, on lines of their own
+	maxFlow  = 1000 // entries of one map or list in brackets
 )
+
+// blockText finds the head of a block scalar at the end of a line. A policy has
+// no use for one, and the library takes a time for them that grows faster than
+// their size.
+var blockText = regexp.MustCompile(`(?m)(^|[ \t:-])[|>][-+0-9]{0,4}[ \t]*(#[^\n\r]*)?(\r|\n|$)`)
 
 // kind is what a node of the file is.
 type kind uint8
@@ -130,6 +140,15 @@ func readYAML(data []byte, r *report) (root *node) {
 		r.add(Finding{Line: line, Column: column, Severity: Error, Code: "syntax", Message: "a character that does not belong into text in UTF-8"})
 		return nil
 	}
+	if at := blockText.FindIndex(data); at != nil {
+		line := bytes.Count(data[:at[1]-1], []byte("\n")) + 1
+		r.add(Finding{Line: line, Column: 1, Severity: Error, Code: "not-taken", Message: "text over several lines (| or >) is not taken in a policy"})
+		return nil
+	}
+	if lines := bytes.Count(data, []byte("\n")) + bytes.Count(data, []byte("\r")); lines > maxLines {
+		r.add(Finding{Severity: Error, Code: "too-large", Message: fmt.Sprintf("the file has more than %d lines", maxLines)})
+		return nil
+	}
 	tokens := lexer.Tokenize(string(data))
 	if !bounded(tokens, r) {
 		return nil
@@ -205,40 +224,80 @@ var refusedTokens = map[token.Type]string{
 // bounded refuses what would cost the parser more than the file's size, before
 // the parser sees it.
 func bounded(tokens token.Tokens, r *report) bool {
-	flow, line, entries, keys := 0, 0, 0, 0
-	var columns []int // of the lines that the present one stands within
-	refuse := func(t *token.Token, code, what string) bool {
-		r.add(Finding{Line: t.Position.Line, Column: t.Position.Column, Severity: Error, Code: code, Message: what})
-		return false
-	}
+	var l layout
 	for _, t := range tokens {
-		if t.Position.Line != line {
-			line, entries, keys = t.Position.Line, 0, 0
-			for len(columns) > 0 && columns[len(columns)-1] >= t.Position.Column {
-				columns = columns[:len(columns)-1]
-			}
-			columns = append(columns, t.Position.Column)
-		}
-		switch t.Type {
-		case token.MappingStartType, token.SequenceStartType:
-			flow++
-		case token.MappingEndType, token.SequenceEndType:
-			flow--
-		case token.SequenceEntryType:
-			entries++
-		case token.MappingValueType:
-			if flow == 0 {
-				keys++
+		code, what := l.add(t)
+		if what == "" {
+			if part := refusedTokens[t.Type]; part != "" {
+				code, what = "not-taken", part+" is not taken in a policy: write the value where it belongs"
 			}
 		}
-		if what := refusedTokens[t.Type]; what != "" {
-			return refuse(t, "not-taken", what+" is not taken in a policy: write the value where it belongs")
-		}
-		if flow > maxDepth || entries > maxDepth || keys > maxDepth || len(columns) > 2*maxDepth {
-			return refuse(t, "too-deep", fmt.Sprintf("more than %d levels of maps and lists", maxDepth))
+		if what != "" {
+			r.add(Finding{Line: t.Position.Line, Column: t.Position.Column, Severity: Error, Code: code, Message: what})
+			return false
 		}
 	}
 	return true
+}
+
+// layout counts what makes a file deep or wide, token by token.
+type layout struct {
+	line          int
+	entries, keys int    // on this line
+	empty         int    // keys without a value
+	flow          []int  // commas of each open bracket
+	block         []rung // the lines that the present one stands within, and itself
+}
+
+// rung is a line's column, and how many lines so far began there.
+type rung struct{ column, lines int }
+
+func (l *layout) add(t *token.Token) (code, what string) {
+	if t.Position.Line != l.line && len(l.flow) == 0 {
+		l.newLine(t.Position)
+	}
+	switch t.Type {
+	case token.MappingStartType, token.SequenceStartType:
+		l.flow = append(l.flow, 0)
+	case token.MappingEndType, token.SequenceEndType:
+		l.flow = l.flow[:max(len(l.flow)-1, 0)]
+	case token.CollectEntryType:
+		if n := len(l.flow); n > 0 {
+			l.flow[n-1]++
+		}
+	case token.SequenceEntryType:
+		l.entries++
+	case token.MappingValueType:
+		if len(l.flow) == 0 {
+			l.keys++
+		}
+		if n := t.Next; n != nil && n.Type != token.SequenceEntryType && n.Position.Line > l.line && n.Position.Column <= l.block[len(l.block)-1].column {
+			l.empty++
+		}
+	}
+	switch {
+	case len(l.flow) > maxDepth || l.entries > maxDepth || l.keys > maxDepth || len(l.block) > 2*maxDepth:
+		return "too-deep", fmt.Sprintf("more than %d levels of maps and lists", maxDepth)
+	case l.empty > maxEmpty:
+		return "too-large", fmt.Sprintf("more than %d keys without a value", maxEmpty)
+	case l.block[len(l.block)-1].lines > maxBlock:
+		return "too-large", fmt.Sprintf("more than %d entries of one map or list", maxBlock)
+	case len(l.flow) > 0 && l.flow[len(l.flow)-1] > maxFlow:
+		return "too-large", fmt.Sprintf("more than %d entries of one map or list in brackets", maxFlow)
+	}
+	return "", ""
+}
+
+func (l *layout) newLine(p *token.Position) {
+	l.line, l.entries, l.keys = p.Line, 0, 0
+	for len(l.block) > 0 && l.block[len(l.block)-1].column > p.Column {
+		l.block = l.block[:len(l.block)-1]
+	}
+	if n := len(l.block); n > 0 && l.block[n-1].column == p.Column {
+		l.block[n-1].lines++
+		return
+	}
+	l.block = append(l.block, rung{p.Column, 1})
 }
 
 // converter turns the library's tree into ours.
