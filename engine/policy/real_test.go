@@ -208,25 +208,31 @@ type pair struct {
 	name      string
 	kind      lab.KeyKind
 	near, far string // the peers
+	// virtual is the inner address that the initiator is to get; then the
+	// tunnel goes from there.
+	virtual string
 }
 
 func pairs() []pair {
 	return []pair{
 		{"PSK", lab.ECDSA(elliptic.P256()),
 			"peers:\n  hub: {addresses: 192.0.2.2, identity: responder.lab, auth: psk, psk: {file: psk}}\n",
-			"peers:\n  spoke: {identity: initiator.lab, auth: psk, psk: {command: [cat, " + "PSKFILE" + "]}}\n"},
+			"peers:\n  spoke: {identity: initiator.lab, auth: psk, psk: {command: [cat, PSKFILE]}}\n", ""},
+		{"a virtual address", lab.ECDSA(elliptic.P256()),
+			"peers:\n  hub: {addresses: 192.0.2.2, identity: responder.lab, auth: cert, virtual_addresses: ipv4, nat: force}\n",
+			"pools: {inner: {addresses: 10.9.0.0/24, dns: 10.2.0.1, subnets: 10.2.0.0/16}}\npeers:\n  spoke: {identity: initiator.lab, auth: cert, pools: inner}\n", "10.9.0.1"},
 		{"RSA certificates", lab.RSA(2048),
 			"peers:\n  hub: {addresses: 192.0.2.2, identity: responder.lab, auth: cert}\n",
-			"peers:\n  spoke: {identity: initiator.lab, auth: cert}\n"},
+			"peers:\n  spoke: {identity: initiator.lab, auth: cert}\n", ""},
 		{"ECDSA certificates", lab.ECDSA(elliptic.P256()),
 			"peers:\n  hub: {addresses: 192.0.2.2, identity: responder.lab, auth: cert, authorities: lab}\n",
-			"peers:\n  spoke: {identity: initiator.lab, auth: cert}\n"},
+			"peers:\n  spoke: {identity: initiator.lab, auth: cert}\n", ""},
 		{"EAP-MSCHAPv2", lab.ECDSA(elliptic.P256()),
 			"peers:\n  hub: {addresses: 192.0.2.2, identity: responder.lab, auth: eap-mschapv2, eap: {role: client, identity: carol, password: {env: CVLAN_TEST_PASSWORD}}}\n",
-			"peers:\n  spoke: {identity: initiator.lab, auth: eap-mschapv2, eap: {role: server, users: {carol: {file: password}}}}\n"},
+			"peers:\n  spoke: {identity: initiator.lab, auth: eap-mschapv2, eap: {role: server, users: {carol: {file: password}}}}\n", ""},
 		{"EAP-TLS", lab.ECDSA(elliptic.P256()),
 			"peers:\n  hub: {addresses: 192.0.2.2, identity: responder.lab, auth: eap-tls, eap: {role: client}}\n",
-			"peers:\n  spoke: {identity: initiator.lab, auth: eap-tls, eap: {role: server}}\n"},
+			"peers:\n  spoke: {identity: initiator.lab, auth: eap-tls, eap: {role: server}}\n", ""},
 	}
 }
 
@@ -253,6 +259,12 @@ func TestPoliciesBringTunnelsUpInStrongSwan(t *testing.T) {
 			}
 			near.credentials(t, root, "initiator.lab", c.kind)
 			far.credentials(t, root, "responder.lab", c.kind)
+			nearTunnel, farTunnel := nearTunnel, farTunnel
+			if b.InnerA = "10.1.0.1"; c.virtual != "" {
+				b.InnerA = c.virtual
+				nearTunnel = strings.Replace(nearTunnel, "local: 10.1.0.1/32, ", "", 1)
+				farTunnel = strings.Replace(farTunnel, ", remote: 10.1.0.1/32", "", 1)
+			}
 			nearText := nearNode + c.near + nearTunnel
 			farText := farNode + strings.ReplaceAll(c.far, "PSKFILE", filepath.Join(far.dir, "psk")) + farTunnel
 
