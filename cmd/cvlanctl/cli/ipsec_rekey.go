@@ -4,12 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/cloudvlan/cvlanctl/cmd/cvlanctl/cli/doc"
 	"github.com/cloudvlan/cvlanctl/cmd/cvlanctl/cli/term"
+	"github.com/cloudvlan/cvlanctl/engine"
 	"github.com/cloudvlan/cvlanctl/engine/backend"
 	"github.com/cloudvlan/cvlanctl/engine/event"
 	"github.com/cloudvlan/cvlanctl/engine/vici"
@@ -73,19 +75,24 @@ func runIPsecRekey(ctx context.Context, app *App, o *IPsecRekeyOptions) error {
 	})
 }
 
-// rekeyGoals are the SAs that a target means: its IKE SA, or its children that
-// are up.
+// rekeyGoals are the SAs that a target means: its IKE SAs, or those CHILD SAs
+// that are installed. They are named by id: an SA that was rekeyed a moment ago
+// still has the name.
 func rekeyGoals(t *target, ike bool) []backend.Target {
-	if ike {
-		if !t.tunnel.Up() {
-			return nil
-		}
-		return []backend.Target{{IKE: t.connection}}
-	}
 	var goals []backend.Target
+	if ike {
+		for _, sa := range t.tunnel.SAs {
+			if sa.State == engine.IKEEstablished {
+				goals = append(goals, backend.Target{IKE: t.connection, IKEID: sa.UniqueID})
+			}
+		}
+		return goals
+	}
 	for i := range t.children {
-		if t.children[i].Up() {
-			goals = append(goals, backend.Target{IKE: t.connection, Child: t.children[i].Name})
+		for _, sa := range t.children[i].SAs {
+			if sa.State == engine.ChildInstalled {
+				goals = append(goals, backend.Target{IKE: t.connection, Child: sa.Name, ChildID: sa.UniqueID})
+			}
 		}
 	}
 	return goals
@@ -164,10 +171,8 @@ func (r *rekeying) change(e *event.Event) (bool, error) {
 		r.left--
 	case kind == event.ChildRekey && !r.ike:
 		for _, c := range e.Change.SA.Children {
-			for _, goal := range r.goals {
-				if goal.Child == c.Name {
-					r.left--
-				}
+			if slices.ContainsFunc(r.goals, func(g backend.Target) bool { return g.Child == c.Name }) {
+				r.left--
 			}
 		}
 	case kind == event.IKEDown:

@@ -6,6 +6,7 @@
 package print
 
 import (
+	"bytes"
 	"fmt"
 	"strings"
 
@@ -56,11 +57,17 @@ func Names() string {
 	return strings.Join(words, ", ")
 }
 
-// ToYAML turns one JSON value into YAML with the keys in the same order.
+// ToYAML turns one JSON value into YAML with the keys in the same order. A
+// value with characters that could steer a terminal stays the JSON that it is,
+// which is YAML too and has them escaped.
 func ToYAML(b []byte) ([]byte, error) {
 	out, err := yaml.JSONToYAML(b)
 	if err != nil {
 		return nil, fmt.Errorf("turning JSON into YAML: %w", err)
+	}
+	control := func(r rune) bool { return r < ' ' && r != '\n' || steers(r) }
+	if bytes.ContainsFunc(out, control) {
+		return append(Escape(bytes.TrimSpace(b)), '\n'), nil
 	}
 	return out, nil
 }
