@@ -220,6 +220,7 @@ func TestAFailingUpSaysWhy(t *testing.T) {
 // under a monitor, and starts it again.
 func TestAKilledDaemonIsMissedWithinTwoSecondsAndFollowedAgain(t *testing.T) {
 	r := peers(t)
+	leaves := nothingBehind(t)
 	var killed, missed time.Time
 	restarted := make(chan error, 1)
 	step := 0
@@ -241,6 +242,7 @@ func TestAKilledDaemonIsMissedWithinTwoSecondsAndFollowedAgain(t *testing.T) {
 	if code != exitInterrupted || !strings.Contains(out, "the daemon is back") {
 		t.Errorf("exit code %d: %s%s", code, out, errs)
 	}
+	leaves()
 	if err := <-restarted; err != nil {
 		t.Fatal(err)
 	}

@@ -236,3 +236,19 @@ func TestDPDSaysHonestlyThatThereIsNone(t *testing.T) {
 		t.Errorf("of what is down: exit code %d, %q", code, errs)
 	}
 }
+
+// TestAnInterruptEndsAWaitingCommand proves that Ctrl-C ends a command that
+// waits for the daemon, with the exit code for it.
+func TestAnInterruptEndsAWaitingCommand(t *testing.T) {
+	release := make(chan struct{})
+	f := office(t, map[string]vicitest.Command{"initiate": func(c *vicitest.Call) []vicitest.Element {
+		controlLog(c, "control-log", "IKE initiating IKE_SA branch[1] to 198.51.100.7")
+		<-release
+		return nil
+	}})
+	defer close(release)
+	enough := func(s string) bool { return strings.Contains(s, "initiating") }
+	if code, _, errs := onScreen(t, false, enough, "ipsec", "up", "branch/voice", "--source", f.source); code != exitInterrupted || !strings.Contains(errs, "interrupted") {
+		t.Errorf("exit code %d, %q", code, errs)
+	}
+}

@@ -1,8 +1,10 @@
 package cli
 
 import (
+	"runtime"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/cloudvlan/cvlanctl/engine/vici/vicitest"
 )
@@ -81,6 +83,7 @@ func TestMonitorFollowsTheDaemonThroughALoss(t *testing.T) {
 	} {
 		t.Run(c.output, func(t *testing.T) {
 			f := office(t, nil)
+			leaves := nothingBehind(t)
 			step, from := 0, 0
 			enough := func(s string) bool {
 				for step < len(c.steps) && strings.Contains(s[from:], c.steps[step]) {
@@ -99,6 +102,7 @@ func TestMonitorFollowsTheDaemonThroughALoss(t *testing.T) {
 			if code != exitInterrupted || step != len(c.steps) {
 				t.Errorf("exit code %d after step %d: %s%s", code, step, out, errs)
 			}
+			leaves()
 			if c.output == "jsonl" {
 				holds(t, "events", "event", "jsonl", out)
 			}
@@ -174,5 +178,36 @@ func TestListsAreNarrowedByName(t *testing.T) {
 	}})
 	if code, _, _ := f.run(t, "counters", "--all", "--reset"); code != exitFine || strings.Join(reset, " ") != "branch depot" {
 		t.Errorf("exit code %d, reset %q", code, reset)
+	}
+}
+
+// nothingBehind counts the goroutines and gives a function that waits until
+// there are no more of this program's than before.
+func nothingBehind(t *testing.T) func() {
+	t.Helper()
+	ours := func() (int, string) {
+		b := make([]byte, 4<<20)
+		all := strings.Split(string(b[:runtime.Stack(b, true)]), "\n\n")
+		n := 0
+		var text strings.Builder
+		for _, g := range all {
+			if strings.Contains(g, "engine/vici.") || strings.Contains(g, "govici") {
+				n++
+				text.WriteString(g + "\n\n")
+			}
+		}
+		return n, text.String()
+	}
+	before, _ := ours()
+	return func() {
+		t.Helper()
+		for range 500 {
+			if n, _ := ours(); n <= before {
+				return
+			}
+			time.Sleep(10 * time.Millisecond)
+		}
+		n, text := ours()
+		t.Errorf("%d goroutines before, %d after:\n%s", before, n, text)
 	}
 }

@@ -16,13 +16,16 @@ func NewCmdRoot(app *App) *cobra.Command {
 		Short: "Find out why an IPsec tunnel does not work, and what to change",
 		Long: `cvlanctl reads IKE, ESP and AH from captures and says what happened: the
 exchanges, the security associations, what is wrong, how that is known, and
-the line to change on either side.
+the line to change on either side. It shows and drives a running strongSwan
+over VICI: what is up, what is down and why, and brings tunnels up and down.
 
 Results go to standard output, everything else to standard error.
 
 Exit codes: 0 fine, 1 the operation failed, 2 wrong usage, 3 findings at or
 above --fail-on, 4 not permitted, 5 source unreachable, 130 interrupted.`,
-		Example: `  cvlanctl pcap diagnose broken.pcap
+		Example: `  cvlanctl ipsec status
+  cvlanctl ipsec up office
+  cvlanctl pcap diagnose broken.pcap
   cvlanctl pcap decode -o jsonl trace.pcapng.gz | jq .ike.exchange
   cvlanctl tui --source pcap:broken.pcap
   cvlanctl explain no-proposal-ike`,
@@ -69,10 +72,11 @@ above --fail-on, 4 not permitted, 5 source unreachable, 130 interrupted.`,
 // welcome is the bare cvlanctl where no source is named: it says what can be
 // opened and prints the help.
 func welcome(app *App, cmd *cobra.Command) error {
-	fmt.Fprintln(app.Term.Out, `No source is named. To look at a capture:
+	fmt.Fprintln(app.Term.Out, `No source is named. To look at a capture, or at a strongSwan that runs here:
 
   cvlanctl tui --source pcap:FILE    the screen
-  cvlanctl pcap diagnose FILE        what is wrong, as text`)
+  cvlanctl pcap diagnose FILE        what is wrong, as text
+  cvlanctl ipsec status              the daemon and its tunnels`)
 	fmt.Fprintln(app.Term.Out)
 	return cmd.Help()
 }
