@@ -184,7 +184,9 @@ func TestRekeyFollowsTheLogUntilTheNewSAIsThere(t *testing.T) {
 	}{
 		{"is rekeyed", exitFine, "branch/lan is rekeyed", func(f *fake) {
 			raiseLog(f, "ENC generating CREATE_CHILD_SA request 9 [ N(REKEY_SA) SA No TSi TSr ]")
-			sa := func(id string) []vicitest.Element { return []vicitest.Element{v("name", "lan"), v("uniqueid", id), v("state", "INSTALLED")} }
+			sa := func(id string) []vicitest.Element {
+				return []vicitest.Element{v("name", "lan"), v("uniqueid", id), v("state", "INSTALLED")}
+			}
 			f.Raise("child-rekey", sub("branch", v("uniqueid", "1"), v("state", "ESTABLISHED"),
 				sub("child-sas", sub("lan", sub("old", sa("4")...), sub("new", sa("5")...)))))
 		}},
