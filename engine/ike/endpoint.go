@@ -442,8 +442,6 @@ func (e *Endpoint) cookieOK(octets []byte, d *Datagram, h *wire.Header, check fu
 
 // What an SA needs of its Endpoint.
 
-func (e *Endpoint) settings() *Settings { return &e.set }
-
 func (e *Endpoint) busy() bool { return len(e.sas) >= e.set.MaxSAs }
 
 func (e *Endpoint) ikeSPI() wire.SPI {

@@ -236,6 +236,14 @@ func (s *SA) request(m *message) {
 		s.fail(&Failure{RFC: "RFC 7296 3.1", Survived: true, Text: fmt.Sprintf("%s has no place here", m.exchange)})
 		ps = notify(wire.NotifyInvalidSyntax, nil)
 	}
+	if n := wire.FindNotify(ps, wire.NotifyInvalidSyntax); n != nil && !s.over {
+		// It ends the IKE SA on both sides (RFC 7296 2.21.3).
+		s.over, s.why = true, "the peer's request makes no sense"
+		if s.res.Err != nil {
+			s.res.Err.Survived = false
+			s.why += ": " + s.res.Err.Text
+		}
+	}
 	s.reply(m, ps)
 }
 

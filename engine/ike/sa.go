@@ -19,7 +19,6 @@ type path struct {
 
 // owner is what an SA needs of the Endpoint that holds it.
 type owner interface {
-	settings() *Settings
 	// ikeSPI and espSPI give SPIs that nobody of the Endpoint has.
 	ikeSPI() wire.SPI
 	espSPI() wire.ESPSPI

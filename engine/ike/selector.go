@@ -120,8 +120,6 @@ func within(inner, outer []wire.TrafficSelector) bool {
 	return len(inner) > 0
 }
 
-func equalSelectors(a, b []wire.TrafficSelector) bool { return within(a, b) && within(b, a) }
-
 func selectorWords(ts []wire.TrafficSelector) string {
 	words := make([]string, 0, len(ts))
 	for i := range ts {
