@@ -1,0 +1,117 @@
+package native
+
+import (
+	"github.com/cloudvlan/cvlanctl/engine"
+	"github.com/cloudvlan/cvlanctl/engine/event"
+	"github.com/cloudvlan/cvlanctl/engine/ike"
+	"github.com/cloudvlan/cvlanctl/engine/wire"
+)
+
+// known is the number of an IKE SA and the connection that it is of.
+type known struct {
+	id       uint32
+	name     string
+	replaced bool // another has taken its place: its end is no news
+}
+
+// ids numbers IKE SAs and CHILD SAs as a daemon does: each from 1 on, never
+// twice the same. They are found by the SPIs of this side.
+type ids struct {
+	ike       map[wire.SPI]*known
+	child     map[wire.ESPSPI]uint32
+	lastIKE   uint32
+	lastChild uint32
+}
+
+func newIDs() ids {
+	return ids{ike: map[wire.SPI]*known{}, child: map[wire.ESPSPI]uint32{}}
+}
+
+// local gives the SPI of our side.
+func local(sa *engine.IKESA) wire.SPI {
+	if sa.Initiator.Or(true) {
+		return sa.InitiatorSPI
+	}
+	return sa.ResponderSPI
+}
+
+// number puts the numbers into an SA and its children.
+func (n *ids) number(sa *engine.IKESA) {
+	k := n.ike[local(sa)]
+	if k == nil {
+		n.lastIKE++
+		k = &known{id: n.lastIKE}
+		n.ike[local(sa)] = k
+	}
+	if sa.Name != "" {
+		k.name = sa.Name
+	}
+	sa.UniqueID = k.id
+	for _, c := range sa.Children {
+		spi := c.SPIIn.Or(0)
+		id, there := n.child[spi]
+		if !there {
+			n.lastChild++
+			id = n.lastChild
+			n.child[spi] = id
+		}
+		c.UniqueID = id
+	}
+}
+
+// stamp numbers what an event tells of. It says whether the event is one for
+// others: a rekeying is no up and no down.
+func (n *ids) stamp(ev *event.Event) bool {
+	if ev.Change == nil {
+		return true
+	}
+	if ev.Change.Old != nil {
+		n.number(ev.Change.Old)
+	}
+	n.number(ev.Change.SA)
+	switch ev.Change.Kind {
+	case event.IKERekey:
+		n.ike[local(ev.Change.Old)].replaced = true
+	case event.IKEDown:
+		return !n.ike[local(ev.Change.SA)].replaced
+	}
+	if ev.Change.Kind == event.ChildDown {
+		for _, c := range ev.Change.SA.Children {
+			delete(n.child, c.SPIIn.Or(0))
+		}
+	}
+	return true
+}
+
+// known finds an SA by both its SPIs, nil where it has no number.
+func (n *ids) known(i, r wire.SPI) *known {
+	if k := n.ike[i]; k != nil {
+		return k
+	}
+	return n.ike[r]
+}
+
+// prune forgets the numbers of SAs that are gone.
+func (n *ids) prune(e *ike.Endpoint) {
+	held := e.Held()
+	if len(n.ike) > 2*held.SAs+64 {
+		for spi := range n.ike {
+			if e.Find(spi) == nil {
+				delete(n.ike, spi)
+			}
+		}
+	}
+	if len(n.child) > 2*held.ESPSPIs+64 {
+		stands := make(map[wire.ESPSPI]bool)
+		for _, s := range e.SAs() {
+			for _, c := range s.Model().Children {
+				stands[c.SPIIn.Or(0)] = true
+			}
+		}
+		for spi := range n.child {
+			if !stands[spi] {
+				delete(n.child, spi)
+			}
+		}
+	}
+}

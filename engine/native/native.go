@@ -1,0 +1,267 @@
+package native
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"sync"
+	"time"
+
+	"github.com/cloudvlan/cvlanctl/engine"
+	"github.com/cloudvlan/cvlanctl/engine/auth"
+	"github.com/cloudvlan/cvlanctl/engine/backend"
+	"github.com/cloudvlan/cvlanctl/engine/ike"
+	"github.com/cloudvlan/cvlanctl/engine/link"
+	"github.com/cloudvlan/cvlanctl/engine/policy"
+	"github.com/cloudvlan/cvlanctl/engine/wire"
+)
+
+// defaultGrace is how long Close waits for the peers' answers.
+const defaultGrace = 2 * time.Second
+
+// Options says what an engine runs and where. Policy must be set.
+type Options struct {
+	Policy *policy.Policy
+	// Local is the address to speak from; not set, it is the one that the
+	// policy names, or the one that the system takes towards the first peer.
+	Local netip.Addr
+	// Ports are our own, 0 for 500 and 4500; PeerNATT is the peers' port for
+	// IKE and ESP behind a NAT, 0 for 4500.
+	Ports    ike.Ports
+	PeerNATT uint16
+	// Listen opens a UDP socket; nil for the system's.
+	Listen func(netip.AddrPort) (*net.UDPConn, error)
+	// Credentials gives what a connection proves itself with; nil reads its
+	// preshared keys.
+	Credentials func(ctx context.Context, c *policy.Connection) (auth.Credentials, error)
+	Plane       DataPlane // nil for a Counter
+	// Keys is told all keys; nil, as it should be unless the operator asks,
+	// for nobody.
+	Keys KeyLog
+	// Settings of the endpoint; its ports are those of the sockets.
+	Settings ike.Settings
+	// Grace is how long Close waits for the peers' answers: 2 s.
+	Grace time.Duration
+	// Version is what Version tells.
+	Version string
+}
+
+// Engine runs the tunnels of one policy. It is a backend.Backend.
+type Engine struct {
+	options Options
+	began   time.Time
+	local   netip.AddrPort // of the socket for plain IKE
+	plane   DataPlane
+	pump    *link.Pump
+	listed  []*engine.Connection
+	history backend.History
+
+	run     context.Context // ends when the engine does
+	stop    context.CancelFunc
+	ended   chan struct{} // closed when the pump has ended
+	failure error         // of the pump; read after ended
+	work    sync.WaitGroup
+	closing sync.Once
+	closed  error
+
+	// Of the pump's goroutine.
+	conns       map[string]*ike.Connection // as configured
+	endpoint    *ike.Endpoint
+	ids         ids
+	waiters     map[*waiter]struct{}
+	subscribers map[*subscriber]struct{}
+	keys        *keys
+	leaving     bool
+}
+
+// Start makes an engine for a policy, opens its sockets, and begins what is to
+// start at once. The context is for the start only: Close ends the engine.
+func Start(ctx context.Context, o Options) (*Engine, error) {
+	if o.Policy == nil {
+		return nil, errors.New("the engine has no policy")
+	}
+	if o.Grace <= 0 {
+		o.Grace = defaultGrace
+	}
+	if o.Plane == nil {
+		o.Plane = &Counter{}
+	}
+	if o.Ports.IKE == 0 {
+		o.Ports.IKE = wire.PortIKE
+	}
+	if o.Ports.NATT == 0 {
+		o.Ports.NATT = wire.PortNATT
+	}
+	if o.Listen == nil {
+		o.Listen = func(a netip.AddrPort) (*net.UDPConn, error) {
+			return net.ListenUDP("udp", net.UDPAddrFromAddrPort(a))
+		}
+	}
+	local, err := o.localAddress(ctx)
+	if err != nil {
+		return nil, err
+	}
+	e := &Engine{options: o, began: time.Now(), plane: o.Plane, ended: make(chan struct{}), conns: map[string]*ike.Connection{},
+		ids: newIDs(), waiters: map[*waiter]struct{}{}, subscribers: map[*subscriber]struct{}{}}
+	if o.Keys != nil {
+		e.keys = &keys{log: o.Keys, known: map[wire.SPI]bool{}}
+	}
+	var conns []*ike.Connection
+	for i := range o.Policy.Connections {
+		c, err := e.options.convert(ctx, &o.Policy.Connections[i], local)
+		if err != nil {
+			return nil, err
+		}
+		conns = append(conns, c)
+		e.conns[c.Name] = c
+		e.listed = append(e.listed, listed(&o.Policy.Connections[i], local, o.Ports.IKE))
+	}
+	if err := e.open(local, conns); err != nil {
+		return nil, err
+	}
+	e.work.Go(func() {
+		e.failure = e.pump.Run(e.run)
+		close(e.ended)
+		e.stop()
+	})
+	for _, c := range conns {
+		e.startChildren(c)
+	}
+	return e, nil
+}
+
+// open opens the sockets and makes the pump.
+func (e *Engine) open(local netip.Addr, conns []*ike.Connection) error {
+	o := &e.options
+	plain, err := o.Listen(netip.AddrPortFrom(local, o.Ports.IKE))
+	if err != nil {
+		return fmt.Errorf("socket for IKE: %w", err)
+	}
+	natt, err := o.Listen(netip.AddrPortFrom(local, o.Ports.NATT))
+	if err != nil {
+		return errors.Join(fmt.Errorf("socket for IKE behind NATs: %w", err), plain.Close())
+	}
+	e.local = plain.LocalAddr().(*net.UDPAddr).AddrPort()
+	o.Settings.Ports = ike.Ports{IKE: e.local.Port(), NATT: natt.LocalAddr().(*net.UDPAddr).AddrPort().Port()}
+	e.endpoint = ike.NewEndpoint(o.Settings)
+	for _, c := range conns {
+		err = errors.Join(err, e.endpoint.Add(c))
+	}
+	if err == nil {
+		e.pump, err = link.NewPump(e.endpoint, plain, natt, e.take, nil)
+	}
+	if err != nil {
+		return errors.Join(err, plain.Close(), natt.Close())
+	}
+	e.run, e.stop = context.WithCancel(context.Background())
+	return nil
+}
+
+// startChildren brings up what a connection has to start.
+func (e *Engine) startChildren(c *ike.Connection) {
+	for _, ch := range c.Children {
+		if ch.Wait {
+			continue
+		}
+		e.work.Go(func() {
+			// What goes wrong is told by the events.
+			_ = e.Up(e.run, backend.Target{IKE: c.Name, Child: ch.Name}, backend.UpOptions{}, nil)
+		})
+	}
+}
+
+// LocalAddr is where the engine takes plain IKE.
+func (e *Engine) LocalAddr() netip.AddrPort { return e.local }
+
+// Source names the engine: "engine:192.0.2.1:500".
+func (e *Engine) Source() string { return "engine:" + e.local.String() }
+
+// State says whether the engine runs.
+func (e *Engine) State() backend.State {
+	select {
+	case <-e.run.Done():
+		return backend.State{Since: time.Now(), Err: fmt.Errorf("%w: the engine has ended", backend.ErrUnreachable)}
+	default:
+		return backend.State{Live: true, Since: time.Now()}
+	}
+}
+
+// Wait gives a channel that is closed when the engine has ended.
+func (e *Engine) Wait() <-chan struct{} { return e.ended }
+
+// Close deletes all IKE SAs, waits for the peers' answers within the grace, and
+// ends the engine. A second call gives the first one's outcome.
+func (e *Engine) Close() error {
+	e.closing.Do(func() {
+		ctx, cancel := context.WithTimeout(e.run, e.options.Grace)
+		defer cancel()
+		// That a peer does not answer in time is its own affair.
+		_ = e.await(ctx, func(now time.Time) ike.Output {
+			e.leaving = true
+			return e.deleteAll(now)
+		}, func(*ike.Output) (bool, error) { return !e.anyAlive(), nil }, nil)
+		e.stop()
+		e.work.Wait()
+		e.closed = errors.Join(e.failure, e.plane.Close())
+	})
+	return e.closed
+}
+
+// deleteAll begins the deletion of all IKE SAs.
+func (e *Engine) deleteAll(now time.Time) ike.Output {
+	var all ike.Output
+	for _, s := range e.endpoint.SAs() {
+		if !over(s) {
+			merge(&all, e.endpoint.Command(now, s, ike.DeleteIKE{}))
+		}
+	}
+	return all
+}
+
+func (e *Engine) anyAlive() bool {
+	for _, s := range e.endpoint.SAs() {
+		if !over(s) {
+			return true
+		}
+	}
+	return false
+}
+
+// over says whether an SA has ended; it may linger to repeat its answers.
+func over(s *ike.SA) bool {
+	switch s.State() {
+	case engine.IKEDeleted, engine.IKEFailed, engine.IKEDestroying:
+		return true
+	}
+	return false
+}
+
+// merge appends what came out of another step.
+func merge(all *ike.Output, o ike.Output) {
+	all.Datagrams = append(all.Datagrams, o.Datagrams...)
+	all.Events = append(all.Events, o.Events...)
+	all.Updates = append(all.Updates, o.Updates...)
+	all.Again = append(all.Again, o.Again...)
+	if all.Err == nil {
+		all.Err = o.Err
+	}
+}
+
+// do has something done on the engine's goroutine and waits for it.
+func (e *Engine) do(ctx context.Context, f func(now time.Time) ike.Output) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(e.run, cancel)()
+	err := e.pump.Do(ctx, func(now time.Time, _ *ike.Endpoint) ike.Output { return f(now) })
+	return e.because(err)
+}
+
+// because says that the engine has ended, where that is why something failed.
+func (e *Engine) because(err error) error {
+	if err != nil && e.run.Err() != nil {
+		return fmt.Errorf("%w: the engine has ended", backend.ErrUnreachable)
+	}
+	return err
+}
