@@ -1,0 +1,129 @@
+package auth_test
+
+import (
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"math/big"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/cloudvlan/cvlanctl/engine/auth"
+	"github.com/cloudvlan/cvlanctl/engine/enginetest"
+	"github.com/cloudvlan/cvlanctl/engine/event"
+	"github.com/cloudvlan/cvlanctl/engine/ike"
+	"github.com/cloudvlan/cvlanctl/engine/suite"
+)
+
+// certified makes credentials for both sides of a pair, below one authority
+// and an intermediate each.
+func certified(t *testing.T, key func() (crypto.Signer, error)) (a, b *auth.Certificates) {
+	t.Helper()
+	must := func(k crypto.Signer, err error) crypto.Signer {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return k
+	}
+	serial := int64(0)
+	issue := func(name string, ca bool, k crypto.Signer, parent *x509.Certificate, signer crypto.Signer) *x509.Certificate {
+		t.Helper()
+		serial++
+		// The simulation's clock begins at a date of its own.
+		tmpl := &x509.Certificate{SerialNumber: big.NewInt(serial), Subject: pkix.Name{CommonName: name}, NotBefore: time.Unix(0, 0), NotAfter: time.Unix(1<<33, 0),
+			IsCA: ca, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageDigitalSignature}
+		if ca {
+			tmpl.KeyUsage = x509.KeyUsageCertSign
+		} else {
+			tmpl.DNSNames = []string{name}
+		}
+		if parent == nil {
+			parent = tmpl
+		}
+		der, err := x509.CreateCertificate(rand.Reader, tmpl, parent, k.Public(), signer)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c, err := x509.ParseCertificate(der)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
+	rootKey := must(key())
+	root := issue("Root", true, rootKey, nil, rootKey)
+	side := func(name string) *auth.Certificates {
+		interKey, leafKey := must(key()), must(key())
+		inter := issue("Authority of "+name, true, interKey, root, rootKey)
+		private, err := auth.NewPrivateKey(leafKey)
+		if err != nil {
+			t.Fatal(err)
+		}
+		pair, err := auth.NewKeyPair(private, issue(name, false, leafKey, inter, interKey), inter)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return &auth.Certificates{Own: []*auth.KeyPair{pair}, Trusted: []*x509.Certificate{root}}
+	}
+	return side("a.example.org"), side("b.example.org")
+}
+
+func p256() (crypto.Signer, error) { return ecdsa.GenerateKey(elliptic.P256(), rand.Reader) }
+
+func TestPairComesUpWithCertificatesOfEveryKind(t *testing.T) {
+	kinds := map[string]func() (crypto.Signer, error){
+		"RSA":     func() (crypto.Signer, error) { return rsa.GenerateKey(rand.Reader, 2048) },
+		"P-256":   p256,
+		"P-384":   func() (crypto.Signer, error) { return ecdsa.GenerateKey(elliptic.P384(), rand.Reader) },
+		"P-521":   func() (crypto.Signer, error) { return ecdsa.GenerateKey(elliptic.P521(), rand.Reader) },
+		"Ed25519": func() (crypto.Signer, error) { _, k, err := ed25519.GenerateKey(rand.Reader); return k, err },
+	}
+	for name, kind := range kinds {
+		t.Run(name, func(t *testing.T) {
+			own, peer := certified(t, kind)
+			p := enginetest.NewPair(t, 1, func(a, b *ike.Connection, _, _ *ike.Settings) { a.Credentials, b.Credentials = own, peer })
+			p.Up()
+			p.Agree(1, 1)
+			for _, h := range []*enginetest.Host{p.A, p.B} {
+				if len(h.Checks(event.CheckSignature, true)) == 0 || len(h.Checks(event.CheckCertificate, true)) < 4 {
+					t.Errorf("%s tells no checks of the peer's certificate and signature", h.Name)
+				}
+			}
+		})
+	}
+}
+
+func TestPairComesUpWithCertificateOnOneSideAndSharedKeyOnTheOther(t *testing.T) {
+	own, peer := certified(t, p256)
+	key := auth.SharedKeys{{Key: suite.NewSecret([]byte("a shared key"))}}
+	p := enginetest.NewPair(t, 1, func(a, b *ike.Connection, _, _ *ike.Settings) {
+		a.Credentials, b.Credentials = auth.Split{Own: key, Peer: own}, auth.Split{Own: peer, Peer: key}
+	})
+	p.Up()
+	p.Agree(1, 1)
+	if len(p.A.Checks(event.CheckSignature, true)) == 0 || len(p.B.Checks(event.CheckMAC, true)) == 0 {
+		t.Error("the initiator did not check a signature, or the responder no MAC")
+	}
+}
+
+func TestPairWithStrangersCertificateFailsAndTellsWhy(t *testing.T) {
+	own, _ := certified(t, p256)
+	_, stranger := certified(t, p256)
+	p := enginetest.NewPair(t, 1, func(a, b *ike.Connection, _, _ *ike.Settings) { a.Credentials, b.Credentials = own, stranger })
+	if _, err := p.A.Initiate("gw"); err != nil {
+		t.Fatal(err)
+	}
+	p.Run(time.Minute)
+	p.Agree(0, 0)
+	failed := p.B.Checks(event.CheckCertificate, false)
+	if len(failed) != 1 || !strings.Contains(failed[0].Why, "did not sign") {
+		t.Errorf("the responder tells %v", failed)
+	}
+}
