@@ -40,7 +40,12 @@ type Certificates struct {
 }
 
 // Hashes are those of the rules: what SIGNATURE_HASH_ALGORITHMS announces.
-func (c *Certificates) Hashes() []wire.HashAlgorithm { return c.Rules.hashes() }
+func (c *Certificates) Hashes() []wire.HashAlgorithm {
+	if c.Rules.OlderOnly {
+		return nil
+	}
+	return c.Rules.hashes()
+}
 
 // Authorities are the SHA-1 hashes of the trusted authorities' public keys.
 func (c *Certificates) Authorities() [][]byte {

@@ -22,7 +22,6 @@ type attempt struct {
 	us, them *Certificates
 	s        *Statement
 	now      time.Time
-	root     *issuer
 }
 
 // TestEveryRefusalOfACertificateNamesItsCause has a row for each cause.

@@ -16,6 +16,9 @@ type Rules struct {
 	// SHA1 allows signatures with SHA-1 by the older method 1, which is all
 	// that a peer without RFC 7427 has for RSA keys. It is never announced.
 	SHA1 bool
+	// OlderOnly does without RFC 7427: no hashes are announced, and the methods
+	// of RFC 7296 and RFC 4754 used.
+	OlderOnly bool
 	// PKCS1 signs with RSASSA-PKCS1-v1_5 under RFC 7427, for peers that do not
 	// know RSASSA-PSS. Both are always accepted.
 	PKCS1 bool

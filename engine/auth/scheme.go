@@ -171,6 +171,9 @@ func (f *fixedCurve) der(sig []byte) ([]byte, error) {
 // choose finds the method and scheme to sign with: by RFC 7427 where the peer
 // announced hashes, best of the rules first, else by the older methods.
 func (r *Rules) choose(key crypto.PublicKey, peer []wire.HashAlgorithm) (wire.AuthMethod, scheme, *Error) {
+	if r.OlderOnly { // RFC 7427 needs an announcement of both sides
+		peer = nil
+	}
 	common := r.common(key, peer)
 	switch k := key.(type) {
 	case *rsa.PublicKey:
@@ -179,7 +182,7 @@ func (r *Rules) choose(key crypto.PublicKey, peer []wire.HashAlgorithm) (wire.Au
 			return wire.AuthRSA, scheme{family: pkcs1, hash: wire.HashSHA1}, nil
 		case len(peer) == 0:
 			return 0, scheme{}, &Error{Kind: event.CheckSignature, RFC: rfcHashes,
-				What: "the peer announces no signature hashes, which leaves an RSA key only the older method with SHA1, and that is not allowed"}
+				What: "without signature hashes announced by both sides an RSA key has only the older method with SHA1, and that is not allowed"}
 		case common == 0:
 		case r.PKCS1:
 			return wire.AuthDigitalSignature, scheme{family: pkcs1, hash: common}, nil
@@ -193,7 +196,7 @@ func (r *Rules) choose(key crypto.PublicKey, peer []wire.HashAlgorithm) (wire.Au
 			return f.method, scheme{family: ecdsaSig, hash: f.hash}, nil
 		case len(peer) == 0:
 			return 0, scheme{}, &Error{Kind: event.CheckSignature, RFC: rfcECDSA,
-				What: fmt.Sprintf("the peer announces no signature hashes, which leaves the key only %s with %s; allowed are %s", f.method, f.hash, hashText(r.hashes()))}
+				What: fmt.Sprintf("without signature hashes announced by both sides the key has only %s with %s; allowed are %s", f.method, f.hash, hashText(r.hashes()))}
 		case common != 0:
 			return wire.AuthDigitalSignature, scheme{family: ecdsaSig, hash: common}, nil
 		}

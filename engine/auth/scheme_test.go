@@ -116,7 +116,10 @@ func TestAuthPayloadsOfRFC4754(t *testing.T) {
 		if f.method != vec.Method {
 			t.Fatalf("vector %d is of method %s", i, vec.Method)
 		}
-		key := &ecdsa.PublicKey{Curve: f.curve, X: new(big.Int).SetBytes(unhex(t, vec.GWX)), Y: new(big.Int).SetBytes(unhex(t, vec.GWY))}
+		key, err := ecdsa.ParseUncompressedPublicKey(f.curve, unhex(t, "04"+vec.GWX+vec.GWY))
+		if err != nil {
+			t.Fatal(err)
+		}
 		data := unhex(t, vec.Payload)[8:]
 		c := &Certificates{}
 		check := func(data []byte) error {
@@ -174,6 +177,7 @@ func TestEverySchemeHoldsBetweenTwoSides(t *testing.T) {
 		{"P-256 by RFC 4754", "P-256", "ECDSA with SHA2-256", wire.AuthECDSA256, Rules{}, nil},
 		{"P-384 by RFC 4754", "P-384", "ECDSA with SHA2-384", wire.AuthECDSA384, Rules{}, nil},
 		{"P-521 by RFC 4754", "P-521", "ECDSA with SHA2-512", wire.AuthECDSA521, Rules{}, nil},
+		{"P-256 by RFC 4754, though the peer has RFC 7427", "P-256", "ECDSA with SHA2-256", wire.AuthECDSA256, Rules{OlderOnly: true}, everyHash},
 		{"P-256 by RFC 7427", "P-256", "ECDSA with SHA2-256", wire.AuthDigitalSignature, Rules{}, everyHash},
 		{"P-384 by RFC 7427", "P-384", "ECDSA with SHA2-384", wire.AuthDigitalSignature, Rules{}, everyHash},
 		{"P-521 by RFC 7427", "P-521", "ECDSA with SHA2-512", wire.AuthDigitalSignature, Rules{}, everyHash},
@@ -215,7 +219,7 @@ func TestNoSignatureHashInCommonSaysBothSides(t *testing.T) {
 		says      []string
 	}{
 		{"RSA, peer with SHA-1 only", "RSA 2048", Rules{SHA1: true}, []wire.HashAlgorithm{wire.HashSHA1}, []string{"local SHA2-256, SHA2-384, SHA2-512", "remote SHA1", "RSA 2048 bits"}},
-		{"RSA, peer without RFC 7427", "RSA 2048", Rules{}, nil, []string{"announces no signature hashes", "SHA1"}},
+		{"RSA, peer without RFC 7427", "RSA 2048", Rules{}, nil, []string{"without signature hashes announced", "SHA1"}},
 		{"ECDSA, peer with Identity only", "P-256", Rules{}, []wire.HashAlgorithm{wire.HashIdentity}, []string{"ECDSA P-256"}},
 		{"ECDSA, rules above the curve's hash", "P-256", Rules{Hashes: []wire.HashAlgorithm{wire.HashSHA512}}, nil, []string{"SHA2-256", "allowed are SHA2-512"}},
 		{"Ed25519, peer without Identity", "Ed25519", Rules{}, everyHash[:3], []string{"Ed25519", "remote SHA2-256, SHA2-384, SHA2-512"}},
@@ -400,7 +404,11 @@ func TestPrivateKeysArePrintedAsKindAndSizeOnly(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	secret := testKey(t, "P-256").(*ecdsa.PrivateKey).D
+	octets, err := testKey(t, "P-256").(*ecdsa.PrivateKey).Bytes()
+	if err != nil {
+		t.Fatal(err)
+	}
+	secret := new(big.Int).SetBytes(octets)
 	for _, s := range []string{fmt.Sprint(k), fmt.Sprintf("%+v %#v %x", k, k, k), fmt.Sprintf("%+v", *p), fmt.Sprintf("%#v", struct{ k *PrivateKey }{k}), string(text)} {
 		if strings.Contains(s, secret.String()) || strings.Contains(s, hex.EncodeToString(secret.Bytes())) {
 			t.Errorf("the key is printed: %.100s", s)
