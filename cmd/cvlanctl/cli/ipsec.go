@@ -45,6 +45,7 @@ vici:tcp://HOST:PORT, or auto, which looks where charon usually listens.`,
 		NewCmdIPsecMonitor(app, nil),
 		NewCmdIPsecLog(app, nil),
 		NewCmdIPsecDaemon(app),
+		NewCmdIPsecRun(app, nil),
 	)
 	return cmd
 }
