@@ -107,6 +107,9 @@ func (s *SA) Step(now time.Time, in Input) Output {
 	s.childTimer()
 	out.Deadline = s.timers.next()
 	out.Done = s.ended() && s.timers == (timers{})
+	if out.Err != nil && s.ended() {
+		out.Err.Survived = false
+	}
 	s.res = nil
 	return out
 }

@@ -16,8 +16,7 @@ import (
 type childOffer struct {
 	cfg     *ChildConfig
 	in      wire.ESPSPI
-	old     *child // the one to be replaced, nil for a new one
-	withKE  bool   // of CREATE_CHILD_SA, not of IKE_AUTH
+	withKE  bool // of CREATE_CHILD_SA, not of IKE_AUTH
 	group   wire.KEMethod
 	ke      suite.KeyExchange // nil without PFS
 	ni      []byte

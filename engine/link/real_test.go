@@ -80,7 +80,8 @@ func strongSwan(t *testing.T, initiator bool, ikeProposal, espProposal string, c
 		e.peer, ns, own, remote = bench.A, bench.NSB, bench.OuterB, bench.OuterA
 	}
 	conn.Local, conn.Remote = netip.MustParseAddr(own), netip.MustParseAddr(remote)
-	endpoint := ike.NewEndpoint(ike.Settings{Retransmit: ike.Retransmission{Timeout: 500 * time.Millisecond}})
+	endpoint := ike.NewEndpoint(ike.Settings{Retransmit: ike.Retransmission{Timeout: 500 * time.Millisecond},
+		RetryDelay: 300 * time.Millisecond})
 	if err := endpoint.Add(conn); err != nil {
 		t.Fatal(err)
 	}
