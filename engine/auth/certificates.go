@@ -20,6 +20,9 @@ const (
 	maxCerts     = 16    // certificates that are looked at
 	maxCertSize  = 16384 // octets of one certificate
 	maxSignature = maxRSA / 8
+	// of the keys of authorities, in bits
+	maxSentRSA      = 8192
+	maxSentExponent = 65537
 )
 
 // Certificates are credentials by certificates and digital signatures (RFC
@@ -221,7 +224,7 @@ func (c *Certificates) received(v *verdict, s *Statement, p *Proof) (leaf *x509.
 	for i, der := range ders[1:] {
 		cert, err := parseCert(der)
 		if err == nil {
-			err = checkKey(cert.PublicKey, c.Rules.minRSA())
+			err = c.checkSent(cert)
 		}
 		if err != nil { // it cannot help; that the chain has a gap shows later
 			v.check(event.Check{Kind: event.CheckCertificate, RFC: "RFC 7296 3.6", What: fmt.Sprintf("certificate %d of the peer's", i+2),
@@ -231,6 +234,16 @@ func (c *Certificates) received(v *verdict, s *Statement, p *Proof) (leaf *x509.
 		others = append(others, cert)
 	}
 	return leaf, others
+}
+
+// checkSent says why an authority that the peer sent cannot be used. Anybody
+// may send them, and each may cost many checks of signatures.
+func (c *Certificates) checkSent(a *x509.Certificate) error {
+	if k, ok := a.PublicKey.(*rsa.PublicKey); ok && (k.N.BitLen() > maxSentRSA || k.E > maxSentExponent) {
+		return fmt.Errorf("RSA of %d bits with exponent %d costs too much, at most %d and %d are taken of authorities that a peer sends",
+			k.N.BitLen(), k.E, maxSentRSA, maxSentExponent)
+	}
+	return checkKey(a.PublicKey, c.Rules.minRSA())
 }
 
 func parseCert(der []byte) (*x509.Certificate, error) {

@@ -344,3 +344,16 @@ func TestTheCertificateIsChosenByIdentityAndRequest(t *testing.T) {
 		t.Errorf("%d authorities requested for a peer's certificate, want none", n)
 	}
 }
+
+func TestAuthoritiesThatCostTooMuchArePassedOver(t *testing.T) {
+	c := &Certificates{}
+	for _, r := range []struct {
+		bits uint
+		e    int
+		ok   bool
+	}{{8192, 65537, true}, {8200, 65537, false}, {2048, 65539, false}, {1024, 3, false}} {
+		if err := c.checkSent(&x509.Certificate{PublicKey: bigRSA(t, r.bits, r.e)}); (err == nil) != r.ok {
+			t.Errorf("%d bits with exponent %d: %v", r.bits, r.e, err)
+		}
+	}
+}
