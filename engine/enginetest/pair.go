@@ -136,6 +136,9 @@ func (p *Pair) One(h *Host) *ike.SA {
 // how many IKE SAs and children they have.
 func (p *Pair) Agree(ikes, children int) {
 	p.tb.Helper()
+	if p.Stuck {
+		p.tb.Errorf("the simulation does not come to rest")
+	}
 	for _, f := range Disagreements(p.A, p.B) {
 		p.tb.Errorf("%s", f)
 	}

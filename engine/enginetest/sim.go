@@ -57,6 +57,9 @@ func Live(tb TB, seed uint64) *Life {
 		}
 	}
 	l.rest(p, fault)
+	if p.Stuck {
+		fault("the simulation does not come to rest")
+	}
 	l.Ladder = p.Ladder.String()
 	return l
 }
