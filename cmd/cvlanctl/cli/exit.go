@@ -55,7 +55,7 @@ func exitCode(err error) int {
 	var findings *findingsError
 	var unreachable *unreachableError
 	switch {
-	case err == nil, errors.Is(err, syscall.EPIPE):
+	case err == nil, readerGone(err):
 		return exitFine
 	case errors.Is(err, context.Canceled):
 		return exitInterrupted
@@ -75,7 +75,14 @@ func exitCode(err error) int {
 // shown, or there is nobody left to read it.
 func silent(err error) bool {
 	var findings *findingsError
-	return errors.As(err, &findings) || errors.Is(err, syscall.EPIPE)
+	return errors.As(err, &findings) || readerGone(err)
+}
+
+// readerGone says that err is about a standard output that nobody reads any
+// more. A daemon that hangs up makes the same error, but of a socket.
+func readerGone(err error) bool {
+	var file *fs.PathError
+	return errors.As(err, &file) && errors.Is(file, syscall.EPIPE)
 }
 
 // interrupted says that the user ended the command, so that there is no

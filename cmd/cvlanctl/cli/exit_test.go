@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"net"
 	"os"
 	"strings"
 	"syscall"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/cloudvlan/cvlanctl/capture"
 	"github.com/cloudvlan/cvlanctl/cmd/cvlanctl/cli/term"
+	"github.com/cloudvlan/cvlanctl/engine/backend"
 )
 
 func TestErrorsHaveTheirExitCodes(t *testing.T) {
@@ -30,6 +32,7 @@ func TestErrorsHaveTheirExitCodes(t *testing.T) {
 		{"missing", &fs.PathError{Op: "open", Path: "f", Err: syscall.ENOENT}, exitUnreachable},
 		{"unreachable", &unreachableError{errors.New("is a directory")}, exitUnreachable},
 		{"interrupted", errors.Join(context.Canceled, errors.New("x")), exitInterrupted},
+		{"daemon gone", fmt.Errorf("%w: %w", backend.ErrUnreachable, &net.OpError{Op: "write", Net: "unix", Err: syscall.EPIPE}), exitUnreachable},
 		{"reader gone", fmt.Errorf("writing: %w", &os.PathError{Op: "write", Path: "|1", Err: syscall.EPIPE}), exitFine},
 	}
 	for _, x := range tests {
