@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/cloudvlan/cvlanctl/engine"
@@ -23,6 +24,7 @@ type Endpoint struct {
 	sas     map[wire.SPI]*member
 	inits   map[[sha256.Size]byte]*member // responders that wait for IKE_AUTH, by their request
 	esp     map[wire.ESPSPI]struct{}
+	peers   map[string][]*SA   // those that stand, by whom they are with
 	sources map[netip.Addr]int // half-open SAs of an address
 	half    int
 	due     deadlines
@@ -38,6 +40,7 @@ type member struct {
 	due    time.Time
 	index  int // in the heap, -1 where it has no deadline
 	half   bool
+	peer   string // the key under which it is in peers, "" for none
 	source netip.Addr
 	digest [sha256.Size]byte
 }
@@ -45,7 +48,7 @@ type member struct {
 // NewEndpoint makes an Endpoint. Zero settings stand for the defaults.
 func NewEndpoint(set Settings) *Endpoint {
 	return &Endpoint{set: set.withDefaults(), sas: map[wire.SPI]*member{}, inits: map[[sha256.Size]byte]*member{},
-		esp: map[wire.ESPSPI]struct{}{}, sources: map[netip.Addr]int{}}
+		esp: map[wire.ESPSPI]struct{}{}, peers: map[string][]*SA{}, sources: map[netip.Addr]int{}}
 }
 
 // Add takes a connection in: for requests of peers, and for Initiate.
@@ -202,6 +205,7 @@ func (e *Endpoint) step(m *member, in Input, all *Output) {
 	if m.half && !m.sa.halfOpen() {
 		e.closeHalf(m)
 	}
+	e.file(m)
 	if out.Done {
 		e.forget(m)
 		return
@@ -253,6 +257,39 @@ func (e *Endpoint) restart(a Again, out *Output) bool {
 	out.Datagrams = append(out.Datagrams, more.Datagrams...)
 	out.Events = append(out.Events, more.Events...)
 	return err == nil
+}
+
+// file keeps the SAs that stand findable by their peer.
+func (e *Endpoint) file(m *member) {
+	key := ""
+	if m.sa.active() {
+		key = peerKey(&m.sa.remoteID)
+	}
+	if key == m.peer {
+		return
+	}
+	if m.peer != "" {
+		rest := slices.DeleteFunc(e.peers[m.peer], func(s *SA) bool { return s == m.sa })
+		if e.peers[m.peer] = rest; len(rest) == 0 {
+			delete(e.peers, m.peer)
+		}
+	}
+	if key != "" {
+		e.peers[key] = append(e.peers[key], m.sa)
+	}
+	m.peer = key
+}
+
+// peerKey is the same for identities that auth.SameID takes for one.
+func peerKey(id *wire.ID) string {
+	kind := string(rune(id.Type))
+	switch id.Type {
+	case wire.IDFQDN, wire.IDRFC822Addr:
+		return kind + strings.ToLower(string(id.Data))
+	case wire.IDDERASN1DN: // several forms of one name are the same
+		return kind
+	}
+	return kind + string(id.Data)
 }
 
 // schedule sets when an SA is due.
@@ -392,8 +429,7 @@ func (e *Endpoint) siblings(s *SA) []*SA {
 		want = s.conn.wantedID()
 	}
 	var list []*SA
-	for _, m := range e.sas {
-		o := m.sa
+	for _, o := range e.peers[peerKey(&want)] {
 		if o != s && o.active() && auth.SameID(&o.localID, &s.localID) && auth.SameID(&o.remoteID, &want) {
 			list = append(list, o)
 		}
@@ -405,11 +441,11 @@ func (e *Endpoint) siblings(s *SA) []*SA {
 
 // Holdings counts what an Endpoint holds, for tests of what is given back.
 type Holdings struct {
-	SAs, HalfOpen, Sources, Requests, ESPSPIs, Deadlines int
+	SAs, HalfOpen, Sources, Requests, ESPSPIs, Deadlines, Peers int
 }
 
 // Held counts what the Endpoint holds.
 func (e *Endpoint) Held() Holdings {
 	return Holdings{SAs: len(e.sas), HalfOpen: e.half, Sources: len(e.sources), Requests: len(e.inits), ESPSPIs: len(e.esp),
-		Deadlines: len(e.due)}
+		Deadlines: len(e.due), Peers: len(e.peers)}
 }
