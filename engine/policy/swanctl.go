@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/cloudvlan/cvlanctl/engine/backend"
 	"github.com/cloudvlan/cvlanctl/internal/clean"
@@ -131,11 +132,11 @@ func (w *confWriter) section(s *backend.Section) {
 	}
 }
 
-var plainValue = regexp.MustCompile(`^[A-Za-z0-9_.:/%@+*-][A-Za-z0-9_.:/%@+*, -]*$`)
+var plainValue = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[A-Za-z0-9_.:/%@+*-][A-Za-z0-9_.:/%@+*, -]*$`) })
 
 // confValue quotes a value where swanctl's grammar asks for it.
 func confValue(s string) string {
-	if plainValue.MatchString(s) && !strings.HasSuffix(s, " ") {
+	if plainValue().MatchString(s) && !strings.HasSuffix(s, " ") {
 		return s
 	}
 	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\n", `\n`, "\r", `\r`, "\t", `\t`).Replace(s) + `"`

@@ -8,19 +8,20 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 )
 
 // maxDuration bounds every time of a policy: ten years.
 const maxDuration = 10 * 365 * 24 * time.Hour
 
-var timeParts = regexp.MustCompile(`([0-9]+)([dhms])`)
+var timeParts = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`([0-9]+)([dhms])`) })
 
 // parseDuration reads text that meets timePattern.
 func parseDuration(s string) (time.Duration, error) {
 	units := map[string]time.Duration{"d": 24 * time.Hour, "h": time.Hour, "m": time.Minute, "s": time.Second}
 	var d time.Duration
-	for _, part := range timeParts.FindAllStringSubmatch(s, -1) {
+	for _, part := range timeParts().FindAllStringSubmatch(s, -1) {
 		n, err := strconv.ParseInt(part[1], 10, 64)
 		if err != nil || n > int64(maxDuration/units[part[2]]) {
 			return 0, fmt.Errorf("%s is more than 10 years", quoted(s))
