@@ -166,12 +166,13 @@ func fields(sas []*engine.IKESA, at func(time.Time) string, left func(engine.Tim
 // questions.
 func TestListSAsEqualsSwanctlFieldByField(t *testing.T) {
 	b := peers(t)
-	c := up(t)
+	initiator := up(t)
 	if err := b.PingThrough(timeout(t, 20*time.Second), 3); err != nil {
 		t.Fatal(err)
 	}
 	for name, d := range map[string]*lab.Daemon{"initiator": b.A, "responder": b.B} {
 		t.Run(name, func(t *testing.T) {
+			c := initiator
 			if d == b.B {
 				c = clientOf(t, d)
 			}
