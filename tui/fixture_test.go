@@ -33,6 +33,8 @@ func (f *fixed) Trace() *trace.Trace      { f.mustHold(); return f.trace }
 func (f *fixed) Findings() []diag.Finding { f.mustHold(); return f.findings }
 func (f *fixed) Packets() feed.PacketList { f.mustHold(); return f.packets }
 func (f *fixed) Progress() feed.Progress  { f.mustHold(); return f.progress }
+func (f *fixed) Daemon() *feed.Daemon     { return nil }
+func (f *fixed) Log() feed.LogList        { return nil }
 
 func (f *fixed) mustHold() {
 	if f.held == 0 {

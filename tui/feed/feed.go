@@ -34,6 +34,10 @@ type Data interface {
 	Findings() []diag.Finding
 	Packets() PacketList
 	Progress() Progress
+
+	// Daemon is nil where the source is none; that never changes.
+	Daemon() *Daemon
+	Log() LogList
 }
 
 // PacketList is an index of packets in the order in which they came.

@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 
 	"github.com/cloudvlan/cvlanctl/diag"
+	"github.com/cloudvlan/cvlanctl/engine/backend"
 	"github.com/cloudvlan/cvlanctl/engine/event"
 	"github.com/cloudvlan/cvlanctl/engine/trace"
 )
@@ -15,11 +16,17 @@ import (
 // said: some 40 MB of them.
 const DefaultPackets = 200_000
 
+// DefaultLines is how many lines of what happened are kept where nothing else
+// is said.
+const DefaultLines = 20_000
+
 // Options of a Store.
 type Options struct {
 	Title      string
 	Live       bool
-	MaxPackets int // kept in the index; default DefaultPackets
+	Daemon     bool // the source is a daemon
+	MaxPackets int  // kept in the index; default DefaultPackets
+	MaxLines   int  // kept of what happened; default DefaultLines
 	Trace      trace.Options
 	// Diagnose makes the findings of a trace, nil for none. It is called on
 	// the goroutine that fills the Store.
@@ -36,8 +43,12 @@ type Store struct {
 	version  atomic.Uint64
 	trace    *trace.Trace
 	findings []diag.Finding
-	packets  ring
+	packets  ring[Packet]
 	progress Progress
+	daemon   *Daemon
+	lines    ring[Line]
+	told     int64 // lines so far
+	reached  bool  // the daemon has been there before
 }
 
 // NewStore makes an empty Store.
@@ -45,15 +56,42 @@ func NewStore(o Options) *Store {
 	if o.MaxPackets <= 0 {
 		o.MaxPackets = DefaultPackets
 	}
-	return &Store{options: o, trace: trace.New(o.Trace), packets: ring{max: o.MaxPackets}}
+	if o.MaxLines <= 0 {
+		o.MaxLines = DefaultLines
+	}
+	s := &Store{options: o, trace: trace.New(o.Trace), packets: ring[Packet]{max: o.MaxPackets}, lines: ring[Line]{max: o.MaxLines}}
+	if o.Daemon {
+		s.daemon = &Daemon{History: &backend.History{}, rates: map[rateKey]*Rates{}}
+	}
+	return s
 }
 
 // Add takes in one event; it copies what it keeps.
 func (s *Store) Add(e *event.Event) {
+	if s.daemon != nil {
+		s.addDaemon(e)
+		return
+	}
 	p := s.line(e)
 	s.mu.Lock()
 	s.trace.Add(e)
 	s.packets.add(p)
+	s.progress.Events++
+	s.mu.Unlock()
+	s.version.Add(1)
+}
+
+// addDaemon takes in an event of a daemon.
+func (s *Store) addDaemon(e *event.Event) {
+	line, ok := s.lineOf(e)
+	s.mu.Lock()
+	s.trace.Add(e)
+	s.fold(e)
+	if ok {
+		s.told++
+		line.Number = s.told
+		s.lines.add(line)
+	}
 	s.progress.Events++
 	s.mu.Unlock()
 	s.version.Add(1)
@@ -112,7 +150,13 @@ func (s *Store) Trace() *trace.Trace { return s.trace }
 func (s *Store) Findings() []diag.Finding { return s.findings }
 
 // Packets gives the index.
-func (s *Store) Packets() PacketList { return &s.packets }
+func (s *Store) Packets() PacketList { return packetRing{&s.packets} }
+
+// Daemon gives what is known of a daemon, nil where the source is none.
+func (s *Store) Daemon() *Daemon { return s.daemon }
+
+// Log gives the lines of what happened.
+func (s *Store) Log() LogList { return &s.lines }
 
 // Progress says how far the source has been read.
 func (s *Store) Progress() Progress { return s.progress }
@@ -159,35 +203,38 @@ func troubled(p *event.Packet) bool {
 	return false
 }
 
-// ring keeps the newest packets.
-type ring struct {
+// ring keeps the newest rows.
+type ring[T any] struct {
 	max       int
-	rows      []Packet
+	rows      []T
 	start     int // index of the oldest in rows
 	forgotten int64
 }
 
-func (r *ring) add(p Packet) {
+func (r *ring[T]) add(v T) {
 	if len(r.rows) < r.max {
-		r.rows = append(r.rows, p)
+		r.rows = append(r.rows, v)
 		return
 	}
-	r.rows[r.start] = p
+	r.rows[r.start] = v
 	r.start = (r.start + 1) % r.max
 	r.forgotten++
 }
 
-// Len gives how many packets there are.
-func (r *ring) Len() int { return len(r.rows) }
+// Len gives how many rows there are.
+func (r *ring[T]) Len() int { return len(r.rows) }
 
-// At gives packet i, 0 for the oldest.
-func (r *ring) At(i int) Packet { return r.rows[(r.start+i)%len(r.rows)] }
+// At gives row i, 0 for the oldest.
+func (r *ring[T]) At(i int) T { return r.rows[(r.start+i)%len(r.rows)] }
 
-// Forgotten gives how many packets came before the oldest.
-func (r *ring) Forgotten() int64 { return r.forgotten }
+// Forgotten gives how many rows came before the oldest.
+func (r *ring[T]) Forgotten() int64 { return r.forgotten }
+
+// packetRing is the index of packets.
+type packetRing struct{ *ring[Packet] }
 
 // Find gives the index of a frame's packet.
-func (r *ring) Find(frame int64) (int, bool) {
+func (r packetRing) Find(frame int64) (int, bool) {
 	i := sort.Search(r.Len(), func(i int) bool { return r.At(i).Frame >= frame })
 	return i, i < r.Len() && r.At(i).Frame == frame
 }
