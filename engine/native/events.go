@@ -74,6 +74,7 @@ func (e *Engine) Events(ctx context.Context, o backend.EventOptions) iter.Seq2[*
 			}
 			return
 		}
+		e.startAll()
 		defer func() {
 			_ = e.do(context.Background(), func(time.Time) ike.Output {
 				delete(e.subscribers, s)

@@ -46,6 +46,9 @@ type Options struct {
 	Grace time.Duration
 	// Version is what Version tells.
 	Version string
+	// Watched says that what is to start waits for the first who asks for
+	// Events, so that nothing of it is missed.
+	Watched bool
 }
 
 // Engine runs the tunnels of one policy. It is a backend.Backend.
@@ -72,6 +75,8 @@ type Engine struct {
 	ids         ids
 	waiters     map[*waiter]struct{}
 	subscribers map[*subscriber]struct{}
+	watched     sync.Once
+	starting    []*ike.Connection // what waits for the first subscriber
 	keys        *keys
 	leaving     bool
 }
@@ -126,8 +131,9 @@ func Start(ctx context.Context, o Options) (*Engine, error) {
 		close(e.ended)
 		e.stop()
 	})
-	for _, c := range conns {
-		e.startChildren(c)
+	e.starting = conns
+	if !o.Watched {
+		e.startAll()
 	}
 	return e, nil
 }
@@ -157,6 +163,15 @@ func (e *Engine) open(local netip.Addr, conns []*ike.Connection) error {
 	}
 	e.run, e.stop = context.WithCancel(context.Background())
 	return nil
+}
+
+// startAll brings up what is to start, once.
+func (e *Engine) startAll() {
+	e.watched.Do(func() {
+		for _, c := range e.starting {
+			e.startChildren(c)
+		}
+	})
 }
 
 // startChildren brings up what a connection has to start.

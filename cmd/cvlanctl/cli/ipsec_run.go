@@ -85,6 +85,7 @@ func runIPsecRun(ctx context.Context, app *App, o *IPsecRunOptions) (err error) 
 	if n.Policy, err = readPolicy(ctx, app, o.Config); err != nil {
 		return err
 	}
+	n.Watched = true
 	engine, err := native.Start(ctx, n)
 	if err != nil {
 		return fmt.Errorf("starting the engine: %w", err)
