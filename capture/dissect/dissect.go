@@ -18,12 +18,6 @@ import (
 	"github.com/cloudvlan/cvlanctl/engine/wire"
 )
 
-// The ports that IKE has by right.
-const (
-	portIKE  = 500
-	portNATT = 4500
-)
-
 // maxEndpoints bounds the endpoints on other ports that are remembered as
 // speaking IKE.
 const maxEndpoints = 65536
@@ -134,15 +128,15 @@ func (d *Dissector) datagram(g *ipflow.Datagram) bool {
 // udp finds IKE and ESP in a UDP datagram.
 func (d *Dissector) udp(g *ipflow.Datagram) bool {
 	switch {
-	case g.SrcPort == portNATT || g.DstPort == portNATT:
+	case g.SrcPort == wire.PortNATT || g.DstPort == wire.PortNATT:
 		return d.framed(g, event.UDPNATT)
-	case g.SrcPort == portIKE || g.DstPort == portIKE:
+	case g.SrcPort == wire.PortIKE || g.DstPort == wire.PortIKE:
 		if len(g.Payload) >= 4 && marked(g.Payload) && wire.LooksLikeIKE(g.Payload[4:]) {
 			// A NAT that makes port 500 of port 4500.
 			return d.framed(g, event.UDPNATT)
 		}
 		d.begin(g, event.UDP)
-		return d.message1(g.Payload, g.Payload)
+		return d.decode(g.Payload)
 	}
 	return d.anyPort(g)
 }
@@ -153,7 +147,7 @@ func (d *Dissector) anyPort(g *ipflow.Datagram) bool {
 	if len(g.Payload) >= wire.HeaderLength && wire.LooksLikeIKE(g.Payload) {
 		d.remember(src, dst, false)
 		d.begin(g, event.UDP)
-		return d.message1(g.Payload, g.Payload)
+		return d.decode(g.Payload)
 	}
 	if len(g.Payload) >= wire.HeaderLength+4 && marked(g.Payload) && wire.LooksLikeIKE(g.Payload[4:]) {
 		d.remember(src, dst, true)
@@ -181,18 +175,21 @@ func marked(b []byte) bool { return b[0]|b[1]|b[2]|b[3] == 0 }
 // framed tells IKE, ESP and keepalive apart where they share a port.
 func (d *Dissector) framed(g *ipflow.Datagram, encap event.Encap) bool {
 	d.begin(g, encap)
-	b := g.Payload
-	switch {
-	case len(b) == 1 && b[0] == 0xff:
-		d.packet.Proto = event.Keepalive
-		d.packet.Length, d.packet.Octets = 1, b
-		return true
-	case len(b) < 4:
-		return false
-	case marked(b):
-		return d.message1(b[4:], b[4:])
+	switch kind, b := wire.ClassifyUDP(g.Payload, true); kind {
+	case wire.UDPKeepalive:
+		return d.keepalive(g.Payload)
+	case wire.UDPIKEMarked:
+		return d.decode(b)
+	case wire.UDPESP:
+		return d.secure(event.ESP, b, len(b))
 	}
-	return d.secure(event.ESP, b, len(b))
+	return false
+}
+
+// keepalive makes the event of a NAT keepalive (RFC 3948 2.3).
+func (d *Dissector) keepalive(b []byte) bool {
+	d.packet.Proto, d.packet.Length, d.packet.Octets = event.Keepalive, len(b), b
+	return true
 }
 
 // begin starts the event of a datagram.
@@ -216,19 +213,15 @@ func (d *Dissector) begin(g *ipflow.Datagram, encap event.Encap) {
 	}
 }
 
-// message1 decodes one IKE message.
-func (d *Dissector) message1(b, octets []byte) bool {
+// decode decodes one IKE message.
+func (d *Dissector) decode(b []byte) bool {
 	if len(b) < wire.HeaderLength {
-		if len(b) == 1 && b[0] == 0xff {
-			d.packet.Proto, d.packet.Length, d.packet.Octets = event.Keepalive, 1, b
-			return true
-		}
-		return false
+		return len(b) == 1 && b[0] == 0xff && d.keepalive(b)
 	}
 	d.ike = event.IKE{Message: &d.message, Err: d.message.Decode(b)}
 	p := &d.packet
 	p.IKE = &d.ike
-	p.Octets = octets
+	p.Octets = b
 	p.Length = len(b)
 	if p.Truncated {
 		p.Length = max(p.Length, int(min(d.message.Length, 1<<16)))

@@ -27,7 +27,7 @@ func (d *Dissector) icmp(g *ipflow.Datagram) bool {
 	}
 	if q.Proto == ipflow.ProtoUDP {
 		udp := q.Payload
-		if (q.SrcPort == portNATT || q.DstPort == portNATT) && len(udp) >= 4 {
+		if (q.SrcPort == wire.PortNATT || q.DstPort == wire.PortNATT) && len(udp) >= 4 {
 			if marked(udp) {
 				udp = udp[4:]
 			} else {
@@ -52,7 +52,7 @@ func (d *Dissector) ours(q *ipflow.Quote) bool {
 		return false
 	}
 	for _, port := range []uint16{q.SrcPort, q.DstPort} {
-		if port == portIKE || port == portNATT {
+		if port == wire.PortIKE || port == wire.PortNATT {
 			return true
 		}
 	}
@@ -79,12 +79,12 @@ func (d *Dissector) loss(l *ipflow.FragmentLoss) bool {
 	case l.Proto != ipflow.ProtoUDP:
 		return false
 	default:
-		if l.SrcPort == portNATT || l.DstPort == portNATT {
+		if l.SrcPort == wire.PortNATT || l.DstPort == wire.PortNATT {
 			if len(head) < 4 || !marked(head) {
 				break // ESP in UDP
 			}
 			head = head[4:]
-		} else if l.SrcPort != portIKE && l.DstPort != portIKE {
+		} else if l.SrcPort != wire.PortIKE && l.DstPort != wire.PortIKE {
 			return false
 		}
 		if h, err := wire.ParseHeader(head); err == nil {

@@ -2,7 +2,6 @@ package trace
 
 import (
 	"net/netip"
-	"time"
 
 	"github.com/cloudvlan/cvlanctl/engine"
 	"github.com/cloudvlan/cvlanctl/engine/event"
@@ -222,6 +221,3 @@ func (f *Flow) count() {
 		c.PacketsOut, c.BytesOut, c.LastOut = engine.Some(uint64(f.Packets)), engine.Some(uint64(f.Octets)), f.Last
 	}
 }
-
-// Idle gives the time since a flow's last packet.
-func (f *Flow) Idle(now time.Time) time.Duration { return now.Sub(f.Last) }
