@@ -2,9 +2,24 @@ module github.com/cloudvlan/cvlanctl
 
 go 1.26.0
 
-require golang.org/x/sys v0.49.0
+require (
+	github.com/google/nftables v0.3.0
+	github.com/vishvananda/netlink v1.3.1
+	golang.org/x/sys v0.49.0
+	golang.zx2c4.com/wireguard v0.0.0-20260522210424-ecfc5a8d5446
+	gvisor.dev/gvisor v0.0.0-20250503011706-39ed1f5ac29c
+)
 
-require software.sslmate.com/src/go-pkcs12 v0.7.4 // indirect
+require (
+	github.com/creack/pty v1.1.24 // indirect
+	github.com/google/btree v1.1.2 // indirect
+	github.com/mdlayher/netlink v1.7.3-0.20250113171957-fbb4dce95f42 // indirect
+	github.com/mdlayher/socket v0.5.0 // indirect
+	github.com/vishvananda/netns v0.0.5 // indirect
+	golang.org/x/time v0.7.0 // indirect
+	golang.zx2c4.com/wintun v0.0.0-20230126152724-0fa3db229ce2 // indirect
+	software.sslmate.com/src/go-pkcs12 v0.7.4 // indirect
+)
 
 require (
 	charm.land/bubbletea/v2 v2.0.10 // indirect
