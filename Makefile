@@ -68,5 +68,6 @@ cross: ## build for darwin and windows
 clean: ## delete what was built
 	rm -rf bin build coverage.out
 
+-include internal/interop/interop.mk
 -include lab/lab.mk
 -include engine/enginetest/sim.mk

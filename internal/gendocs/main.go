@@ -1,6 +1,7 @@
 // Command gendocs writes the pages of docs that are made from the program
 // itself: a page and a man page for every command, and the catalogue of
-// diagnoses. With -check it writes nothing and fails where a page is stale.
+// diagnoses; and the page of what was seen with real peers, from the rows in
+// testdata/interop beside docs. With -check it writes nothing and fails where a page is stale.
 package main
 
 import (
@@ -23,6 +24,7 @@ import (
 	"github.com/cloudvlan/cvlanctl/cmd/cvlanctl/cli/term"
 	"github.com/cloudvlan/cvlanctl/diag"
 	"github.com/cloudvlan/cvlanctl/diag/rule"
+	"github.com/cloudvlan/cvlanctl/internal/interop"
 )
 
 func main() {
@@ -40,7 +42,7 @@ func main() {
 var folders = []string{"commands", "man"}
 
 func run(dir string, check bool) error {
-	pages, err := generate()
+	pages, err := generate(dir)
 	if err != nil {
 		return err
 	}
@@ -99,12 +101,17 @@ func compare(dir string, pages map[string][]byte) ([]string, error) {
 	return stale, nil
 }
 
-// generate makes all pages, by their path under docs.
-func generate() (map[string][]byte, error) {
+// generate makes all pages, by their path under docs, the folder dir.
+func generate(dir string) (map[string][]byte, error) {
 	t, _, _ := term.Test("", nil)
 	root := cli.NewCmdRoot(cli.NewApp(t))
 	root.DisableAutoGenTag = true
 	pages := map[string][]byte{"findings.md": []byte(diag.Markdown(rule.All()))}
+	rows, err := interop.Read(filepath.Join(dir, "..", "testdata", "interop"))
+	if err != nil {
+		return nil, err
+	}
+	pages["interop.md"] = interop.Page(rows)
 	if err := commands(root, pages); err != nil {
 		return nil, err
 	}

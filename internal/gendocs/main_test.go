@@ -41,7 +41,7 @@ func TestStalePagesAreFoundAndRewritten(t *testing.T) {
 }
 
 func TestEveryCommandHasAnExample(t *testing.T) {
-	pages, err := generate()
+	pages, err := generate("../../docs")
 	if err != nil {
 		t.Fatal(err)
 	}
