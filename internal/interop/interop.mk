@@ -1,5 +1,5 @@
 # Packages whose tests, named TestInterop..., record rows with real peers.
-INTEROP ?= $(sort $(dir $(shell grep -rl --include='*_test.go' 'interop\.Open(' .)))
+INTEROP ?= $(sort $(dir $(shell grep -rl --include='*_test.go' 'interop[.]Open' .)))
 
 interop: ## run the engine against every real peer and write docs/interop.md (INTEROP=./engine/link for a part)
 	$(GO) build ./...
