@@ -1,0 +1,49 @@
+package grade
+
+import (
+	"testing"
+
+	"github.com/cloudvlan/cvlanctl/engine/wire"
+)
+
+func TestProfilesGradeAsTheirSourcesSay(t *testing.T) {
+	rows := []struct {
+		profile, keyword string
+		want             Level
+	}{
+		{"rfc", "aes256", Good}, {"rfc", "aes192", Allowed}, {"rfc", "aes256gcm16", Good}, {"rfc", "aes128ccm8", Good}, {"rfc", "aes256ccm8", Allowed},
+		{"rfc", "3des", Weak}, {"rfc", "des", Forbidden}, {"rfc", "null", Forbidden}, {"rfc", "blowfish128", Forbidden},
+		{"rfc", "prfsha256", Good}, {"rfc", "prfsha1", Weak}, {"rfc", "prfmd5", Forbidden},
+		{"rfc", "sha256", Good}, {"rfc", "sha1", Weak}, {"rfc", "md5", Forbidden}, {"rfc", "sha1_160", Forbidden},
+		{"rfc", "modp2048", Good}, {"rfc", "modp1024", Weak}, {"rfc", "modp1536", Weak}, {"rfc", "modp768", Forbidden}, {"rfc", "modp1024s160", Forbidden},
+		{"rfc", "modp2048s256", Weak}, {"rfc", "ecp256", Good}, {"rfc", "curve25519", Good},
+		{"cnsa1", "aes256gcm16", Good}, {"cnsa1", "aes128gcm16", Forbidden}, {"cnsa1", "prfsha384", Good}, {"cnsa1", "ecp384", Good}, {"cnsa1", "ecp256", Forbidden}, {"cnsa1", "modp3072", Allowed},
+		{"cnsa2", "aes256gcm16", Good}, {"cnsa2", "mlkem1024", Good}, {"cnsa2", "ecp384", Allowed}, {"cnsa2", "ke1_mlkem1024", Good}, {"cnsa2", "ke1_mlkem768", Forbidden},
+		{"nist", "aes128", Good}, {"nist", "chacha20poly1305", Forbidden}, {"nist", "curve25519", Forbidden}, {"nist", "modp1024", Forbidden}, {"nist", "ecp256", Good}, {"nist", "sha1", Weak},
+	}
+	for _, r := range rows {
+		tr, ok := wire.ParseKeyword(r.keyword)
+		if !ok {
+			t.Fatalf("keyword %s", r.keyword)
+		}
+		p, err := Named(r.profile)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if g := p.Of(tr.Type, tr.ID, tr.KeyLength()); g.Level != r.want || g.Why == "" {
+			t.Errorf("%s of %s: %s (%s), want %s", r.profile, r.keyword, g.Level, g.Why, r.want)
+		}
+	}
+}
+
+func TestAnAlgorithmThatAProfileDoesNotNameIsUnnamed(t *testing.T) {
+	if g := Profiles[0].Of(wire.TransformEncr, 60000, 0); g.Level != Unnamed {
+		t.Errorf("a private algorithm is %s", g.Level)
+	}
+	if g := Profiles[1].Of(wire.TransformESN, 1, 0); g.Level != Unnamed {
+		t.Errorf("sequence numbers are %s", g.Level)
+	}
+	if _, err := Named("none"); err == nil {
+		t.Error("a profile that is not there was found")
+	}
+}

@@ -1,0 +1,257 @@
+package scan
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+
+	"github.com/cloudvlan/cvlanctl/engine"
+	"github.com/cloudvlan/cvlanctl/engine/suite"
+	"github.com/cloudvlan/cvlanctl/engine/wire"
+)
+
+// maxAgain bounds how often one question is repeated for a cookie or another
+// group.
+const maxAgain = 4
+
+// propose asks whether the host takes something of an offer.
+func (s *scanner) propose(name string, o offer) (Question, error) {
+	return s.ask(Question{Name: name, Offer: o.text()}, func(q *Question) error { return s.init(q, o, o.value()) })
+}
+
+// attempt is one IKE_SA_INIT request of ours and what is needed to go on from
+// its answer.
+type attempt struct {
+	spi     wire.SPI
+	nonce   []byte
+	ke      suite.KeyExchange
+	offer   *offer
+	request []byte
+}
+
+// init asks with IKE_SA_INIT until the host accepts or refuses, repeating the
+// request with a cookie or for another group where the host wants that.
+func (s *scanner) init(q *Question, o offer, group wire.KEMethod) error {
+	a := &attempt{spi: randomSPI(), nonce: randomOctets(32), offer: &o}
+	for range maxAgain {
+		if a.ke == nil || a.ke.Method() != group {
+			var err error
+			if a.ke, err = suite.NewKeyExchange(group); err != nil {
+				return fmt.Errorf("%s: %w", q.Name, err)
+			}
+		}
+		q.Requests++
+		a.request = s.initRequest(q, a, nil)
+		m, raw, err := s.exchange(q, a.request, func(m *wire.Message) bool {
+			return m.Version.Major() == 2 && m.InitiatorSPI == a.spi && m.Exchange == wire.ExchangeIKESAInit && m.Response()
+		})
+		if err != nil || m == nil {
+			return err
+		}
+		if n := wire.FindNotify(m.Payloads, wire.NotifyCookie); n != nil && m.First(wire.PayloadSA) == nil && len(n.Data) > 0 && len(n.Data) <= 64 {
+			q.Cookie, q.Outcome = true, n.Type.String()
+			s.cookie = bytes.Clone(n.Data)
+			continue
+		}
+		if n := wire.FindNotify(m.Payloads, wire.NotifyInvalidKEPayload); n != nil {
+			q.Outcome = n.Type.String()
+			want, ok := n.AcceptedGroup()
+			if !ok {
+				return nil
+			}
+			q.Group = want.String()
+			if !o.has(wire.TransformKE, uint16(want)) {
+				return nil
+			}
+			s.result.accept(Accepted{Type: wire.TransformKE, ID: uint16(want)})
+			if !suite.CanExchange(want) || want == group {
+				return nil
+			}
+			group = want
+			continue
+		}
+		return s.answered(q, a, m, raw)
+	}
+	return nil
+}
+
+func (o *offer) has(t wire.TransformType, id uint16) bool {
+	for _, list := range [][]Accepted{o.encr, o.prf, o.integ, o.ke} {
+		for _, a := range list {
+			if a.Type == t && a.ID == id {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// initRequest makes the request; more goes in front of the SA payload.
+func (s *scanner) initRequest(q *Question, a *attempt, more []wire.Payload) []byte {
+	local, remote := s.line.Ends(q.Marked || s.result.OnlyNATT)
+	notify := func(t wire.NotifyType, data []byte) wire.Payload {
+		return wire.Payload{Type: wire.PayloadNotify, Body: &wire.Notify{Type: t, Data: data}}
+	}
+	var ps []wire.Payload
+	if s.cookie != nil {
+		ps = append(ps, notify(wire.NotifyCookie, s.cookie))
+	}
+	ps = append(ps, more...)
+	ps = append(ps,
+		wire.Payload{Type: wire.PayloadSA, Body: &wire.SA{Proposals: a.offer.proposals()}},
+		wire.Payload{Type: wire.PayloadKE, Body: &wire.KE{Group: a.ke.Method(), Data: a.ke.Public()}},
+		wire.Payload{Type: wire.PayloadNonce, Body: &wire.Nonce{Data: a.nonce}},
+		notify(wire.NotifyNATDetectionSourceIP, engine.NATHash(a.spi, 0, local)),
+		notify(wire.NotifyNATDetectionDestinationIP, engine.NATHash(a.spi, 0, remote)),
+		notify(wire.NotifyFragmentationSupported, nil),
+		notify(wire.NotifySignatureHashAlgorithms, []byte{0, 2, 0, 3, 0, 4, 0, 5}),
+		notify(wire.NotifyRedirectSupported, nil),
+	)
+	m := wire.Message{Header: wire.Header{InitiatorSPI: a.spi, Version: wire.Version2, Exchange: wire.ExchangeIKESAInit,
+		Flags: wire.FlagInitiator}, Payloads: ps}
+	return m.Append(nil)
+}
+
+// answered reads the answer that ends a question.
+func (s *scanner) answered(q *Question, a *attempt, m *wire.Message, raw []byte) error {
+	s.describe(q, m, q.Marked || s.result.OnlyNATT)
+	sa, _ := body[*wire.SA](m, wire.PayloadSA)
+	if sa == nil || len(sa.Proposals) != 1 {
+		q.Outcome = "no answer to the question"
+		for i := range m.Payloads {
+			if n, ok := m.Payloads[i].Body.(*wire.Notify); ok && n.Type < 16384 {
+				q.Outcome = n.Type.String()
+				break
+			}
+		}
+		return nil
+	}
+	chosen := &sa.Proposals[0]
+	for i := range chosen.Transforms {
+		t := &chosen.Transforms[i]
+		if !a.offer.has(t.Type, t.ID) {
+			q.Outcome = fmt.Sprintf("accepted %s, which was not offered", t.Keyword())
+			return nil
+		}
+	}
+	q.Outcome, q.Suite = OutcomeAccepted, wire.FormatProposal(wire.ProtocolIKE, chosen.Transforms)
+	// What is half open there is closed, as far as we can compute its keys.
+	err := s.end(q, a, m, raw, chosen)
+	var algorithm *suite.AlgorithmError
+	var key *suite.KeyError
+	if errors.As(err, &algorithm) || errors.As(err, &key) {
+		return nil
+	}
+	return err
+}
+
+// describe notes what an IKE_SA_INIT response says of its sender.
+func (s *scanner) describe(q *Question, m *wire.Message, marked bool) {
+	local, remote := s.line.Ends(marked)
+	source, same := false, false
+	for i := range m.Payloads {
+		switch b := m.Payloads[i].Body.(type) {
+		case *wire.VendorID:
+			q.Vendors = append(q.Vendors, bytes.Clone(b.Data))
+		case *wire.Notify:
+			q.Notifies = append(q.Notifies, b.Type.String())
+			switch b.Type {
+			case wire.NotifyNATDetectionSourceIP:
+				source = true
+				same = same || bytes.Equal(b.Data, engine.NATHash(m.InitiatorSPI, m.ResponderSPI, remote))
+			case wire.NotifyNATDetectionDestinationIP:
+				behind := !bytes.Equal(b.Data, engine.NATHash(m.InitiatorSPI, m.ResponderSPI, local))
+				q.NATLocal = &behind
+			case wire.NotifySignatureHashAlgorithms:
+				hashes, _ := b.HashAlgorithms()
+				for _, h := range hashes {
+					q.Hashes = append(q.Hashes, h.String())
+				}
+			}
+		}
+	}
+	if source {
+		behind := !same
+		q.NATRemote = &behind
+	}
+}
+
+func body[T wire.Body](m *wire.Message, t wire.PayloadType) (T, bool) {
+	var none T
+	p := m.First(t)
+	if p == nil {
+		return none, false
+	}
+	b, ok := p.Body.(T)
+	return b, ok
+}
+
+// end closes the IKE SA that the host has half set up, by an IKE_AUTH that
+// nobody can accept. That it is not answered does no harm: the SA then ends by
+// the host's own time limit.
+func (s *scanner) end(q *Question, a *attempt, m *wire.Message, raw []byte, chosen *wire.Proposal) error {
+	ke, _ := body[*wire.KE](m, wire.PayloadKE)
+	nonce, _ := body[*wire.Nonce](m, wire.PayloadNonce)
+	if ke == nil || nonce == nil || ke.Group != a.ke.Method() || m.ResponderSPI == 0 {
+		return nil
+	}
+	var ts suite.IKETransforms
+	for i := range chosen.Transforms {
+		switch t := &chosen.Transforms[i]; t.Type {
+		case wire.TransformEncr:
+			ts.EncrID, ts.EncrBits = t.ID, t.KeyLength()
+		case wire.TransformPRF:
+			ts.PRFID = t.ID
+		case wire.TransformInteg:
+			ts.IntegID = t.ID
+		}
+	}
+	prf, err := suite.NewPRF(ts.PRFID)
+	if err != nil {
+		return err
+	}
+	shared, err := a.ke.Shared(ke.Data)
+	if err != nil {
+		return err
+	}
+	keys, err := suite.DeriveIKE(ts, prf.SKEYSEED(a.nonce, nonce.Data, shared), a.nonce, nonce.Data, a.spi, m.ResponderSPI)
+	if err != nil {
+		return err
+	}
+	defer keys.Wipe()
+	seal, _, err := keys.Ciphers(ts)
+	if err != nil {
+		return err
+	}
+	request, err := s.closing(a.spi, m.ResponderSPI, seal)
+	if err != nil {
+		return err
+	}
+	closing := Question{Name: "closing", Marked: q.Marked}
+	_, _, err = s.exchange(&closing, request, func(answer *wire.Message) bool {
+		return answer.InitiatorSPI == a.spi && answer.ResponderSPI == m.ResponderSPI && answer.MessageID == 1 && answer.Response()
+	})
+	return err
+}
+
+// closing makes an IKE_AUTH request with a preshared key that is none.
+func (s *scanner) closing(spiI, spiR wire.SPI, seal *suite.IKECipher) ([]byte, error) {
+	any4 := wire.TrafficSelector{Type: wire.TSIPv4AddrRange, EndPort: 65535, Start: v4(0), End: v4(255)}
+	esp := wire.Proposal{Number: 1, Protocol: wire.ProtocolESP, SPI: randomOctets(4)}
+	var err error
+	if esp.Transforms, err = wire.ParseProposal(wire.ProtocolESP, "aes256gcm16"); err != nil {
+		return nil, err
+	}
+	inner := wire.AppendPayloads(nil, []wire.Payload{
+		{Type: wire.PayloadIDi, Body: &wire.ID{Type: wire.IDKeyID, Data: []byte("cvlanctl scan")}},
+		{Type: wire.PayloadAuth, Body: &wire.Auth{Method: wire.AuthSharedKey, Data: randomOctets(32)}},
+		{Type: wire.PayloadSA, Body: &wire.SA{Proposals: []wire.Proposal{esp}}},
+		{Type: wire.PayloadTSi, Body: &wire.TS{Selectors: []wire.TrafficSelector{any4}}},
+		{Type: wire.PayloadTSr, Body: &wire.TS{Selectors: []wire.TrafficSelector{any4}}},
+	})
+	m := wire.Message{Header: wire.Header{InitiatorSPI: spiI, ResponderSPI: spiR, Version: wire.Version2, Exchange: wire.ExchangeIKEAuth,
+		Flags: wire.FlagInitiator, MessageID: 1},
+		Payloads: []wire.Payload{{Type: wire.PayloadSK, Body: &wire.Encrypted{First: wire.PayloadIDi, Data: make([]byte, seal.SealedLen(len(inner)))}}}}
+	b := m.Append(nil)
+	return seal.Seal(b[:len(b)-seal.SealedLen(len(inner))], b[:len(b)-seal.SealedLen(len(inner))], inner)
+}
