@@ -17,23 +17,28 @@ func (ns *NS) ListenUDP(address string) (conn *net.UDPConn, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("address of socket: %w", err)
 	}
-	// A thread belongs to one namespace: this goroutine keeps its thread until
-	// it is back home. If it cannot get back, the thread stays locked and ends
-	// with the goroutine.
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		runtime.LockOSThread()
-		err = ns.visit(func() error {
-			conn, err = net.ListenUDP("udp", addr)
-			return err
-		})
-	}()
-	<-done
+	err = ns.Do(func() error {
+		conn, err = net.ListenUDP("udp", addr)
+		return err
+	})
 	if err != nil {
 		return nil, fmt.Errorf("socket in namespace %s: %w", ns.Name, err)
 	}
 	return conn, nil
+}
+
+// Do runs f in the namespace and waits for it. Sockets that f opens stay there;
+// goroutines that it starts need not.
+func (ns *NS) Do(f func() error) error {
+	// A thread belongs to one namespace: this goroutine keeps its thread until
+	// it is back home. If it cannot get back, the thread stays locked and ends
+	// with the goroutine.
+	done := make(chan error)
+	go func() {
+		runtime.LockOSThread()
+		done <- ns.visit(f)
+	}()
+	return <-done
 }
 
 // visit runs f in the namespace on the calling thread, which must be locked,

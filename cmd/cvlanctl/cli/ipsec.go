@@ -44,6 +44,7 @@ vici:tcp://HOST:PORT, or auto, which looks where charon usually listens.`,
 		NewCmdIPsecDPD(app, nil),
 		NewCmdIPsecMonitor(app, nil),
 		NewCmdIPsecLog(app, nil),
+		NewCmdIPsecScan(app, nil),
 		NewCmdIPsecDaemon(app),
 		NewCmdIPsecRun(app, nil),
 	)
