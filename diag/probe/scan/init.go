@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"net/netip"
+	"slices"
 
 	"github.com/cloudvlan/cvlanctl/engine"
 	"github.com/cloudvlan/cvlanctl/engine/suite"
@@ -16,23 +18,26 @@ const maxAgain = 4
 
 // propose asks whether the host takes something of an offer.
 func (s *scanner) propose(name string, o offer) (Question, error) {
-	return s.ask(Question{Name: name, Offer: o.text()}, func(q *Question) error { return s.init(q, o, o.value()) })
+	ps := o.proposals()
+	return s.ask(Question{Name: name, Offer: text(ps)}, func(q *Question) error { return s.init(q, ps, 0) })
 }
 
 // attempt is one IKE_SA_INIT request of ours and what is needed to go on from
 // its answer.
 type attempt struct {
-	spi     wire.SPI
-	nonce   []byte
-	ke      suite.KeyExchange
-	offer   *offer
-	request []byte
+	spi       wire.SPI
+	nonce     []byte
+	ke        suite.KeyExchange
+	proposals []wire.Proposal
+	pad       int // octets that the IP packet is to have at least
 }
 
 // init asks with IKE_SA_INIT until the host accepts or refuses, repeating the
-// request with a cookie or for another group where the host wants that.
-func (s *scanner) init(q *Question, o offer, group wire.KEMethod) error {
-	a := &attempt{spi: randomSPI(), nonce: randomOctets(32), offer: &o}
+// request with a cookie or for another group where the host wants that. The
+// request is padded to pad octets of IP packet where it is smaller.
+func (s *scanner) init(q *Question, ps []wire.Proposal, pad int) error {
+	a := &attempt{spi: randomSPI(), nonce: randomOctets(32), proposals: ps, pad: pad}
+	group := value(ps)
 	for range maxAgain {
 		if a.ke == nil || a.ke.Method() != group {
 			var err error
@@ -41,8 +46,7 @@ func (s *scanner) init(q *Question, o offer, group wire.KEMethod) error {
 			}
 		}
 		q.Requests++
-		a.request = s.initRequest(q, a, nil)
-		m, raw, err := s.exchange(q, a.request, func(m *wire.Message) bool {
+		m, raw, err := s.exchange(q, s.initRequest(q, a, nil), func(m *wire.Message) bool {
 			return m.Version.Major() == 2 && m.InitiatorSPI == a.spi && m.Exchange == wire.ExchangeIKESAInit && m.Response()
 		})
 		if err != nil || m == nil {
@@ -60,7 +64,7 @@ func (s *scanner) init(q *Question, o offer, group wire.KEMethod) error {
 				return nil
 			}
 			q.Group = want.String()
-			if !o.has(wire.TransformKE, uint16(want)) {
+			if !has(ps, wire.TransformKE, uint16(want)) {
 				return nil
 			}
 			s.result.accept(Accepted{Type: wire.TransformKE, ID: uint16(want)})
@@ -75,15 +79,11 @@ func (s *scanner) init(q *Question, o offer, group wire.KEMethod) error {
 	return nil
 }
 
-func (o *offer) has(t wire.TransformType, id uint16) bool {
-	for _, list := range [][]Accepted{o.encr, o.prf, o.integ, o.ke} {
-		for _, a := range list {
-			if a.Type == t && a.ID == id {
-				return true
-			}
-		}
-	}
-	return false
+// has says whether proposals hold a transform.
+func has(ps []wire.Proposal, t wire.TransformType, id uint16) bool {
+	return slices.ContainsFunc(ps, func(p wire.Proposal) bool {
+		return slices.ContainsFunc(p.Transforms, func(x wire.Transform) bool { return x.Type == t && x.ID == id })
+	})
 }
 
 // initRequest makes the request; more goes in front of the SA payload.
@@ -98,7 +98,7 @@ func (s *scanner) initRequest(q *Question, a *attempt, more []wire.Payload) []by
 	}
 	ps = append(ps, more...)
 	ps = append(ps,
-		wire.Payload{Type: wire.PayloadSA, Body: &wire.SA{Proposals: a.offer.proposals()}},
+		wire.Payload{Type: wire.PayloadSA, Body: &wire.SA{Proposals: a.proposals}},
 		wire.Payload{Type: wire.PayloadKE, Body: &wire.KE{Group: a.ke.Method(), Data: a.ke.Public()}},
 		wire.Payload{Type: wire.PayloadNonce, Body: &wire.Nonce{Data: a.nonce}},
 		notify(wire.NotifyNATDetectionSourceIP, engine.NATHash(a.spi, 0, local)),
@@ -109,7 +109,23 @@ func (s *scanner) initRequest(q *Question, a *attempt, more []wire.Payload) []by
 	)
 	m := wire.Message{Header: wire.Header{InitiatorSPI: a.spi, Version: wire.Version2, Exchange: wire.ExchangeIKESAInit,
 		Flags: wire.FlagInitiator}, Payloads: ps}
-	return m.Append(nil)
+	b := m.Append(nil)
+	if short := a.pad - packetLength(remote.Addr(), len(b)) - genericHeader; a.pad > 0 && short > 0 {
+		m.Payloads = append(m.Payloads, wire.Payload{Type: wire.PayloadVendor, Body: &wire.VendorID{Data: make([]byte, short)}})
+		b = m.Append(nil)
+	}
+	return b
+}
+
+// genericHeader is the length in octets of what stands before a payload.
+const genericHeader = 4
+
+// packetLength gives the octets of the IP packet that carries a UDP payload.
+func packetLength(to netip.Addr, payload int) int {
+	if to.Is4() {
+		return payload + 20 + 8
+	}
+	return payload + 40 + 8
 }
 
 // answered reads the answer that ends a question.
@@ -129,7 +145,7 @@ func (s *scanner) answered(q *Question, a *attempt, m *wire.Message, raw []byte)
 	chosen := &sa.Proposals[0]
 	for i := range chosen.Transforms {
 		t := &chosen.Transforms[i]
-		if !a.offer.has(t.Type, t.ID) {
+		if !has(a.proposals, t.Type, t.ID) {
 			q.Outcome = fmt.Sprintf("accepted %s, which was not offered", t.Keyword())
 			return nil
 		}

@@ -72,10 +72,10 @@ func (o *offer) proposals() []wire.Proposal {
 	return list
 }
 
-// text gives the offer in words: the key of its question.
-func (o offer) text() string {
-	var words []string
-	for _, p := range o.proposals() {
+// text gives proposals in words: the key of their question.
+func text(ps []wire.Proposal) string {
+	words := make([]string, 0, len(ps))
+	for _, p := range ps {
 		words = append(words, wire.FormatProposal(wire.ProtocolIKE, p.Transforms))
 	}
 	return strings.Join(words, ",")
@@ -93,13 +93,15 @@ func only(list []Accepted, t wire.TransformType) []Accepted {
 	return slices.DeleteFunc(slices.Clone(list), func(a Accepted) bool { return a.Type != t })
 }
 
-// value gives the group whose public value goes with an offer: the first that
+// value gives the group whose public value goes with proposals: the first that
 // we can compute. Where we can compute none of them, a value of another group
 // goes with it, and the answer can only be the name of a group.
-func (o *offer) value() wire.KEMethod {
-	for _, k := range o.ke {
-		if m := wire.KEMethod(k.ID); suite.CanExchange(m) {
-			return m
+func value(ps []wire.Proposal) wire.KEMethod {
+	for _, p := range ps {
+		for _, t := range p.Transforms {
+			if m := wire.KEMethod(t.ID); t.Type == wire.TransformKE && suite.CanExchange(m) {
+				return m
+			}
 		}
 	}
 	return wire.KEECP256

@@ -22,12 +22,12 @@ const privateCritical wire.PayloadType = 200
 // unknownPayload asks with a critical payload that the host cannot know; it
 // must say UNSUPPORTED_CRITICAL_PAYLOAD (RFC 7296 2.5).
 func (s *scanner) unknownPayload(q *Question) error {
-	all := everything()
 	ke, err := suite.NewKeyExchange(wire.KEECP256)
 	if err != nil {
 		return err
 	}
-	a := &attempt{spi: randomSPI(), nonce: randomOctets(32), offer: &all, ke: ke}
+	all := everything()
+	a := &attempt{spi: randomSPI(), nonce: randomOctets(32), proposals: all.proposals(), ke: ke}
 	request := s.initRequest(q, a, []wire.Payload{{Type: privateCritical, Critical: true, Body: &wire.Unknown{}}})
 	return s.simple(q, request, func(m *wire.Message) bool {
 		return m.InitiatorSPI == a.spi && m.Exchange == wire.ExchangeIKESAInit && m.Response()

@@ -58,6 +58,16 @@ var ErrBound = errors.New("the bound on requests was reached")
 // Run scans. The Result is never nil and holds what was found, also beside an
 // error: ErrBound, or that of the context or the line.
 func Run(ctx context.Context, line Line, o Options) (*Result, error) {
+	s := newScanner(ctx, line, o)
+	err := s.run()
+	s.result.Complete = err == nil
+	if err != nil {
+		s.result.Incomplete = err.Error()
+	}
+	return s.result, err
+}
+
+func newScanner(ctx context.Context, line Line, o Options) *scanner {
 	if o.Max <= 0 {
 		o.Max = defaultMax
 	}
@@ -76,12 +86,7 @@ func Run(ctx context.Context, line Line, o Options) (*Result, error) {
 			s.known[q.key()] = q
 		}
 	}
-	err := s.run()
-	s.result.Complete = err == nil
-	if err != nil {
-		s.result.Incomplete = err.Error()
-	}
-	return s.result, err
+	return s
 }
 
 func wait(ctx context.Context, d time.Duration) error {
@@ -131,7 +136,9 @@ func (s *scanner) run() error {
 func (s *scanner) contact(first Question) error {
 	s.result.IKEv2 = verdict(first)
 	s.result.learn(&first)
-	natt, err := s.ask(Question{Name: "port 4500", Marked: true, Offer: everything().text()}, func(q *Question) error { return s.init(q, everything(), wire.KEECP256) })
+	all := everything()
+	ps := all.proposals()
+	natt, err := s.ask(Question{Name: "port 4500", Marked: true, Offer: text(ps)}, func(q *Question) error { return s.init(q, ps, 0) })
 	if err != nil {
 		return err
 	}
