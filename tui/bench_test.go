@@ -60,7 +60,7 @@ func crowd(n int) *fixed {
 // BenchmarkFrame draws one frame after one key at 10,000 tunnels, which must
 // stay under 16 ms for scrolling to be smooth.
 func BenchmarkFrame(b *testing.B) {
-	for _, page := range []string{"1", "2", "5", "6"} {
+	for _, page := range []string{"1", "2", "3", "5", "6"} {
 		b.Run("page"+page, func(b *testing.B) {
 			m := tui.New(tui.Options{Data: crowd(10_000), Now: func() time.Time { return at(time.Hour) }, Theme: theme.Options{Colour: true}, Page: page})
 			m.Init()
@@ -76,7 +76,7 @@ func BenchmarkFrame(b *testing.B) {
 
 // BenchmarkSync makes a page's rows anew, as a live source asks for.
 func BenchmarkSync(b *testing.B) {
-	for _, page := range []string{"1", "2", "5", "6"} {
+	for _, page := range []string{"1", "2", "3", "5", "6"} {
 		b.Run("page"+page, func(b *testing.B) {
 			data := crowd(10_000)
 			m := tui.New(tui.Options{Data: data, Now: func() time.Time { return at(time.Hour) }, Page: page})
@@ -96,7 +96,7 @@ func BenchmarkSync(b *testing.B) {
 // BenchmarkFilter types a letter of a filter and takes it back, and lets the
 // filter be applied, at 10,000 tunnels.
 func BenchmarkFilter(b *testing.B) {
-	for _, page := range []string{"1", "2", "5", "6"} {
+	for _, page := range []string{"1", "2", "3", "5", "6"} {
 		b.Run("page"+page, func(b *testing.B) {
 			m := tui.New(tui.Options{Data: crowd(10_000), Now: func() time.Time { return at(time.Hour) }, Page: page})
 			m.Init()

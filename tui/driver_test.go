@@ -154,13 +154,14 @@ func (d *driver) has(texts ...string) *driver {
 	return d
 }
 
-func (d *driver) hasNot(texts ...string) {
+func (d *driver) hasNot(texts ...string) *driver {
 	d.t.Helper()
 	for _, text := range texts {
 		if strings.Contains(d.text(), text) {
 			d.t.Errorf("the screen has %q:\n%s", text, d.text())
 		}
 	}
+	return d
 }
 
 // golden compares a text with testdata/golden/NAME.

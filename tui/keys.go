@@ -10,7 +10,7 @@ import (
 
 // pages makes the pages in the order of the tab bar.
 func pages() []page.Page {
-	return []page.Page{page.NewTunnels(), page.NewExchanges(), page.NewDiagnoses(), page.NewPackets()}
+	return []page.Page{page.NewTunnels(), page.NewExchanges(), page.NewNAT(), page.NewTimers(), page.NewDiagnoses(), page.NewPackets(), page.NewLog()}
 }
 
 // Keys are all keys of the screen, a group for each page and those that work

@@ -22,6 +22,7 @@ type prompt struct {
 	done   func(text string) tea.Cmd
 	typed  func(text string) tea.Cmd // after every key, nil for not
 	waits  bool                      // typed has not been called for the last key
+	yes    func() tea.Cmd            // a question: y does it, any other key does not
 }
 
 func (m *Model) ask(label, text string, done, typed func(string) tea.Cmd) {
@@ -31,6 +32,14 @@ func (m *Model) ask(label, text string, done, typed func(string) tea.Cmd) {
 
 func (m *Model) promptKey(k tea.KeyPressMsg) tea.Cmd {
 	p := m.prompt
+	if p.yes != nil {
+		m.prompt = nil
+		if k.String() == "y" || k.String() == "Y" {
+			return p.yes()
+		}
+		m.say("not done")
+		return nil
+	}
 	switch name := k.String(); {
 	case name == "enter":
 		m.prompt = nil
@@ -78,6 +87,8 @@ func (m *Model) command(line string) tea.Cmd {
 		m.overlay = m.help()
 	case "explain":
 		m.explain(rest)
+	case "up", "down", "rekey", "dpd":
+		return m.commandOrder(verb, rest)
 	case "goto":
 		frame, err := strconv.ParseInt(strings.TrimSpace(strings.TrimPrefix(rest, "frame")), 10, 64)
 		if err != nil || frame < 1 {
@@ -88,9 +99,49 @@ func (m *Model) command(line string) tea.Cmd {
 			m.fail(fmt.Sprintf("frame %d is not on the Packets page", frame))
 		}
 	default:
-		m.fail(verb + " is no command; there are explain ID, goto FRAME, help, quit")
+		m.fail(verb + " is no command; there are up, down, rekey and dpd NAME, explain ID, goto FRAME, help, quit")
 	}
 	return nil
+}
+
+// commandOrder makes an order of a line that was typed: NAME is a connection, a
+// child, or CONNECTION/CHILD.
+func (m *Model) commandOrder(verb, name string) tea.Cmd {
+	d := m.options.Data.Daemon()
+	switch {
+	case d == nil:
+		m.fail("a capture takes no orders")
+		return nil
+	case name == "":
+		m.fail(verb + " wants a name: " + verb + " CONNECTION, or " + verb + " CONNECTION/CHILD")
+		return nil
+	}
+	o := page.Order{Verb: verb}
+	connection, child, both := strings.Cut(name, "/")
+	for _, c := range d.Connections {
+		for _, cc := range c.Children {
+			if o.Connection == "" && (both && c.Name == connection && cc.Name == child || !both && cc.Name == name && d.Connection(name) == nil) {
+				o.Connection, o.Child = c.Name, cc.Name
+			}
+		}
+		if !both && c.Name == name {
+			o.Connection, o.Child = c.Name, ""
+		}
+	}
+	if o.Connection == "" {
+		m.fail("nothing is configured under the name " + name)
+		return nil
+	}
+	if verb == "dpd" {
+		o.Child = ""
+	}
+	switch verb {
+	case "down":
+		o.Question = "take down " + name + "? Its traffic stops."
+	case "rekey":
+		o.Question = "rekey " + name + "?"
+	}
+	return m.order(o)
 }
 
 // explain shows an entry of the catalogue.

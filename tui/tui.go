@@ -32,6 +32,10 @@ type Options struct {
 	// Write creates a file; it must refuse to replace one. nil where nothing
 	// may be written.
 	Write func(name string, data []byte) error
+	// Act has a daemon do something and says in words what came of it. It is
+	// called on a goroutine of its own and returns in bounded time. nil where
+	// nothing takes orders.
+	Act   func(page.Order) (string, error)
 	Now   func() time.Time // the clock in the title bar and of live ages
 	Host  string           // this machine's name, "" for none
 	Theme theme.Options
@@ -58,6 +62,8 @@ type Model struct {
 	lastBad bool
 	rest    int // ticks to let pass before the next sync
 	idle    int // ticks since the data last changed
+	paused  bool
+	orders  int // under way
 }
 
 // New makes the screen.
@@ -133,9 +139,12 @@ func (m *Model) resync() {
 	m.rest = m.current().Status().Total / rowsPerFrame
 }
 
-// present is the time that ages are counted to: now on a live source, else
-// the end of what was recorded.
+// present is the time that ages are counted to: now on a live source, when it
+// was lost on one that is away, else the end of what was recorded.
 func (m *Model) present() time.Time {
+	if d := m.options.Data.Daemon(); d != nil && !d.Away.IsZero() {
+		return d.Away
+	}
 	if m.options.Data.Live() {
 		return m.now
 	}
@@ -151,6 +160,13 @@ type fetched struct {
 	frame  int64
 	packet *event.Packet
 	err    error
+}
+
+// obeyed is what came of an order.
+type obeyed struct {
+	order page.Order
+	words string
+	err   error
 }
 
 // written is the result of writing a file.

@@ -33,14 +33,23 @@ func (m *Model) update(msg tea.Msg) tea.Cmd {
 		m.options.Theme.Light = !msg.IsDark()
 		m.theme = theme.New(m.options.Theme)
 	case tick:
-		m.now = time.Time(msg)
+		if !m.paused {
+			m.now = time.Time(msg)
+		}
 		if m.prompt != nil && m.prompt.waits {
 			m.tell()
 		}
-		if m.rest--; m.rest < 0 {
+		if m.rest--; m.rest < 0 && !m.paused {
 			m.sync()
 		}
 		return m.pulse()
+	case obeyed:
+		m.orders--
+		if msg.err != nil {
+			m.fail(msg.order.String() + ": " + msg.err.Error())
+		} else {
+			m.say(msg.words)
+		}
 	case fetched:
 		if p, ok := m.pages[msg.page].(page.Decoder); ok {
 			p.Decoded(msg.frame, msg.packet, msg.err)
@@ -84,8 +93,11 @@ func (m *Model) bindings() []theme.Binding {
 func (m *Model) shared() []theme.Binding {
 	b := theme.Shared()
 	for i := range b {
-		if b[i].Action == theme.Write && m.options.Write == nil {
+		switch {
+		case b[i].Action == theme.Write && m.options.Write == nil:
 			b[i].Off = "nothing may be written"
+		case b[i].Action == theme.Pause && !m.options.Data.Live():
+			b[i].Off = "nothing moves here"
 		}
 	}
 	return b
@@ -161,6 +173,11 @@ func (m *Model) do(a theme.Action) tea.Cmd {
 		m.ask("write to: ", "cvlanctl-"+strings.ToLower(m.current().Name())+".md", m.write, nil)
 	case theme.Copy:
 		return m.copy()
+	case theme.Pause:
+		if m.paused = !m.paused; !m.paused {
+			m.now = m.options.Now()
+			m.resync()
+		}
 	default:
 		return m.outcome(m.current().Do(a), a)
 	}
@@ -181,11 +198,35 @@ func (m *Model) outcome(o page.Outcome, a theme.Action) tea.Cmd {
 		}
 	case o.Fetch > 0:
 		return m.fetch(o.Fetch)
+	case o.Order != nil:
+		return m.order(*o.Order)
 	case o.Explain != "":
 		m.explain(o.Explain)
 	case o.Resync:
 		m.resync()
 	}
+	return nil
+}
+
+// order has something done, after a question where it may do harm.
+func (m *Model) order(o page.Order) tea.Cmd {
+	act := m.options.Act
+	if act == nil {
+		m.fail("this source takes no orders")
+		return nil
+	}
+	obey := func() tea.Cmd {
+		m.orders++
+		m.say(o.String() + " ...")
+		return func() tea.Msg {
+			words, err := act(o)
+			return obeyed{o, words, err}
+		}
+	}
+	if o.Question == "" {
+		return obey()
+	}
+	m.prompt = &prompt{label: o.Question + " y or n ", yes: obey}
 	return nil
 }
 

@@ -3,6 +3,7 @@ package tui
 import (
 	"fmt"
 	"strings"
+	"time"
 
 	tea "charm.land/bubbletea/v2"
 
@@ -122,6 +123,12 @@ func (m *Model) titleBar() theme.Line {
 // state says how the source does.
 func (m *Model) state(p feed.Progress) (string, theme.Role) {
 	events := countWords(p.Events, "packet")
+	switch d := m.options.Data.Daemon(); {
+	case m.paused:
+		return "paused", theme.Warning
+	case d != nil:
+		return m.daemonState(d)
+	}
 	switch {
 	case p.Done && p.Err != nil:
 		return "ended with an error after " + events, theme.Bad
@@ -138,6 +145,20 @@ func (m *Model) state(p feed.Progress) (string, theme.Role) {
 	return "reading, " + events, theme.Busy
 }
 
+// daemonState says whether the daemon is there.
+func (m *Model) daemonState(d *feed.Daemon) (string, theme.Role) {
+	name := strings.TrimSpace(d.Version.Daemon + " " + d.Version.Version)
+	switch t := m.options.Data.Trace(); {
+	case m.options.Data.Progress().Done:
+		return strings.TrimSpace("no more news of " + name), theme.Bad
+	case !d.Away.IsZero():
+		return fmt.Sprintf("AWAY for %s, trying again", m.now.Sub(d.Away).Truncate(time.Second)), theme.Bad
+	case !t.Daemon.Connected:
+		return "connecting", theme.Busy
+	}
+	return strings.TrimSpace(name + " live"), theme.Good
+}
+
 func countWords(n int64, noun string) string {
 	if n == 1 {
 		return "1 " + noun
@@ -145,8 +166,16 @@ func countWords(n int64, noun string) string {
 	return page.Thousands(n) + " " + noun + "s"
 }
 
+// roomy is the width from which on tabs have space around them.
+const roomy = 100
+
 // tab is the text of a page's tab.
-func tab(p page.Page) string { return " " + p.Key() + " " + p.Name() + " " }
+func (m *Model) tab(p page.Page) string {
+	if m.width < roomy {
+		return p.Key() + " " + p.Name()
+	}
+	return " " + p.Key() + " " + p.Name() + " "
+}
 
 // tabBar shows the pages, and what the worst finding is.
 func (m *Model) tabBar() theme.Line {
@@ -157,8 +186,8 @@ func (m *Model) tabBar() theme.Line {
 		if i == m.open {
 			role = theme.Mark
 		}
-		left = append(left, theme.S(role, tab(p)), theme.S(theme.Plain, " "))
-		room -= theme.Width(tab(p)) + 1
+		left = append(left, theme.S(role, m.tab(p)), theme.S(theme.Plain, " "))
+		room -= theme.Width(m.tab(p)) + 1
 	}
 	worst := m.worst()
 	if w := theme.Width(worst.Text); w > room {
@@ -175,6 +204,12 @@ func (m *Model) worst() theme.Span {
 		words, role := page.Severity(findings[0].Severity)
 		return theme.S(role, words+" "+findings[0].ID)
 	}
+	switch daemon := d.Daemon(); {
+	case daemon != nil && (!daemon.Away.IsZero() || !d.Trace().Daemon.Connected):
+		return theme.S(theme.Muted, "all of the past")
+	case daemon != nil:
+		return theme.S(theme.Good, "healthy")
+	}
 	if d.Progress().Done && d.Progress().Events > 0 {
 		return theme.S(theme.Good, "healthy")
 	}
@@ -185,7 +220,7 @@ func (m *Model) worst() theme.Span {
 func (m *Model) tabAt(x int) int {
 	at := 1
 	for i, p := range m.pages {
-		w := theme.Width(tab(p))
+		w := theme.Width(m.tab(p))
 		if x >= at && x < at+w {
 			return i
 		}

@@ -82,7 +82,10 @@ func refusedOpen(sa *trace.IKESA, x *trace.Exchange, typ wire.NotifyType) diag.F
 	if opened(x.Request) {
 		switch typ {
 		case wire.NotifyTSUnacceptable, wire.NotifySinglePairRequired:
-			asked = fmt.Sprintf("%s === %s", selectorText(x.Request, wire.PayloadTSi), selectorText(x.Request, wire.PayloadTSr))
+			// A daemon's log names the payloads and not what is in them.
+			if ours, theirs := selectorText(x.Request, wire.PayloadTSi), selectorText(x.Request, wire.PayloadTSr); ours != "" && theirs != "" {
+				asked = ours + " === " + theirs
+			}
 		case wire.NotifyNoProposalChosen:
 			asked = listProposals(proposals(x.Request))
 		}
@@ -92,7 +95,7 @@ func refusedOpen(sa *trace.IKESA, x *trace.Exchange, typ wire.NotifyType) diag.F
 	}
 	switch typ {
 	case wire.NotifyTSUnacceptable:
-		d.Summary = fmt.Sprintf("%s refuses the traffic selectors %s", who, asked)
+		d.Summary = strings.TrimSpace(fmt.Sprintf("%s refuses the traffic selectors %s", who, asked))
 		if ours, theirs := selectorText(x.Request, wire.PayloadTSi), selectorText(x.Request, wire.PayloadTSr); ours != "" && theirs != "" {
 			d.Remedies = instead("ts-unacceptable",
 				swan("responder", "connections.<c>.children.<k>.local_ts = %s; remote_ts = %s", commas(theirs), commas(ours)),
@@ -104,7 +107,7 @@ func refusedOpen(sa *trace.IKESA, x *trace.Exchange, typ wire.NotifyType) diag.F
 				swan("responder", "connections.<c>.children.<k>.esp_proposals = %s", words),
 				diag.Remedy{Side: "initiator", Platform: "any", Change: "Or propose what the responder has for ESP."})
 		}
-		d.Summary = fmt.Sprintf("%s refuses the ESP proposals %s", who, asked)
+		d.Summary = strings.TrimSpace(fmt.Sprintf("%s refuses the ESP proposals %s", who, asked))
 	case wire.NotifyInternalAddressFailure:
 		d.Summary = fmt.Sprintf("%s has no virtual IP for %s", who, m.Dst.Addr())
 	case wire.NotifyFailedCPRequired:

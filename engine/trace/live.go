@@ -175,7 +175,14 @@ func (t *Trace) know(at time.Time, from *engine.IKESA) *IKESA {
 	// What the trace alone knows stays.
 	dpd, children, established := sa.DPD, sa.Children, sa.Established
 	sa.IKESA = *from
-	sa.DPD, sa.Children = dpd, children
+	sa.Children = children
+	if from.DPD.Probes == 0 && from.DPD.LastHeard.IsZero() {
+		// strongSwan tells its interval only.
+		delay := from.DPD.Delay
+		if sa.DPD = dpd; delay != (engine.Opt[time.Duration]{}) {
+			sa.DPD.Delay = delay
+		}
+	}
 	if sa.Established.IsZero() {
 		sa.Established = established // told only while it is ESTABLISHED
 	}

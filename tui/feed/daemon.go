@@ -18,6 +18,7 @@ type Daemon struct {
 	History     *backend.History     // what was last up, and how things last failed
 	rates       map[rateKey]*Rates
 	generation  uint32
+	byName      map[string]*engine.Connection
 }
 
 // rateSamples is how many samples of a CHILD SA's traffic are kept.
@@ -200,7 +201,10 @@ func (l *Line) mood(e *event.Log) {
 func changeWords(c *event.Change) (string, Mood) {
 	child := ""
 	for _, k := range c.SA.Children {
-		child += " " + k.Name + " " + strings.Join(k.LocalTS, ",") + " = " + strings.Join(k.RemoteTS, ",")
+		child += " " + k.Name
+		if len(k.LocalTS) > 0 && len(k.RemoteTS) > 0 {
+			child += " " + strings.Join(k.LocalTS, ",") + " = " + strings.Join(k.RemoteTS, ",")
+		}
 	}
 	switch c.Kind {
 	case event.IKEUp:
@@ -224,8 +228,12 @@ func changeWords(c *event.Change) (string, Mood) {
 // SetConfiguration says what the daemon is and what is configured there. Any
 // goroutine may call it; nobody may write to the connections afterwards.
 func (s *Store) SetConfiguration(v engine.Version, connections []*engine.Connection) {
+	byName := make(map[string]*engine.Connection, len(connections))
+	for _, c := range connections {
+		byName[c.Name] = c
+	}
 	s.mu.Lock()
-	s.daemon.Version, s.daemon.Connections = v, connections
+	s.daemon.Version, s.daemon.Connections, s.daemon.byName = v, connections, byName
 	s.mu.Unlock()
 	s.version.Add(1)
 }
@@ -250,4 +258,12 @@ func (s *Store) fold(e *event.Event) {
 		}
 		d.Why = e.Gap.What
 	}
+}
+
+// Connection gives a configured connection by name, nil where there is none.
+func (d *Daemon) Connection(name string) *engine.Connection {
+	if d == nil {
+		return nil
+	}
+	return d.byName[name]
 }

@@ -1,6 +1,7 @@
 package page
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -22,6 +23,7 @@ type Exchanges struct {
 	rows    []rung
 	total   int
 	trace   *trace.Trace
+	daemon  bool
 	clock   bool // times of day instead of seconds since the start
 	height  int
 	message *messageView // open, nil where the ladder shows
@@ -42,7 +44,7 @@ func (p *Exchanges) SetFilter(f widget.Filter) { p.filter = f }
 
 // Sync makes the rows anew.
 func (p *Exchanges) Sync(d feed.Data, _ time.Time) {
-	p.trace = d.Trace()
+	p.trace, p.daemon = d.Trace(), d.Daemon() != nil
 	p.rebuild()
 }
 
@@ -194,11 +196,29 @@ func (p *Exchanges) rowKeys() []theme.Binding {
 	return []theme.Binding{
 		{Action: theme.Open, Keys: []string{"enter"}, Does: "the message: payloads beside their octets", Hint: "open", Off: noMessage},
 		{Action: "compare", Keys: []string{"d"}, Does: "what was offered against what was accepted", Hint: "compare proposals", Off: p.noProposal()},
-		{Action: "packet", Keys: []string{"p"}, Does: "the packet on the Packets page", Off: noMessage},
+		{Action: "packet", Keys: []string{"p"}, Does: "the packet on the Packets page", Off: cmp.Or(noMessage, p.noFrame(r))},
+		{Action: "log", Keys: []string{"l"}, Does: "the log at this time", Off: p.noLog()},
 		{Action: "scope", Keys: []string{"s"}, Does: "only this IKE SA", Hint: "this SA", Off: noSA},
 		{Action: "all", Keys: []string{"a"}, Does: "all IKE SAs again", Off: noScope},
 		{Action: "clock", Keys: []string{"t"}, Does: "times of day, or seconds since the start"},
 	}
+}
+
+func (p *Exchanges) noFrame(r rung) string {
+	if r.frame == 0 {
+		return "a daemon does not show its packets"
+	}
+	return ""
+}
+
+func (p *Exchanges) noLog() string {
+	switch {
+	case !p.daemon:
+		return "a capture has no log"
+	case len(p.rows) == 0:
+		return "there is no exchange"
+	}
+	return ""
 }
 
 func (p *Exchanges) noProposal() string {
@@ -235,6 +255,8 @@ func (p *Exchanges) Do(a theme.Action) Outcome {
 		return Outcome{}
 	case "packet":
 		return Outcome{Jump: "6", To: Target{Frame: r.frame}}
+	case "log":
+		return Outcome{Jump: "7", To: Target{Time: r.time}}
 	case "clock":
 		p.clock = !p.clock
 		return Outcome{}
@@ -336,6 +358,10 @@ func (p *Exchanges) Show(t Target) bool {
 		p.scope = nil
 		p.rebuild()
 	}
+	if i := p.find(t); i >= 0 {
+		p.list.Select(i)
+		return true
+	}
 	for i, r := range p.rows {
 		if t.Frame > 0 && r.kind != rungHead && r.has(t.Frame) || t.Frame == 0 && r.kind == rungHead && r.sa == t.SA {
 			p.list.Select(i)
@@ -346,6 +372,24 @@ func (p *Exchanges) Show(t Target) bool {
 		}
 	}
 	return false
+}
+
+// find gives the row of the message that a line of a log is about, or of the
+// one nearest to a time; -1 where the target names none.
+func (p *Exchanges) find(t Target) int {
+	if t.Frame > 0 || t.SA == nil || t.Time.IsZero() {
+		return -1
+	}
+	best, off := -1, time.Duration(0)
+	for i, r := range p.rows {
+		if r.sa != t.SA || r.exchange == nil || t.Message && r.exchange.MessageID != t.MessageID {
+			continue
+		}
+		if d := r.time.Sub(t.Time).Abs(); best < 0 || d < off {
+			best, off = i, d
+		}
+	}
+	return best
 }
 
 // Status describes the selection.

@@ -8,6 +8,7 @@
 package page
 
 import (
+	"fmt"
 	"time"
 
 	"github.com/cloudvlan/cvlanctl/engine/event"
@@ -60,9 +61,13 @@ type Worker interface {
 
 // Target is a thing that pages can show.
 type Target struct {
-	SA      *trace.IKESA
-	Frame   int64
-	Finding string // id
+	SA         *trace.IKESA
+	Frame      int64
+	Finding    string    // id
+	Connection string    // of a daemon
+	Time       time.Time // in the log
+	MessageID  uint32    // of an exchange of SA, where Message
+	Message    bool
 }
 
 // Outcome is what a page asks of the program.
@@ -75,6 +80,33 @@ type Outcome struct {
 	Say     string // for the status line
 	Resync  bool   // the page is limited to other rows now
 	Left    bool   // Back had nothing to close
+	Order   *Order // to be given to the daemon
+}
+
+// Order is something that the daemon is to do.
+type Order struct {
+	Verb       string // up, down, rekey, dpd
+	Connection string
+	Child      string // "" for the connection itself
+	IKEID      uint32 // the unique id where one SA is meant, else 0
+	ChildID    uint32
+	// Question is asked before it is done, "" where it harms nothing.
+	Question string
+}
+
+// String says what is to be done to what.
+func (o *Order) String() string {
+	s := o.Verb + " " + o.Connection
+	if o.Child != "" {
+		s += "/" + o.Child
+	}
+	switch {
+	case o.ChildID != 0:
+		s += fmt.Sprintf(" {%d}", o.ChildID)
+	case o.IKEID != 0:
+		s += fmt.Sprintf(" [%d]", o.IKEID)
+	}
+	return s
 }
 
 // Status is what the status line says about a page.

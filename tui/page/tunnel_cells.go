@@ -1,11 +1,13 @@
 package page
 
 import (
+	"fmt"
 	"strings"
 	"time"
 
 	"github.com/cloudvlan/cvlanctl/engine"
 	"github.com/cloudvlan/cvlanctl/engine/trace"
+	"github.com/cloudvlan/cvlanctl/tui/feed"
 	"github.com/cloudvlan/cvlanctl/tui/theme"
 	"github.com/cloudvlan/cvlanctl/tui/widget"
 )
@@ -22,6 +24,9 @@ type tunnelCells struct {
 	nat, dpd         theme.Span
 	severity         theme.Span
 	finding          theme.Span
+	// of a daemon
+	rekey countdown
+	rates *feed.Rates
 }
 
 func (c *tunnelCells) text() string {
@@ -38,6 +43,8 @@ func (p *Tunnels) cells(r tunnelRow, g theme.Glyphs) tunnelCells {
 		return p.childCells(r.sa, r.child)
 	case r.sa != nil:
 		return p.ikeCells(r.sa)
+	case r.down != nil:
+		return p.downCells(r.down)
 	}
 	return p.groupCells(r.group, g)
 }
@@ -88,6 +95,10 @@ func (p *Tunnels) groupCells(g *tunnelGroup, glyphs theme.Glyphs) tunnelCells {
 			c.state = theme.S(theme.Busy, "trying")
 		}
 	}
+	if g.tunnel != nil {
+		p.tunnelCells(&c, g)
+		lists = append(lists, p.blame.byConn[g.key.name])
+	}
 	p.blamed(&c, worst(lists...))
 	return c
 }
@@ -111,6 +122,11 @@ func (p *Tunnels) ikeCells(sa *trace.IKESA) tunnelCells {
 	}
 	c.age = p.age(since, sa.EndedAt)
 	c.nat, c.dpd = natMark(&sa.NAT), dpdMark(&sa.DPD)
+	if p.daemon != nil {
+		c.name = fmt.Sprintf("  IKE [%d]", sa.UniqueID)
+		c.rekey = p.countdown(sa.Timers, sa.Established)
+		c.dpd = p.liveDPD(sa)
+	}
 	p.blamed(&c, worst(p.blame.ofIKE(sa)))
 	return c
 }
@@ -134,6 +150,14 @@ func (p *Tunnels) childCells(sa *trace.IKESA, child *engine.ChildSA) tunnelCells
 		ended = sa.EndedAt
 	}
 	c.age = p.age(child.Installed, ended)
+	if p.daemon != nil {
+		c.name = fmt.Sprintf("    %s {%d}", child.Name, child.UniqueID)
+		c.rekey = p.countdown(child.Timers, child.Installed)
+		c.rates = p.daemon.Rates(child)
+		if child.Encap.Or(false) {
+			c.nat = theme.S(theme.Muted, "udp")
+		}
+	}
 	p.blamed(&c, worst(p.blame.ofChild(child)))
 	return c
 }

@@ -2,10 +2,12 @@ package page
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/cloudvlan/cvlanctl/engine"
+	"github.com/cloudvlan/cvlanctl/engine/backend"
 	"github.com/cloudvlan/cvlanctl/engine/trace"
 	"github.com/cloudvlan/cvlanctl/tui/theme"
 	"github.com/cloudvlan/cvlanctl/tui/widget"
@@ -49,6 +51,9 @@ func (p *Tunnels) fillPane(width int) {
 	case row.sa != nil:
 		p.pane.Title = fmt.Sprintf("IKE SA %s %s", row.sa.InitiatorSPI, row.sa.ResponderSPI)
 		p.ikeFacts(f, row.sa)
+	case row.down != nil:
+		p.pane.Title = "Child " + row.down.Name + " of " + row.group.name()
+		p.downFacts(f, row.down)
 	default:
 		p.pane.Title = row.group.name()
 		p.groupFacts(f, row.group)
@@ -66,7 +71,23 @@ func (p *Tunnels) findingFacts(f *facts, lists ...[]int) {
 	}
 }
 
+// downFacts tells of a configured child without an SA.
+func (p *Tunnels) downFacts(f *facts, c *backend.Child) {
+	p.pastFacts(f, c.Past)
+	if c.Config == nil {
+		return
+	}
+	f.add("selectors", selectors(c.Config.LocalTS)+"  =  "+selectors(c.Config.RemoteTS))
+	f.add("mode", c.Config.Mode)
+	f.add("proposals", strings.Join(c.Config.Proposals, ", "))
+	f.add("starts", orUnknown(c.Config.StartAction))
+}
+
 func (p *Tunnels) groupFacts(f *facts, g *tunnelGroup) {
+	if g.tunnel != nil {
+		p.findingFacts(f, p.blame.byConn[g.key.name])
+		p.daemonFacts(f, g)
+	}
 	for _, sa := range g.sas {
 		f.role("IKE SA", sa.InitiatorSPI.String()+"  "+string(sa.State)+"  "+count(int64(len(sa.Children)), "child SA"), ikeRole(sa.State))
 	}
@@ -109,8 +130,12 @@ func (p *Tunnels) ikeFacts(f *facts, sa *trace.IKESA) {
 	if sa.Keepalives > 0 {
 		f.add("keepalives", Thousands(sa.Keepalives)+", last "+clock(sa.LastKeepalive))
 	}
-	f.add("messages", fmt.Sprintf("%s in %s, frames %d to %d", Thousands(sa.Messages),
-		count(int64(len(sa.Exchanges))+sa.Skipped, "exchange"), sa.FirstFrame, sa.LastFrame))
+	if sa.FirstFrame > 0 {
+		f.add("messages", fmt.Sprintf("%s in %s, frames %d to %d", Thousands(sa.Messages),
+			count(int64(len(sa.Exchanges))+sa.Skipped, "exchange"), sa.FirstFrame, sa.LastFrame))
+	}
+	f.add("virtual", strings.Join(append(slices.Clone(sa.LocalVIPs), sa.RemoteVIPs...), ", "))
+	f.add("tasks", strings.Join(append(slices.Clone(sa.TasksActive), sa.TasksQueued...), ", "))
 	for _, m := range sa.Moves {
 		f.role("moved", endpoint(m.From)+" to "+endpoint(m.To)+" at "+clock(m.Time)+by(m.By), theme.Warning)
 	}
@@ -170,6 +195,9 @@ func (p *Tunnels) childFacts(f *facts, sa *trace.IKESA, c *engine.ChildSA) {
 	}
 	f.add("in", traffic(c.SPIIn, c.BytesIn, c.PacketsIn, c.LastIn))
 	f.add("out", traffic(c.SPIOut, c.BytesOut, c.PacketsOut, c.LastOut))
+	for _, t := range c.Timers {
+		f.add(t.Name, "in "+short(t.Due.Sub(p.now)))
+	}
 	for _, flow := range p.flows[c] {
 		label := "flow out"
 		if flow.Inbound {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/cloudvlan/cvlanctl/engine"
+	"github.com/cloudvlan/cvlanctl/engine/backend"
 	"github.com/cloudvlan/cvlanctl/engine/trace"
 	"github.com/cloudvlan/cvlanctl/engine/wire"
 	"github.com/cloudvlan/cvlanctl/tui/feed"
@@ -16,7 +17,8 @@ import (
 
 type espSPI = wire.ESPSPI
 
-// Tunnels is a tree table of connections, IKE SAs and child SAs.
+// Tunnels is a tree table of connections, IKE SAs and child SAs; of a daemon
+// also of what is configured and down.
 type Tunnels struct {
 	list    widget.List
 	filter  widget.Filter
@@ -28,6 +30,8 @@ type Tunnels struct {
 	detail  bool
 	pane    widget.Pane
 	trace   *trace.Trace
+	daemon  *feed.Daemon // nil where the source is none
+	can     bool         // the daemon takes orders
 	blame   blame
 	now     time.Time
 	flows   map[*engine.ChildSA][]*trace.Flow
@@ -40,7 +44,8 @@ type tunnelGroup struct {
 	key       groupKey
 	near, far netip.Addr
 	sas       []*trace.IKESA
-	flows     []*trace.Flow // that belong to no IKE SA
+	flows     []*trace.Flow   // that belong to no IKE SA
+	tunnel    *backend.Tunnel // of a daemon, else nil
 }
 
 // groupKey is what the members of a group share.
@@ -57,17 +62,26 @@ func (g *tunnelGroup) name() string {
 	return host(g.near) + " ↔ " + host(g.far)
 }
 
-// tunnelRow is one row: of a group, an IKE SA, a child SA or a flow.
+// tunnelRow is one row: of a group, an IKE SA, a child SA, a configured child
+// without an SA, or a flow.
 type tunnelRow struct {
 	group *tunnelGroup
 	sa    *trace.IKESA
 	child *engine.ChildSA
 	flow  *trace.Flow
+	down  *backend.Child
 }
 
 // same says whether two rows, made at different times, are of one thing.
 func (r *tunnelRow) same(o *tunnelRow) bool {
-	return r.group.key == o.group.key && r.sa == o.sa && r.child == o.child && r.flow == o.flow
+	return r.group.key == o.group.key && r.sa == o.sa && r.flow == o.flow && sameChild(r.child, o.child) &&
+		(r.down == nil) == (o.down == nil) && (r.down == nil || r.down.Name == o.down.Name)
+}
+
+// sameChild says whether two tellings are of one child SA: a daemon's are made
+// anew with every table.
+func sameChild(a, b *engine.ChildSA) bool {
+	return a == b || a != nil && b != nil && a.UniqueID == b.UniqueID && a.UniqueID != 0 && a.SPIIn == b.SPIIn && a.SPIOut == b.SPIOut
 }
 
 // NewTunnels makes the page.
@@ -84,9 +98,13 @@ func (p *Tunnels) SetFilter(f widget.Filter) { p.filter = f }
 
 // Sync makes the rows anew.
 func (p *Tunnels) Sync(d feed.Data, now time.Time) {
-	p.trace, p.now = d.Trace(), now
+	p.trace, p.now, p.daemon = d.Trace(), now, d.Daemon()
 	p.blame = newBlame(d.Findings())
-	p.group()
+	if p.daemon != nil {
+		p.join()
+	} else {
+		p.group()
+	}
 	p.flatten()
 }
 
@@ -171,6 +189,13 @@ func (p *Tunnels) members(g *tunnelGroup) []tunnelRow {
 	for _, f := range g.flows {
 		rows = append(rows, tunnelRow{group: g, flow: f})
 	}
+	if g.tunnel != nil {
+		for i := range g.tunnel.Children {
+			if c := &g.tunnel.Children[i]; len(c.SAs) == 0 {
+				rows = append(rows, tunnelRow{group: g, down: c})
+			}
+		}
+	}
 	p.scratch = rows
 	return rows
 }
@@ -217,12 +242,13 @@ func (p *Tunnels) View(t *theme.Theme, r widget.Rect) []theme.Line {
 	if len(p.rows) == 0 {
 		return p.empty()
 	}
-	widths := widget.Widths(tunnelColumns, table.W)
-	lines := []theme.Line{widget.TableHead(t, tunnelColumns, widths)}
+	columns := p.columns()
+	widths := widget.Widths(columns, table.W)
+	lines := []theme.Line{widget.TableHead(t, columns, widths)}
 	from, to := p.list.Window(p.height)
 	for i := from; i < to; i++ {
 		cells := p.cells(p.rows[i], t.Glyphs)
-		lines = append(lines, widget.TableRow(t, tunnelColumns, widths, cells.spans(), i == p.list.At))
+		lines = append(lines, widget.TableRow(t, columns, widths, p.spans(&cells, t, widths), i == p.list.At))
 	}
 	if p.detail {
 		for len(lines) < table.H {
@@ -238,7 +264,13 @@ func (p *Tunnels) empty() []theme.Line {
 	if !p.filter.Empty() {
 		return []theme.Line{{}, theme.L(theme.S(theme.Muted, "  no tunnel matches the filter"))}
 	}
-	return []theme.Line{{}, theme.L(theme.S(theme.Muted, "  no IKE or ESP seen yet"))}
+	switch {
+	case p.daemon == nil:
+		return []theme.Line{{}, theme.L(theme.S(theme.Muted, "  no IKE or ESP seen yet"))}
+	case !p.trace.Daemon.Connected:
+		return []theme.Line{{}, theme.L(theme.S(theme.Busy, "  waiting for the daemon"))}
+	}
+	return []theme.Line{{}, theme.L(theme.S(theme.Muted, "  no connection is loaded, and there is no SA"))}
 }
 
 // Keys are the page's own keys.
@@ -254,11 +286,15 @@ func (p *Tunnels) Keys() []theme.Binding {
 	}
 	return []theme.Binding{
 		{Action: theme.Open, Keys: []string{"enter"}, Does: "details of the selected row", Hint: "details", Off: none},
-		{Action: "fold", Keys: []string{"space", "left", "right"}, Does: "close or open a connection", Hint: "fold", Off: none},
+		{Action: "fold", Keys: []string{"left", "right"}, Does: "close or open a connection", Hint: "fold", Off: none},
 		{Action: "exchanges", Keys: []string{"x"}, Does: "its exchanges", Hint: "exchanges", Off: noSA},
 		{Action: "findings", Keys: []string{"f"}, Does: "its worst finding", Hint: "finding", Off: p.noFinding(row, none)},
 		{Action: "pane-down", Keys: []string{"J"}, Does: "scroll the details down", Off: p.noDetail()},
 		{Action: "pane-up", Keys: []string{"K"}, Does: "scroll the details up", Off: p.noDetail()},
+		{Action: actionUp, Keys: []string{"u"}, Does: "bring it up", Hint: "up", Off: p.noOrder(actionUp)},
+		{Action: actionDown, Keys: []string{"D"}, Does: "take it down, after a question", Hint: "down", Off: p.noOrder(actionDown)},
+		{Action: actionRekey, Keys: []string{"r"}, Does: "rekey it, after a question", Hint: "rekey", Off: p.noOrder(actionRekey)},
+		{Action: actionDPD, Keys: []string{"p"}, Does: "ask its peer for a sign of life (DPD)", Off: p.noOrder(actionDPD)},
 	}
 }
 
@@ -302,6 +338,8 @@ func (p *Tunnels) Do(a theme.Action) Outcome {
 		return Outcome{Jump: "2", To: at}
 	case "findings":
 		return Outcome{Jump: "5", To: Target{Finding: p.cells(row, theme.Unicode).finding.Text, SA: row.sa}}
+	case actionUp, actionDown, actionRekey, actionDPD:
+		return p.order(a)
 	case "pane-down":
 		p.pane.Scroll(3)
 	case "pane-up":
@@ -344,7 +382,7 @@ func (p *Tunnels) Wheel(_, y, n int) {
 // Show selects an SA.
 func (p *Tunnels) Show(t Target) bool {
 	for i, r := range p.rows {
-		if r.sa == t.SA && r.sa != nil && r.child == nil {
+		if r.sa == t.SA && r.sa != nil && r.child == nil || t.SA == nil && t.Connection != "" && r.group.key.name == t.Connection {
 			p.list.Select(i)
 			return true
 		}
@@ -377,7 +415,7 @@ func (p *Tunnels) Selection() (what, text string, at Target) {
 	case row.sa != nil:
 		return "IKE SPIs", row.sa.InitiatorSPI.String() + " " + row.sa.ResponderSPI.String(), Target{SA: row.sa}
 	}
-	at = Target{}
+	at = Target{Connection: row.group.key.name}
 	if n := len(row.group.sas); n > 0 {
 		at.SA = row.group.sas[n-1]
 	}
@@ -387,13 +425,14 @@ func (p *Tunnels) Selection() (what, text string, at Target) {
 // Sheet gives the table, and the details where they are open.
 func (p *Tunnels) Sheet() widget.Sheet {
 	s := widget.Sheet{Title: "Tunnels"}
-	for _, c := range tunnelColumns {
+	columns, plain := p.columns(), theme.New(theme.Options{ASCII: true})
+	for _, c := range columns {
 		s.Columns = append(s.Columns, strings.ToLower(c.Title))
 	}
 	for _, r := range p.rows {
 		cells := p.cells(r, theme.ASCII)
 		var row []string
-		for _, span := range cells.spans() {
+		for _, span := range p.spans(&cells, plain, make([]int, len(columns))) {
 			row = append(row, strings.TrimSpace(span.Text))
 		}
 		s.Rows = append(s.Rows, row)

@@ -36,7 +36,7 @@ above --fail-on, 4 not permitted, 5 source unreachable, 130 interrupted.`,
 			if app.Source == "" {
 				return welcome(app, cmd)
 			}
-			return runTUI(cmd.Context(), app, &TUIOptions{Source: app.Source})
+			return runTUI(cmd.Context(), app, &TUIOptions{})
 		},
 		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error { return app.settings(cmd) },
 	}

@@ -41,37 +41,44 @@ func openScreen(ctx context.Context, app *App, o *TUIOptions, name string) error
 			return diag.Diagnose(&diag.Facts{Source: source, Trace: t, Now: t.Last}, rule.All())
 		},
 	})
-	host, err := os.Hostname()
-	if err != nil {
-		app.Log.Debug("this machine has no name", "error", err)
-	}
-	locale := ""
-	for _, name := range []string{"LC_ALL", "LC_CTYPE", "LANG"} {
-		if v, ok := app.Term.Env(name); ok && v != "" {
-			locale = v
-			break
-		}
-	}
-	model := tui.New(tui.Options{
-		Data:    store,
-		Packet:  func(frame int64) (*event.Packet, error) { return o.packet(ctx, app, name, frame) },
-		Explain: diag.Lookup,
-		Write:   writeNew,
-		Now:     time.Now,
-		Host:    host,
-		Theme: theme.Options{
-			Colour: app.Term.Colour,
-			ASCII:  locale == "C" || locale == "POSIX" || locale != "" && !strings.Contains(strings.ToUpper(strings.ReplaceAll(locale, "-", "")), "UTF8"),
-		},
-	})
+	options := app.screen(store)
+	options.Packet = func(frame int64) (*event.Packet, error) { return o.packet(ctx, app, name, frame) }
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
 		store.Finish(load(ctx, r, store, info.Size()))
 	}()
-	_, err = tea.NewProgram(model, tea.WithContext(ctx), tea.WithInput(app.Term.In), tea.WithOutput(app.Term.Out)).Run()
+	err = app.runScreen(ctx, options)
 	stop()
 	<-done
+	return err
+}
+
+// screen gives what every screen needs from this terminal.
+func (a *App) screen(data feed.Data) tui.Options {
+	host, err := os.Hostname()
+	if err != nil {
+		a.Log.Debug("this machine has no name", "error", err)
+	}
+	locale := ""
+	for _, name := range []string{"LC_ALL", "LC_CTYPE", "LANG"} {
+		if v, ok := a.Term.Env(name); ok && v != "" {
+			locale = v
+			break
+		}
+	}
+	return tui.Options{
+		Data: data, Explain: diag.Lookup, Write: writeNew, Now: time.Now, Host: host,
+		Theme: theme.Options{
+			Colour: a.Term.Colour,
+			ASCII:  locale == "C" || locale == "POSIX" || locale != "" && !strings.Contains(strings.ToUpper(strings.ReplaceAll(locale, "-", "")), "UTF8"),
+		},
+	}
+}
+
+// runScreen shows a screen until the user leaves.
+func (a *App) runScreen(ctx context.Context, o tui.Options) error {
+	_, err := tea.NewProgram(tui.New(o), tea.WithContext(ctx), tea.WithInput(a.Term.In), tea.WithOutput(a.Term.Out)).Run()
 	switch {
 	case errors.Is(err, tea.ErrInterrupted), errors.Is(err, context.Canceled):
 		return context.Canceled

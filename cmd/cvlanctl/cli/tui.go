@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"strings"
 
 	"github.com/spf13/cobra"
 )
@@ -10,7 +9,6 @@ import (
 // TUIOptions is what tui takes.
 type TUIOptions struct {
 	ReadOptions
-	Source string // pcap:FILE
 }
 
 // NewCmdTUI makes `cvlanctl tui`.
@@ -20,9 +18,14 @@ func NewCmdTUI(app *App, runF func(context.Context, *TUIOptions) error) *cobra.C
 		runF = func(ctx context.Context, o *TUIOptions) error { return runTUI(ctx, app, o) }
 	}
 	cmd := &cobra.Command{
-		Use:   "tui --source pcap:FILE",
-		Short: "The screen: tunnels, exchanges, diagnoses and packets",
-		Example: `  cvlanctl tui --source pcap:trace.pcap
+		Use:   "tui",
+		Short: "The screen: tunnels, exchanges, NAT, timers, diagnoses, packets and log",
+		Long: `The screen: tunnels, exchanges, NAT, timers, diagnoses, packets and log, of a
+running IKE daemon or of a capture. --source names it; without it the screen
+shows the daemon that is here. Of a daemon it also takes orders: up, down, rekey,
+dpd. ? shows the keys.`,
+		Example: `  cvlanctl tui
+  cvlanctl tui --source vici:/run/charon.vici
   cvlanctl tui --source pcap:trace.pcap --keys keys/`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -30,35 +33,31 @@ func NewCmdTUI(app *App, runF func(context.Context, *TUIOptions) error) *cobra.C
 		},
 	}
 	opts.flags(cmd)
-	cmd.Flags().StringVar(&opts.Source, "source", "", "what to look at: pcap:FILE")
-	fromEnv(cmd.Flags(), "source")
-	complete(cmd, "source", completeSource)
 	return cmd
 }
 
-// sourceFile gives the capture file that a source names.
-func sourceFile(source string) (string, error) {
-	kind, name, ok := strings.Cut(source, ":")
-	switch {
-	case source == "":
-		return "", usagef("no source is named; --source pcap:FILE opens a capture")
-	case !ok || kind != "pcap":
-		return "", usagef("source %q is not understood; it is pcap:FILE", source)
-	case name == "":
-		return "", usagef("source %q names no file", source)
-	}
-	return name, nil
-}
-
 func runTUI(ctx context.Context, app *App, o *TUIOptions) error {
-	name, err := sourceFile(o.Source)
+	kind, name, err := app.source()
 	if err != nil {
 		return err
 	}
-	if name == "-" {
-		return usagef("the screen cannot read its capture from standard input, which its keys come from; write it to a file first")
+	if kind != "pcap" {
+		if !app.Term.InTTY || !app.Term.OutTTY {
+			return usagef("the screen needs a terminal; 'cvlanctl ipsec status' and 'cvlanctl ipsec list-sas' give text")
+		}
+		client, err := app.backend(ctx)
+		if err != nil {
+			return err
+		}
+		defer closeBackend(app, client)
+		return watchScreen(ctx, app, client)
 	}
-	if !app.Term.InTTY || !app.Term.OutTTY {
+	switch {
+	case name == "":
+		return usagef("source %q names no file", app.Source)
+	case name == "-":
+		return usagef("the screen cannot read its capture from standard input, which its keys come from; write it to a file first")
+	case !app.Term.InTTY || !app.Term.OutTTY:
 		return usagef("the screen needs a terminal; 'cvlanctl pcap diagnose %s' gives text", name)
 	}
 	return openScreen(ctx, app, o, name)

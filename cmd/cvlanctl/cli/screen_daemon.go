@@ -1,0 +1,167 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/cloudvlan/cvlanctl/diag"
+	"github.com/cloudvlan/cvlanctl/diag/rule"
+	"github.com/cloudvlan/cvlanctl/engine/backend"
+	"github.com/cloudvlan/cvlanctl/engine/trace"
+	"github.com/cloudvlan/cvlanctl/tui"
+	"github.com/cloudvlan/cvlanctl/tui/feed"
+	"github.com/cloudvlan/cvlanctl/tui/page"
+)
+
+// How often a live screen asks for what is configured and what is wrong.
+const (
+	configurationEvery = 5 * time.Second
+	diagnoseEvery      = time.Second
+	// comeBack is how soon a daemon is tried again whose events have ended.
+	comeBack = 500 * time.Millisecond
+)
+
+// watchScreen shows a daemon on the screen until the user leaves. The daemon
+// may go away and come back meanwhile.
+func watchScreen(ctx context.Context, app *App, b backend.Backend) error {
+	ctx, stop := context.WithCancel(ctx)
+	options, wait := watch(ctx, app, b)
+	err := app.runScreen(ctx, options)
+	stop()
+	wait()
+	return err
+}
+
+// watch follows a daemon until ctx ends, and gives the screen of it. wait
+// returns when nothing of it runs any more.
+func watch(ctx context.Context, app *App, b backend.Backend) (options tui.Options, wait func()) {
+	source := b.Source()
+	store := feed.NewStore(feed.Options{
+		Title: source, Live: true, Daemon: true,
+		Diagnose: func(t *trace.Trace) []diag.Finding {
+			return diag.Diagnose(&diag.Facts{Source: source, Trace: t, Now: time.Now(), Live: true}, rule.All())
+		},
+	})
+	var work sync.WaitGroup
+	work.Go(func() { followDaemon(ctx, app, b, store) })
+	work.Go(func() { followConfiguration(ctx, app, b, store) })
+	options = app.screen(store)
+	options.Act = func(o page.Order) (string, error) { return obey(ctx, app, b, o) }
+	return options, work.Wait
+}
+
+// followDaemon fills the store with what happens until ctx ends.
+func followDaemon(ctx context.Context, app *App, b backend.Backend, store *feed.Store) {
+	var diagnosed time.Time
+	for ctx.Err() == nil {
+		for e, err := range b.Events(ctx, backend.EventOptions{}) {
+			if err != nil {
+				app.Log.Debug("events of the daemon", "error", err)
+				break
+			}
+			store.Add(e)
+			if now := time.Now(); now.Sub(diagnosed) >= diagnoseEvery {
+				diagnosed = now
+				store.Diagnose()
+			}
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(comeBack):
+		}
+	}
+}
+
+// followConfiguration tells the store what is configured, until ctx ends.
+func followConfiguration(ctx context.Context, app *App, b backend.Backend, store *feed.Store) {
+	for {
+		if err := askConfiguration(ctx, app, b, store); err != nil && ctx.Err() == nil {
+			app.Log.Debug("configuration of the daemon", "error", err)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(configurationEvery):
+		}
+	}
+}
+
+func askConfiguration(ctx context.Context, app *App, b backend.Backend, store *feed.Store) error {
+	ctx, cancel := app.patience(ctx, configurationEvery)
+	defer cancel()
+	version, err := b.Version(ctx)
+	if err != nil {
+		return err
+	}
+	connections, err := b.Connections(ctx)
+	if err != nil {
+		return err
+	}
+	store.SetConfiguration(version, connections)
+	return nil
+}
+
+// obey has the daemon do what was ordered on the screen, within --timeout.
+func obey(ctx context.Context, app *App, b backend.Backend, o page.Order) (string, error) {
+	ctx, cancel := app.patience(ctx, defaultTimeout)
+	defer cancel()
+	t := backend.Target{IKE: o.Connection, Child: o.Child, IKEID: o.IKEID, ChildID: o.ChildID}
+	if o.IKEID != 0 || o.ChildID != 0 {
+		t.IKE, t.Child = "", "" // the number says it all
+	}
+	switch o.Verb {
+	case "up":
+		targets, err := upTargets(ctx, b, t)
+		if err != nil {
+			return "", err
+		}
+		for _, t := range targets {
+			if err := b.Up(ctx, t, backend.UpOptions{LogLevel: 1}, nil); err != nil {
+				return "", err
+			}
+		}
+		return o.String() + ": it is up", nil
+	case "down":
+		if err := b.Down(ctx, t, backend.DownOptions{LogLevel: 1}, nil); err != nil {
+			return "", err
+		}
+		return o.String() + ": it is down", nil
+	case "rekey":
+		n, err := b.Rekey(ctx, t, backend.RekeyOptions{})
+		if err != nil {
+			return "", err
+		}
+		return fmt.Sprintf("%s: rekeying of %s begun", o.String(), plural(int64(n), "SA")), nil
+	case "dpd":
+		probe, err := b.DPD(ctx, o.Connection, nil)
+		switch rtt, known := probe.RTT.Get(); {
+		case err != nil:
+			return "", err
+		case !probe.Answered:
+			return "", fmt.Errorf("no answer after %s", plural(int64(probe.Retransmissions), "retransmission"))
+		case known:
+			return fmt.Sprintf("%s: answered in %s", o.String(), rtt.Round(10*time.Microsecond)), nil
+		}
+		return o.String() + ": answered", nil
+	}
+	return "", fmt.Errorf("order %q is not known", o.Verb)
+}
+
+// upTargets gives what has to be brought up for a connection as a whole: its
+// children where it has some.
+func upTargets(ctx context.Context, b backend.Backend, t backend.Target) ([]backend.Target, error) {
+	if t.Child != "" {
+		return []backend.Target{t}, nil
+	}
+	s, err := b.Snapshot(ctx)
+	if err != nil {
+		return nil, err
+	}
+	found, err := find(s, t.IKE)
+	if err != nil {
+		return nil, err
+	}
+	return found.goals(), nil
+}

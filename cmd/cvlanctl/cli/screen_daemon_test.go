@@ -1,0 +1,178 @@
+package cli
+
+import (
+	"context"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	tea "charm.land/bubbletea/v2"
+	"github.com/charmbracelet/x/ansi"
+
+	"github.com/cloudvlan/cvlanctl/cmd/cvlanctl/cli/term"
+	"github.com/cloudvlan/cvlanctl/engine/backend"
+	"github.com/cloudvlan/cvlanctl/engine/vici"
+	"github.com/cloudvlan/cvlanctl/engine/vici/vicitest"
+	"github.com/cloudvlan/cvlanctl/lab"
+	"github.com/cloudvlan/cvlanctl/tui"
+)
+
+// liveScreen is a live screen without a terminal: a test is its pulse.
+type liveScreen struct {
+	model *tui.Model
+	pulse tea.Cmd
+	stop  func()
+}
+
+// watchTest shows a daemon on a screen of a size.
+func watchTest(t testing.TB, b backend.Backend, width, height int) *liveScreen {
+	t.Helper()
+	screen, _, _ := term.Test("", nil)
+	ctx, cancel := context.WithCancel(context.Background())
+	options, wait := watch(ctx, NewApp(screen), b)
+	w := &liveScreen{model: tui.New(options), stop: func() { cancel(); wait() }}
+	t.Cleanup(w.stop)
+	w.pulse = w.model.Init()
+	w.model.Update(tea.WindowSizeMsg{Width: width, Height: height})
+	return w
+}
+
+// frame waits for the next pulse, and draws.
+func (w *liveScreen) frame() string {
+	_, next := w.model.Update(w.pulse())
+	w.pulse = next
+	return ansi.Strip(w.model.View().Content)
+}
+
+// press presses a key and does at once what that asks for.
+func (w *liveScreen) press(key rune) {
+	if _, cmd := w.model.Update(tea.KeyPressMsg{Code: key, Text: string(key)}); cmd != nil {
+		if msg := cmd(); msg != nil {
+			w.model.Update(msg)
+		}
+	}
+}
+
+// until draws frames until the screen has all texts, and says how long that
+// took.
+func (w *liveScreen) until(t testing.TB, texts ...string) time.Duration {
+	t.Helper()
+	began, last := time.Now(), ""
+	for time.Since(began) < 20*time.Second {
+		last = w.frame()
+		if !slices.ContainsFunc(texts, func(text string) bool { return !strings.Contains(last, text) }) {
+			return time.Since(began)
+		}
+	}
+	t.Fatalf("the screen does not come to have %q:\n%s", texts, last)
+	return 0
+}
+
+// viciClient reaches a daemon of a test.
+func viciClient(t testing.TB, path string) *vici.Client {
+	t.Helper()
+	c := vici.New(vici.Addr{Network: "unix", Address: path})
+	t.Cleanup(func() {
+		if err := c.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return c
+}
+
+// TestTheScreenDrivesARealTunnel brings a tunnel of two real daemons up by a
+// key, watches it, rekeys it and takes it down.
+func TestTheScreenDrivesARealTunnel(t *testing.T) {
+	r := peers(t)
+	r.must(t, "action", "down", "gw")
+	w := watchTest(t, viciClient(t, r.A.Socket()), 160, 40)
+	w.until(t, "charon-systemd 5.9.8 live", "gw", "net", "spare", "down")
+	w.press('j') // the child net
+	w.press('u')
+	w.until(t, "up gw/net: it is up", "ESTABLISHED", "INSTALLED")
+	if n, err := lab.Ping(t.Context(), r.HostA, r.InnerA, r.InnerB, 3, 50*time.Millisecond); err != nil || n != 3 {
+		t.Errorf("%d of 3 pings answered, %v", n, err)
+	}
+	w.until(t, "252") // octets, in and out
+	w.press('4')
+	w.until(t, "rekey", "the SA is replaced")
+	w.press('2')
+	w.until(t, "IKE_SA_INIT 0", "IKE_AUTH 1")
+	w.press('7')
+	w.until(t, "CHILD_SA net")
+	w.press('1')
+	w.press('g')
+	w.press('D')
+	w.until(t, "take down connection gw")
+	w.press('y')
+	w.until(t, "down gw: it is down")
+}
+
+// TestTheScreenMissesAKilledDaemonAndFollowsItAgain kills a charon under the
+// screen.
+func TestTheScreenMissesAKilledDaemonAndFollowsItAgain(t *testing.T) {
+	r := peers(t)
+	before := runtime.NumGoroutine()
+	c := vici.New(vici.Addr{Network: "unix", Address: r.A.Socket()})
+	w := watchTest(t, c, 120, 40)
+	w.until(t, "5.9.8 live", "gw")
+	if err := r.A.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("missed after %s", w.until(t, "AWAY", "all of the past"))
+	w.press('D')
+	w.until(t, "the daemon is away")
+	if err := r.A.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	r.load(t, nil)
+	t.Logf("followed again after %s", w.until(t, "5.9.8 live", "gw"))
+	w.press('7')
+	w.until(t, "the daemon is back")
+	w.stop()
+	if err := c.Close(); err != nil {
+		t.Error(err)
+	}
+	for began := time.Now(); runtime.NumGoroutine() > before; time.Sleep(10 * time.Millisecond) {
+		if time.Since(began) > 10*time.Second {
+			buffer := make([]byte, 1<<20)
+			t.Fatalf("%d goroutines before, %d after:\n%s", before, runtime.NumGoroutine(), buffer[:runtime.Stack(buffer, true)])
+		}
+	}
+}
+
+// BenchmarkScreenOfALargeDaemon draws frames of a daemon with 5,000
+// connections and 2,000 SAs, read anew every second, while somebody scrolls. It
+// reports the 99th percentile of a frame's time and the memory in use.
+func BenchmarkScreenOfALargeDaemon(b *testing.B) {
+	s := vicitest.NewDaemon(5000, 2000)
+	path := filepath.Join(b.TempDir(), "vici")
+	if err := s.Listen("unix", path); err != nil {
+		b.Fatal(err)
+	}
+	defer func() { _ = s.Close() }() // its work is done
+	w := watchTest(b, viciClient(b, path), 160, 50)
+	w.until(b, "ESTABLISHED")
+	var frames []time.Duration
+	b.ResetTimer()
+	for b.Loop() {
+		msg := w.pulse() // the wait until the next frame is not the frame's
+		began := time.Now()
+		_, w.pulse = w.model.Update(msg)
+		w.model.Update(tea.KeyPressMsg{Code: tea.KeyPgDown})
+		_ = w.model.View()
+		frames = append(frames, time.Since(began))
+	}
+	b.StopTimer()
+	slices.Sort(frames)
+	var m runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&m)
+	b.ReportMetric(float64(frames[len(frames)*99/100].Microseconds())/1000, "p99-ms")
+	b.ReportMetric(float64(frames[len(frames)/2].Microseconds())/1000, "median-ms")
+	b.ReportMetric(float64(frames[len(frames)-1].Microseconds())/1000, "max-ms")
+	b.ReportMetric(float64(m.HeapInuse)/(1<<20), "heap-MiB")
+}
