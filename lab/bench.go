@@ -43,6 +43,9 @@ type Bench struct {
 	InnerA, InnerB string
 	// OuterA is where the initiator sends from; OuterB is where it sends to.
 	OuterA, OuterB string
+	// OwnB is the responder's own address: behind its box where it has one,
+	// else OuterB.
+	OwnB string
 
 	mu      sync.Mutex // daemons start side by side
 	cleanup []func() error
@@ -199,6 +202,7 @@ func (b *Bench) layDirect(ctx context.Context) error {
 	if b.Scenario.IPv6 {
 		b.OuterA, b.OuterB, bits = outerA6, outerB6, "/64"
 	}
+	b.OwnB = b.OuterB
 	if err := Address(ctx, b.HostA, b.dev, b.OuterA+bits); err != nil {
 		return err
 	}
@@ -237,7 +241,7 @@ func (b *Bench) layOneBox(ctx context.Context) error {
 	if b.Scenario.PublicA {
 		inside, gateway = publicA4, "198.51.100.1"
 	}
-	b.OuterA, b.OuterB = inside, outerB4
+	b.OuterA, b.OuterB, b.OwnB = inside, outerB4, outerB4
 	err = addressAll(ctx, []place{
 		{b.HostA, b.dev, inside}, {box, "in", gateway}, {box, "out", outerA4}, {b.HostB, b.dev, outerB4},
 	})
@@ -282,7 +286,7 @@ func (b *Bench) layTwoBoxes(ctx context.Context) error {
 	if err := Join(ctx, boxA, "out", boxB, "out"); err != nil {
 		return err
 	}
-	b.OuterA, b.OuterB = privateA4, outerB4
+	b.OuterA, b.OuterB, b.OwnB = privateA4, outerB4, privateB4
 	err = addressAll(ctx, []place{
 		{b.HostA, b.dev, privateA4}, {boxA, "in", "10.77.0.1"}, {boxA, "out", outerA4},
 		{boxB, "out", outerB4}, {boxB, "in", "10.88.0.1"}, {b.HostB, b.dev, privateB4},

@@ -2,6 +2,7 @@ package vici
 
 import (
 	"context"
+	"maps"
 	"net/netip"
 	"strconv"
 	"strings"
@@ -206,9 +207,19 @@ type transformName struct {
 	name string
 }
 
+// charonNames are what charon calls transforms where the registry's name is
+// another.
+var charonNames = map[transformName]uint16{
+	{wire.TransformEncr, "DES_CBC"}:       wire.EncrDES,
+	{wire.TransformEncr, "3DES_CBC"}:      wire.Encr3DES,
+	{wire.TransformEncr, "CAST_CBC"}:      wire.EncrCAST,
+	{wire.TransformEncr, "BLOWFISH_CBC"}:  wire.EncrBlowfish,
+	{wire.TransformEncr, "NULL_AES_GMAC"}: wire.EncrNullAuthAESGMAC,
+}
+
 // transforms finds the number of a transform by the name that charon prints.
 var transforms = sync.OnceValue(func() map[transformName]uint16 {
-	m := make(map[transformName]uint16)
+	m := maps.Clone(charonNames)
 	types := []wire.TransformType{wire.TransformEncr, wire.TransformPRF, wire.TransformInteg, wire.TransformKE}
 	for t := wire.TransformADDKE1; t <= wire.TransformADDKE7; t++ {
 		types = append(types, t)
