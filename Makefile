@@ -9,7 +9,7 @@ FUZZTIME ?= 30s
 STATICCHECK = $(GO) run honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test race fuzz bench bench-decode cover lint fmt docs docs-check cross clean
+.PHONY: help build demo test race fuzz bench bench-decode bench-tui cover lint fmt docs docs-check cross clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -42,6 +42,9 @@ bench: ## run every benchmark
 
 bench-decode: build ## compare decoding speed with tshark and a bare gopacket loop
 	$(GO) run ./internal/bench -binary bin/cvlanctl $(BENCHFLAGS)
+
+bench-tui: ## time the frames of a live screen with 5,000 connections and 2,000 SAs
+	$(GO) test -run '^$$' -bench ScreenOfALargeDaemon -benchtime 20s ./cmd/cvlanctl/cli
 
 cover: ## measure test coverage, in coverage.out
 	$(GO) test -coverprofile=coverage.out ./...

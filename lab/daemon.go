@@ -11,7 +11,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/cloudvlan/cvlanctl/lab/keysfromlog"
+	"github.com/cloudvlan/cvlanctl/capture/keylog/charonlog"
 )
 
 // charonPlugins is the load order: user-space ESP goes before the kernel's,
@@ -223,13 +223,13 @@ func (d *Daemon) LogHas(text string) bool {
 }
 
 // Keys gives the keys that the daemon's log tells.
-func (d *Daemon) Keys() (keysfromlog.Keys, error) {
+func (d *Daemon) Keys() (charonlog.Keys, error) {
 	f, err := os.Open(d.LogPath())
 	if err != nil {
-		return keysfromlog.Keys{}, fmt.Errorf("log of daemon: %w", err)
+		return charonlog.Keys{}, fmt.Errorf("log of daemon: %w", err)
 	}
 	defer func() { _ = f.Close() }() // read only: nothing can be lost
-	return keysfromlog.Parse(f)
+	return charonlog.Parse(f)
 }
 
 var versionRE = regexp.MustCompile(`strongSwan (?:swanctl )?v?(\d[\w.]*)`)

@@ -9,7 +9,7 @@ import (
 	"path/filepath"
 	"time"
 
-	"github.com/cloudvlan/cvlanctl/lab/keysfromlog"
+	"github.com/cloudvlan/cvlanctl/capture/keylog/charonlog"
 )
 
 // wanted is the capture filter: IKE and ESP in all their forms, what routers
@@ -56,7 +56,7 @@ func removeIfThere(path string) error {
 type Recording struct {
 	Capture string // path of the pcap file
 	KeysDir string // folder of Wireshark's key tables; "" where there are none
-	Keys    keysfromlog.Keys
+	Keys    charonlog.Keys
 	Entry   Entry
 }
 
@@ -120,8 +120,8 @@ func (b *Bench) tap() (*NS, string) {
 }
 
 // Keys gives the keys that the logs of both daemons tell.
-func (b *Bench) Keys() (keysfromlog.Keys, error) {
-	var all keysfromlog.Keys
+func (b *Bench) Keys() (charonlog.Keys, error) {
+	var all charonlog.Keys
 	for _, d := range []*Daemon{b.A, b.B} {
 		if d == nil {
 			continue
@@ -135,7 +135,7 @@ func (b *Bench) Keys() (keysfromlog.Keys, error) {
 	return all, nil
 }
 
-func writeKeys(s Scenario, keys keysfromlog.Keys, dir string) (string, error) {
+func writeKeys(s Scenario, keys charonlog.Keys, dir string) (string, error) {
 	folder := filepath.Join(dir, s.Name+".keys")
 	if err := os.RemoveAll(folder); err != nil {
 		return "", fmt.Errorf("keys of an earlier run: %w", err)
@@ -146,6 +146,6 @@ func writeKeys(s Scenario, keys keysfromlog.Keys, dir string) (string, error) {
 	if err := os.MkdirAll(folder, 0o755); err != nil {
 		return "", fmt.Errorf("folder of keys: %w", err)
 	}
-	tables := keysfromlog.Tables{AnyAddress: s.NAT != NoNAT || s.KeysAnyAddress}
+	tables := charonlog.Tables{Shared: true, AnyAddress: s.NAT != NoNAT || s.KeysAnyAddress}
 	return folder, tables.Write(folder, keys)
 }

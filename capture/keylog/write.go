@@ -38,15 +38,16 @@ func (t *Tables) Write(dir string) error {
 		if len(f.octets) == 0 {
 			continue
 		}
-		if err := replace(filepath.Join(dir, f.name), f.octets); err != nil {
+		if err := Replace(filepath.Join(dir, f.name), f.octets); err != nil {
 			return fmt.Errorf("key table %s: %w", f.name, err)
 		}
 	}
 	return nil
 }
 
-// replace puts a file in place at once, so that no reader sees half of it.
-func replace(path string, octets []byte) error {
+// Replace puts a file of secrets, with mode 0600, in place at once, so that no
+// reader sees half of it.
+func Replace(path string, octets []byte) error {
 	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*") // mode 0600
 	if err != nil {
 		return err

@@ -1,6 +1,6 @@
 // Command bench measures how fast cvlanctl decodes, against tshark and against
 // a bare gopacket loop over the same file, and how fast it starts, against a
-// bare cobra program. It writes the figures to docs/performance.md.
+// bare cobra program. It writes the figures into docs/performance.md.
 package main
 
 import (
@@ -16,6 +16,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/cloudvlan/cvlanctl/internal/bench/section"
 	"github.com/cloudvlan/cvlanctl/lab/gen"
 )
 
@@ -117,7 +118,7 @@ func run(o *options) error {
 	if o.page == "" {
 		return nil
 	}
-	return os.WriteFile(o.page, []byte(text), 0o644)
+	return section.Write(o.page, "Performance", "Decoding", text)
 }
 
 func generate(path string, frames int64) (err error) {
@@ -190,13 +191,11 @@ func median(d []time.Duration) time.Duration {
 	return d[len(d)/2]
 }
 
-// report writes the page.
+// report writes the section.
 func report(o *options, results []result, ours, bare time.Duration) string {
 	var b strings.Builder
 	reference, loop := results[0].rate(), results[1].rate()
-	fmt.Fprintf(&b, `# Performance
-
-Made by `+"`make bench-decode`"+`: a synthetic capture of %d frames (IKE_SA_INIT,
+	fmt.Fprintf(&b, `Made by `+"`make bench-decode`"+`: a synthetic capture of %d frames (IKE_SA_INIT,
 encrypted IKE, ESP in UDP), output to /dev/null, the best of %d runs. tshark
 reads a capture of the same make with a %s of the frames; frames per second
 are compared. CPU time is that of all threads; on a machine with other work it

@@ -314,3 +314,50 @@ func TestADaemonOfOnesOwnIsStartedFoundAndStopped(t *testing.T) {
 	daemon(exitFine, "stop") // there is nothing to do
 	daemon(exitUnreachable, "status")
 }
+
+// TestKeysAreWrittenOnRequestAndOpenTheTraffic has a real daemon tell its keys,
+// and decodes what was captured of the same exchanges with them.
+func TestKeysAreWrittenOnRequestAndOpenTheTraffic(t *testing.T) {
+	r := peers(t)
+	r.must(t, "action", "down", "gw")
+	dir := filepath.Join(t.TempDir(), "keys")
+	capture := filepath.Join(t.TempDir(), "trace.pcap")
+	recorder, err := lab.Record(t.Context(), r.NSA, "eth0", capture)
+	if err != nil {
+		t.Fatal(err)
+	}
+	code, out, errs := r.run(t, "up", "gw/net", "--key-dir", dir)
+	if code != exitFine || !strings.Contains(errs, "open all traffic") {
+		t.Fatalf("exit code %d: %s%s", code, out, errs)
+	}
+	if strings.Contains(out, "secret =>") || strings.Contains(out, "Sk_ei") {
+		t.Errorf("keys stand in the output:\n%s", out)
+	}
+	if n, err := lab.Ping(t.Context(), r.HostA, r.InnerA, r.InnerB, 2, 50*time.Millisecond); err != nil || n != 2 {
+		t.Errorf("%d of 2 pings answered, %v", n, err)
+	}
+	if err := recorder.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	for _, table := range []string{"ikev2_decryption_table", "esp_sa"} {
+		info, err := os.Stat(filepath.Join(dir, table))
+		if err != nil || info.Mode().Perm() != 0o600 {
+			t.Errorf("%s: %v, %v", table, info, err)
+		}
+	}
+	_, decoded, errs := run(t, "", nil, "pcap", "decode", "--keys", dir, "-o", "jsonl", capture)
+	if ike, esp := strings.Count(decoded, `"exchange":"IKE_AUTH"`), strings.Count(decoded, `"icv_ok":true`); ike != 2 || esp != 4 || strings.Contains(decoded, `"decrypt_error"`) {
+		t.Errorf("%d messages of IKE_AUTH, %d ESP packets opened: %s\n%s", ike, esp, errs, decoded)
+	}
+	log := r.A.LogPath()
+	if code, _, errs := run(t, "", nil, "pcap", "keys", log); code != exitUsage {
+		t.Errorf("without a folder: exit code %d: %s", code, errs)
+	}
+	if code, out, errs := run(t, "", nil, "pcap", "keys", log, "--key-dir", dir, "--any-address"); code != exitFine || !strings.Contains(out, "IKEv2 SA") {
+		t.Errorf("out of the log file: exit code %d: %s%s", code, out, errs)
+	}
+	_, decoded, _ = run(t, "", nil, "pcap", "decode", "--keys", dir, "-o", "jsonl", capture)
+	if !strings.Contains(decoded, `"icv_ok":true`) {
+		t.Error("the tables out of the log file open nothing")
+	}
+}

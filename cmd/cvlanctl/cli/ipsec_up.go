@@ -16,7 +16,8 @@ import (
 type IPsecUpOptions struct {
 	Name   string
 	NoWait bool
-	Force  bool // down only
+	Force  bool   // down only
+	KeyDir string // up only
 }
 
 // NewCmdIPsecUp makes `cvlanctl ipsec up`.
@@ -33,7 +34,8 @@ they happen. Where it fails, what the peer or this side refused is told, and
 the exit code is 1.`,
 		Example: `  cvlanctl ipsec up office
   cvlanctl ipsec up office/lan --timeout 10s
-  cvlanctl ipsec up office -o json | jq -r '.failures[].text'`,
+  cvlanctl ipsec up office -o json | jq -r '.failures[].text'
+  cvlanctl ipsec up office --key-dir keys/ && cvlanctl pcap decode --keys keys/ office.pcap`,
 		Args:              oneName,
 		ValidArgsFunction: completeNames(app, true),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -42,6 +44,7 @@ the exit code is 1.`,
 		},
 	}
 	cmd.Flags().BoolVar(&opts.NoWait, "no-wait", false, "only start it")
+	cmd.Flags().StringVar(&opts.KeyDir, "key-dir", "", "have the daemon tell the keys of the SAs, and write Wireshark's key tables into this folder; they open all traffic")
 	return cmd
 }
 
@@ -51,12 +54,15 @@ const keyLevel = 4
 // warnKeys warns that what follows holds keys.
 func (a *App) warnKeys() {
 	if a.IPsecDebug >= keyLevel {
-		fmt.Fprintln(a.Term.Err, "cvlanctl: --ipsec-debug 4 makes the daemon tell the keys of these SAs; treat the output as a secret")
+		fmt.Fprintln(a.Term.Err, "cvlanctl: --ipsec-debug 4 makes the daemon tell the keys of these SAs, preshared keys too; treat the output as a secret")
 	}
 }
 
 func runIPsecUp(ctx context.Context, app *App, o *IPsecUpOptions) error {
-	return app.withBackend(ctx, func(ctx context.Context, c *vici.Client) error {
+	if o.KeyDir != "" && o.NoWait {
+		return usagef("--key-dir and --no-wait exclude each other: the keys come with the exchanges")
+	}
+	return app.withBackend(ctx, func(ctx context.Context, c *vici.Client) (err error) {
 		s, err := c.Snapshot(ctx)
 		if err != nil {
 			return err
@@ -74,8 +80,17 @@ func runIPsecUp(ctx context.Context, app *App, o *IPsecUpOptions) error {
 		}
 		app.warnKeys()
 		a.begins(s)
+		level, add := app.IPsecDebug, a.add
+		if o.KeyDir != "" {
+			keys, failed := newDaemonKeys(app, o.KeyDir)
+			if failed != nil {
+				return failed
+			}
+			defer func() { err = errors.Join(err, keys.write()) }()
+			level, add = keyLevel, keys.before(a.add)
+		}
 		for _, goal := range t.goals() {
-			err := c.Up(ctx, goal, backend.UpOptions{LogLevel: app.IPsecDebug, NoWait: o.NoWait}, a.add)
+			err := c.Up(ctx, goal, backend.UpOptions{LogLevel: level, NoWait: o.NoWait}, add)
 			if err != nil {
 				return a.finish(a.failure(ctx, name(goal)+" did not come up", err))
 			}

@@ -39,6 +39,7 @@ func NewCmdPcap(app *App) *cobra.Command {
 		NewCmdPcapSAs(app, nil),
 		NewCmdPcapDiagnose(app, nil),
 		NewCmdPcapCapture(app, nil),
+		NewCmdPcapKeys(app, nil),
 	)
 	return cmd
 }

@@ -1,4 +1,4 @@
-// Package keysfromlog finds session keys in the log of strongSwan's charon
+// Package charonlog finds session keys in the log of strongSwan's charon
 // and writes them as Wireshark's key tables.
 //
 // charon prints what it derives when its log groups ike and chd stand at
@@ -10,7 +10,7 @@
 // Contract: Parse reads any octets without panicking, keeps at most a bounded
 // number of key sets, and returns only complete ones. Keys do not print
 // themselves; WriteTables is the one call that spells them out.
-package keysfromlog
+package charonlog
 
 import (
 	"bufio"

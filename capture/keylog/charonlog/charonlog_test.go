@@ -1,4 +1,4 @@
-package keysfromlog
+package charonlog
 
 import (
 	"bytes"

@@ -1,4 +1,4 @@
-package keysfromlog
+package charonlog
 
 import (
 	"encoding/hex"
@@ -10,6 +10,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/cloudvlan/cvlanctl/capture/keylog"
 )
 
 // The names of Wireshark's key tables: files of a profile folder, one SA a
@@ -29,6 +31,9 @@ type Tables struct {
 	// WiresharkOnly leaves out the SAs whose algorithms Wireshark 4.0 has no
 	// name for. It refuses a table with a name that it does not know.
 	WiresharkOnly bool
+	// Shared lets everybody read the tables: those of a lab go along with its
+	// captures.
+	Shared bool
 }
 
 // chacha is spelled as Wireshark spells its neighbours. Release 4.0 knows no
@@ -111,7 +116,7 @@ var ErrUnnamed = errors.New("no table names this algorithm")
 
 // Write writes the tables that have rows into folder dir, which must exist,
 // and removes those that have none. The files spell secrets out; their mode is
-// 0644, because the keys of a lab are shared along with its captures.
+// 0600, or 0644 where they are Shared.
 func (opt Tables) Write(dir string, k Keys) error {
 	v2, err := opt.ikev2(k)
 	if err != nil {
@@ -133,7 +138,11 @@ func (opt Tables) Write(dir string, k Keys) error {
 			}
 			continue
 		}
-		if err := os.WriteFile(path, []byte(strings.Join(rows, "")), 0o644); err != nil {
+		err := keylog.Replace(path, []byte(strings.Join(rows, "")))
+		if err == nil && opt.Shared {
+			err = os.Chmod(path, 0o644)
+		}
+		if err != nil {
 			return fmt.Errorf("writing key table: %w", err)
 		}
 	}
