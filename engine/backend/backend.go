@@ -155,9 +155,9 @@ type Target struct {
 
 // UpOptions says how to bring up.
 type UpOptions struct {
-	// LogLevel of the progress, -1 to 4. From level 4 on, strongSwan tells
-	// keys: whoever asks for it handles them as such. 0 means the usual, 1.
-	LogLevel int
+	// LogLevel of the progress, -1 to 4; absent means the usual, 1. From level
+	// 4 on, strongSwan tells keys: whoever asks for it handles them as such.
+	LogLevel engine.Opt[int]
 	// NoWait only starts it.
 	NoWait bool
 	// IgnoreLimits starts it in spite of the daemon's limits on half-open SAs.
@@ -166,7 +166,7 @@ type UpOptions struct {
 
 // DownOptions says how to take down.
 type DownOptions struct {
-	LogLevel int
+	LogLevel engine.Opt[int]
 	// Force ends IKE SAs without waiting for the peer's answer.
 	Force  bool
 	NoWait bool

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/cloudvlan/cvlanctl/engine"
 	"github.com/cloudvlan/cvlanctl/engine/backend"
 	"github.com/cloudvlan/cvlanctl/engine/event"
 )
@@ -31,12 +32,7 @@ func patience(ctx context.Context, noWait bool) string {
 	return strconv.FormatInt(max(left.Milliseconds(), 1), 10)
 }
 
-func logLevel(n int) string {
-	if n == 0 {
-		return "1"
-	}
-	return strconv.Itoa(min(max(n, -1), 4))
-}
+func logLevel(o engine.Opt[int]) string { return strconv.Itoa(min(max(o.Or(1), -1), 4)) }
 
 // Up brings a child or an IKE SA up.
 func (c *Client) Up(ctx context.Context, t backend.Target, o backend.UpOptions, progress backend.Progress) error {

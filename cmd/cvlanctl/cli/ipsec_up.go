@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/cloudvlan/cvlanctl/cmd/cvlanctl/cli/term"
+	"github.com/cloudvlan/cvlanctl/engine"
 	"github.com/cloudvlan/cvlanctl/engine/backend"
 	"github.com/cloudvlan/cvlanctl/engine/vici"
 )
@@ -90,7 +91,7 @@ func runIPsecUp(ctx context.Context, app *App, o *IPsecUpOptions) error {
 			level, add = keyLevel, keys.before(a.add)
 		}
 		for _, goal := range t.goals() {
-			err := c.Up(ctx, goal, backend.UpOptions{LogLevel: level, NoWait: o.NoWait}, add)
+			err := c.Up(ctx, goal, backend.UpOptions{LogLevel: engine.Some(level), NoWait: o.NoWait}, add)
 			if err != nil {
 				return a.finish(a.failure(ctx, name(goal)+" did not come up", err))
 			}
@@ -190,7 +191,7 @@ func runIPsecDown(ctx context.Context, app *App, o *IPsecUpOptions) error {
 		app.warnKeys()
 		a.begins(s)
 		goal := backend.Target{IKE: t.connection, Child: t.child}
-		err = c.Down(ctx, goal, backend.DownOptions{LogLevel: app.IPsecDebug, Force: o.Force, NoWait: o.NoWait}, a.add)
+		err = c.Down(ctx, goal, backend.DownOptions{LogLevel: engine.Some(app.IPsecDebug), Force: o.Force, NoWait: o.NoWait}, a.add)
 		if err != nil {
 			return a.finish(a.failure(ctx, t.String()+" did not go down", err))
 		}

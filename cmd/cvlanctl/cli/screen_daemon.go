@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"fmt"
+	"runtime/debug"
 	"sync"
 	"time"
 
@@ -15,6 +16,10 @@ import (
 	"github.com/cloudvlan/cvlanctl/tui/page"
 )
 
+// screenGCPercent lets the heap grow by half of what is in use between
+// collections.
+const screenGCPercent = 50
+
 // How often a live screen asks for what is configured and what is wrong.
 const (
 	configurationEvery = 5 * time.Second
@@ -26,6 +31,10 @@ const (
 // watchScreen shows a daemon on the screen until the user leaves. The daemon
 // may go away and come back meanwhile.
 func watchScreen(ctx context.Context, app *App, b backend.Backend) error {
+	if _, set := app.Term.Env("GOGC"); !set {
+		// A screen that stays open for days is to be small, not quick.
+		debug.SetGCPercent(screenGCPercent)
+	}
 	ctx, stop := context.WithCancel(ctx)
 	options, wait := watch(ctx, app, b)
 	err := app.runScreen(ctx, options)
@@ -118,13 +127,13 @@ func obey(ctx context.Context, app *App, b backend.Backend, o page.Order) (strin
 			return "", err
 		}
 		for _, t := range targets {
-			if err := b.Up(ctx, t, backend.UpOptions{LogLevel: 1}, nil); err != nil {
+			if err := b.Up(ctx, t, backend.UpOptions{}, nil); err != nil {
 				return "", err
 			}
 		}
 		return o.String() + ": it is up", nil
 	case "down":
-		if err := b.Down(ctx, t, backend.DownOptions{LogLevel: 1}, nil); err != nil {
+		if err := b.Down(ctx, t, backend.DownOptions{}, nil); err != nil {
 			return "", err
 		}
 		return o.String() + ": it is down", nil
