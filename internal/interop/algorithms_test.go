@@ -103,10 +103,11 @@ func TestInteropEveryAlgorithmWithStrongSwan(t *testing.T) {
 }
 
 func TestInteropEveryCipherWithEveryIntegrityAndPRF(t *testing.T) {
-	if !interop.Full() {
-		t.Skip("many combinations: make interop runs them")
-	}
 	r := newRig(t, ground{})
+	ciphers, aeads := ciphers, aeads
+	if !interop.Full() {
+		ciphers, aeads = ciphers[2:3], aeads[8:9]
+	}
 	for _, role := range interop.Roles() {
 		for _, c := range ciphers {
 			r.as(t, role, "combination: "+c+" with every integrity algorithm and PRF", func(t *testing.T, role interop.Role, e *interop.Entry) {

@@ -41,6 +41,9 @@ type ground struct {
 	weAre interop.Role
 	// daemon are further lines of the daemon's settings.
 	daemon []string
+	// kernelESP leaves ESP to the peer's kernel, which may not have it: then
+	// there are IKE SAs only, and nobody claims a NAT.
+	kernelESP bool
 	// settings of our endpoint.
 	settings ike.Settings
 }
@@ -53,6 +56,7 @@ type rig struct {
 	daemon        *lab.Daemon
 	client        *vici.Client
 	pump          *link.Pump
+	ns            *lab.NS    // ours
 	local, remote netip.Addr // as we see them
 	peerSees      netip.Addr // where the peer initiates to
 	tunnels       int
@@ -86,6 +90,7 @@ func newRig(t *testing.T, g ground) *rig {
 			ours, theirs = b, a
 		}
 		ours.Absent = true
+		theirs.Daemon.KernelESP = g.kernelESP
 		theirs.Daemon.Options = append(theirs.Daemon.Options, g.daemon...)
 		theirs.Daemon.LogLevels = []string{"ike = 2", "chd = 2"} // no keys
 		return nil
@@ -105,6 +110,9 @@ func newRig(t *testing.T, g ground) *rig {
 		r.daemon, ns = bench.A, bench.NSB
 		own, remote, sees = bench.OwnB, bench.OuterA, bench.OuterB
 	}
+	if err := r.inside(ctx, g.weAre); err != nil {
+		t.Fatal(err)
+	}
 	r.local, r.remote, r.peerSees = netip.MustParseAddr(own), netip.MustParseAddr(remote), netip.MustParseAddr(sees)
 	addr, err := vici.ParseAddr("vici:" + r.daemon.Socket())
 	if err != nil {
@@ -115,8 +123,33 @@ func newRig(t *testing.T, g ground) *rig {
 	if err := r.client.UnloadConnection(ctx, "gw"); err != nil { // the bench's own
 		t.Fatal(err)
 	}
+	r.ns = ns
 	r.start(t, ns, g.settings)
 	return r
+}
+
+// inside gives the peer addresses of all networks that it stands for: charon's
+// user-space ESP wants one for the route into a tunnel.
+func (r *rig) inside(ctx context.Context, weAre interop.Role) error {
+	host := r.bench.HostB
+	if weAre == interop.Responder { // the lab's initiator has what we take for ours
+		host = r.bench.HostA
+		if _, err := host.Exec(ctx, "ip", "addr", "del", "10.1.0.1/32", "dev", "lo"); err != nil {
+			return err
+		}
+		if err := lab.Address(ctx, host, "lo", "10.2.0.1/32"); err != nil {
+			return err
+		}
+	}
+	return lab.Address(ctx, host, "lo", "10.2.1.1/32", "10.2.2.1/32", "10.2.3.1/32", "10.2.9.1/32")
+}
+
+// reset leaves the peer the shared key of all tunnels and no other secret.
+func (r *rig) reset(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
+	defer cancel()
+	return errors.Join(r.client.ClearCredentials(ctx),
+		r.client.LoadSecret(ctx, backend.Secret{Type: "IKE", Data: []byte(secret)}))
 }
 
 // noPeer skips a test without a real peer, which CI may not.
@@ -351,9 +384,7 @@ func prefixes(texts ...string) []wire.TrafficSelector {
 func (tn *tunnel) initiate() {
 	tn.t.Helper()
 	if tn.role == interop.Responder {
-		if err := tn.client.Up(tn.t.Context(), backend.Target{IKE: tn.name, Child: "net"}, backend.UpOptions{}, nil); err != nil {
-			tn.t.Fatalf("the peer: %v", err)
-		}
+		tn.peerUp("net")
 		return
 	}
 	tn.do(tn.t, func(now time.Time, p *ike.Endpoint) ike.Output {
@@ -363,6 +394,14 @@ func (tn *tunnel) initiate() {
 		}
 		return out
 	})
+}
+
+// peerUp has the peer bring a child up, or with "" the IKE SA alone.
+func (tn *tunnel) peerUp(child string) {
+	tn.t.Helper()
+	if err := tn.client.Up(tn.t.Context(), backend.Target{IKE: tn.name, Child: child}, backend.UpOptions{}, nil); err != nil {
+		tn.t.Fatalf("the peer: %v", err)
+	}
 }
 
 // up brings the tunnel up and gives what both sides then have.
