@@ -72,6 +72,14 @@ func (h *History) Of(connection, child string) Past {
 	return c
 }
 
+// Put sets what is known of a connection, or of a child of it, from a History
+// elsewhere.
+func (h *History) Put(connection, child string, p Past) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	*h.of(connection, child) = p
+}
+
 // Add folds one event in. It copies what it keeps.
 func (h *History) Add(e *event.Event) {
 	if h == nil {

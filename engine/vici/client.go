@@ -154,8 +154,12 @@ func (c *Client) snapshot(ctx context.Context) (*backend.Snapshot, error) {
 		return nil, err
 	}
 	c.history.Add(&event.Event{Time: s.At, Table: &event.Table{SAs: s.SAs}})
-	s.Watched = c.history.Since()
+	past, since, err := c.remembered(ctx)
+	if err != nil {
+		return nil, err
+	}
+	s.Watched = since
 	slices.SortStableFunc(s.SAs, func(a, b *engine.IKESA) int { return int(a.UniqueID) - int(b.UniqueID) })
-	s.Tunnels = backend.Join(s.Connections, s.SAs, c.history)
+	s.Tunnels = backend.Join(s.Connections, s.SAs, past)
 	return s, nil
 }

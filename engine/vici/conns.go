@@ -2,6 +2,7 @@ package vici
 
 import (
 	"context"
+	"slices"
 	"strings"
 
 	"github.com/cloudvlan/cvlanctl/engine"
@@ -10,8 +11,14 @@ import (
 // Connections lists what is configured.
 func (c *Client) Connections(ctx context.Context) ([]*engine.Connection, error) {
 	var all []*engine.Connection
-	_, err := c.list(ctx, "list-conns", "list-conn", nil, func(s section) {
-		s.each(func(name string, conn section) { all = append(all, connection(name, conn)) })
+	_, err := c.list(ctx, "list-conns", "list-conn", c.values(), func(s section) {
+		s.each(func(name string, conn section) {
+			one := connection(name, conn)
+			if whole := (engine.Connection{}); exact(conn, &whole) && !slices.Contains(whole.Children, nil) {
+				one = &whole
+			}
+			all = append(all, one)
+		})
 	})
 	if err != nil {
 		return nil, err

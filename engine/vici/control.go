@@ -64,13 +64,16 @@ func (c *Client) Down(ctx context.Context, t backend.Target, o backend.DownOptio
 // control gives a command that tells its progress in log lines.
 func (c *Client) control(ctx context.Context, op string, progress backend.Progress, pairs ...string) (section, error) {
 	each := func(s section) {
-		e := logEvent(s, time.Now(), true)
+		e := exactEvent(s)
+		if e == nil {
+			e = logEvent(s, time.Now(), true)
+		}
 		c.history.Add(e)
 		if progress != nil {
 			progress(e)
 		}
 	}
-	answer, err := list(ctx, c.addr, op, "control-log", values(pairs...), each)
+	answer, err := list(ctx, c.addr, op, "control-log", c.values(pairs...), each)
 	c.heard(err)
 	return answer, err
 }
@@ -81,13 +84,13 @@ func (c *Client) Rekey(ctx context.Context, t backend.Target, o backend.RekeyOpt
 	if o.Reauth {
 		reauth = "yes"
 	}
-	s, err := c.ask(ctx, "rekey", values("child", t.Child, "ike", t.IKE, "child-id", id(t.ChildID), "ike-id", id(t.IKEID), "reauth", reauth))
+	s, err := c.ask(ctx, "rekey", c.values("child", t.Child, "ike", t.IKE, "child-id", id(t.ChildID), "ike-id", id(t.IKEID), "reauth", reauth))
 	return number[int](s, "matches").Or(0), err
 }
 
 // Redirect sends peers to another gateway.
 func (c *Client) Redirect(ctx context.Context, t backend.Target, gateway string) (int, error) {
-	s, err := c.ask(ctx, "redirect", values("ike", t.IKE, "ike-id", id(t.IKEID), "peer-ip", t.PeerIP, "peer-id", t.PeerID, "gateway", gateway))
+	s, err := c.ask(ctx, "redirect", c.values("ike", t.IKE, "ike-id", id(t.IKEID), "peer-ip", t.PeerIP, "peer-id", t.PeerID, "gateway", gateway))
 	return number[int](s, "matches").Or(0), err
 }
 
@@ -106,11 +109,14 @@ var errNoDPD = errors.New("charon has no command for a liveness check, and makes
 
 // DPD waits for a liveness check. charon takes no command for one, but makes
 // one whenever the peer has been silent for dpd_delay; DPD watches its log for
-// the request and its answer.
+// the request and its answer. Our own engine makes one at once.
 func (c *Client) DPD(ctx context.Context, connection string, progress backend.Progress) (backend.Probe, error) {
 	var probe backend.Probe
 	ctx, cancel := c.bounded(ctx)
 	defer cancel()
+	if c.addr.Engine {
+		return c.probe(ctx, connection, progress)
+	}
 	conns, err := c.Connections(ctx)
 	if err != nil {
 		return probe, err

@@ -13,6 +13,7 @@ import (
 	"github.com/cloudvlan/cvlanctl/engine"
 	"github.com/cloudvlan/cvlanctl/engine/backend"
 	"github.com/cloudvlan/cvlanctl/engine/event"
+	"github.com/cloudvlan/cvlanctl/engine/vici/packet"
 )
 
 // Times of the event stream.
@@ -124,6 +125,15 @@ func (w *watch) connect(ctx context.Context) (*session, error) {
 	}
 	timer := time.AfterFunc(connectWait, func() { _ = s.guard.Close() }) // no answer is an answer too
 	defer timer.Stop()
+	if w.client.addr.Engine {
+		switch err := s.subscribe(packet.EventName); {
+		case err == nil:
+			return s, nil // it tells everything
+		case !errors.Is(err, backend.ErrUnsupported):
+			s.close()
+			return nil, err
+		}
+	}
 	version, err := s.call("version", nil)
 	if err != nil {
 		s.close()
@@ -214,7 +224,14 @@ func (w *watch) poll(ctx context.Context) error {
 // convert makes an event of what charon tells; nil for what tells nothing.
 func (w *watch) convert(e govici.Event) *event.Event {
 	s, at := section{e.Message}, e.Timestamp
-	if e.Name == "log" {
+	switch e.Name {
+	case packet.EventName:
+		out := exactEvent(s)
+		if out == nil || w.options.NoLog && out.Log != nil {
+			return nil
+		}
+		return out
+	case "log":
 		return logEvent(s, at, false)
 	}
 	name, sub := only(s)

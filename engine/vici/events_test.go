@@ -10,6 +10,7 @@ import (
 	"github.com/cloudvlan/cvlanctl/engine/event"
 	"github.com/cloudvlan/cvlanctl/engine/trace"
 	"github.com/cloudvlan/cvlanctl/engine/vici"
+	"github.com/cloudvlan/cvlanctl/engine/vici/packet"
 	"github.com/cloudvlan/cvlanctl/engine/vici/vicitest"
 )
 
@@ -113,9 +114,9 @@ func TestSlowReaderIsToldWhatItMissed(t *testing.T) {
 			t.Fatal(err)
 		case e.Table != nil:
 			for range sent {
-				s.Raise("log", vicitest.Value("group", "IKE"), vicitest.Value("level", "1"), vicitest.Value("msg", "x"))
+				s.Raise("log", packet.Value("group", "IKE"), packet.Value("level", "1"), packet.Value("msg", "x"))
 			}
-			s.Raise("log", vicitest.Value("msg", "last"))
+			s.Raise("log", packet.Value("msg", "last"))
 		case e.Gap != nil:
 			dropped += e.Gap.Dropped
 		case e.Log != nil:
@@ -148,12 +149,12 @@ func TestRekeyAndUpdateEvents(t *testing.T) {
 			t.Fatal(err)
 		}
 		if e.Table != nil {
-			s.Raise("ike-rekey", vicitest.Sub("gw", vicitest.Sub("old", old...), vicitest.Sub("new", now...)))
-			s.Raise("ike-update", vicitest.Value("local-host", "192.0.2.9"), vicitest.Value("local-port", "4501"),
-				vicitest.Value("remote-host", "198.18.0.1"), vicitest.Value("remote-port", "4500"), vicitest.Sub("gw", old...))
-			s.Raise("child-rekey", vicitest.Sub("gw", append(old, vicitest.Sub("child-sas", vicitest.Sub("net",
-				vicitest.Sub("old", inner...), vicitest.Sub("new", inner...))))...))
-			s.Raise("alert", vicitest.Value("type", "peer-auth-failed"), vicitest.Sub("ike-sa", vicitest.Sub("gw", old...)))
+			s.Raise("ike-rekey", packet.Sub("gw", packet.Sub("old", old...), packet.Sub("new", now...)))
+			s.Raise("ike-update", packet.Value("local-host", "192.0.2.9"), packet.Value("local-port", "4501"),
+				packet.Value("remote-host", "198.18.0.1"), packet.Value("remote-port", "4500"), packet.Sub("gw", old...))
+			s.Raise("child-rekey", packet.Sub("gw", append(old, packet.Sub("child-sas", packet.Sub("net",
+				packet.Sub("old", inner...), packet.Sub("new", inner...))))...))
+			s.Raise("alert", packet.Value("type", "peer-auth-failed"), packet.Sub("ike-sa", packet.Sub("gw", old...)))
 		}
 		if a := e.Alert; a != nil {
 			if a.Type != "peer-auth-failed" || a.SA == nil || a.SA.UniqueID != 1 {

@@ -12,6 +12,7 @@ import (
 	govici "github.com/strongswan/govici/vici"
 
 	"github.com/cloudvlan/cvlanctl/engine/backend"
+	"github.com/cloudvlan/cvlanctl/engine/vici/packet"
 	"github.com/cloudvlan/cvlanctl/engine/vici/vicitest"
 )
 
@@ -47,9 +48,9 @@ func TestAddresses(t *testing.T) {
 // FuzzSegment proves that what the guard lets through govici decodes without a
 // panic, and the readers of this package read.
 func FuzzSegment(f *testing.F) {
-	f.Add(vicitest.AppendPacket(nil, vicitest.PacketEvent, "list-sa", []vicitest.Element{vicitest.SA(1, true)}))
-	f.Add(vicitest.AppendPacket(nil, vicitest.PacketEvent, "list-conn", []vicitest.Element{vicitest.Connection(1)}))
-	f.Add(vicitest.AppendPacket(nil, vicitest.PacketResponse, "", nil))
+	f.Add(vicitest.AppendPacket(nil, packet.Event, "list-sa", []packet.Element{vicitest.SA(1, true)}))
+	f.Add(vicitest.AppendPacket(nil, packet.Event, "list-conn", []packet.Element{vicitest.Connection(1)}))
+	f.Add(vicitest.AppendPacket(nil, packet.Response, "", nil))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		segment, err := readSegment(bytes.NewReader(b))
 		if err != nil || checkSegment(segment[4:]) != nil || segment[4] != packetEvent {
@@ -69,7 +70,7 @@ func FuzzSegment(f *testing.F) {
 			if _, err := server.Read(buf); err != nil {
 				return
 			}
-			_, _ = server.Write(vicitest.AppendPacket(nil, vicitest.PacketConfirm, "", nil)) // the reader may be gone
+			_, _ = server.Write(vicitest.AppendPacket(nil, packet.Confirm, "", nil)) // the reader may be gone
 			_, _ = server.Write(segment)
 		}()
 		if err := s.Subscribe(name); err != nil {
@@ -94,7 +95,7 @@ func FuzzSegment(f *testing.F) {
 }
 
 func TestSegmentsOfEveryLengthAreCutSafely(t *testing.T) {
-	whole := vicitest.AppendPacket(nil, vicitest.PacketEvent, "list-sa", []vicitest.Element{vicitest.SA(1, true)})
+	whole := vicitest.AppendPacket(nil, packet.Event, "list-sa", []packet.Element{vicitest.SA(1, true)})
 	if err := checkSegment(whole[4:]); err != nil {
 		t.Fatal(err)
 	}

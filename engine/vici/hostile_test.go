@@ -12,6 +12,7 @@ import (
 
 	"github.com/cloudvlan/cvlanctl/engine/backend"
 	"github.com/cloudvlan/cvlanctl/engine/vici"
+	"github.com/cloudvlan/cvlanctl/engine/vici/packet"
 	"github.com/cloudvlan/cvlanctl/engine/vici/vicitest"
 )
 
@@ -126,8 +127,8 @@ func TestUnknownCommandIsUnsupported(t *testing.T) {
 }
 
 func TestRefusalCarriesTheDaemonsReason(t *testing.T) {
-	c := serve(t, vicitest.NewServer(map[string]vicitest.Command{"initiate": func(*vicitest.Call) []vicitest.Element {
-		return []vicitest.Element{vicitest.Value("success", "no"), vicitest.Value("errmsg", "CHILD_SA config 'x' not found")}
+	c := serve(t, vicitest.NewServer(map[string]vicitest.Command{"initiate": func(*vicitest.Call) []packet.Element {
+		return []packet.Element{packet.Value("success", "no"), packet.Value("errmsg", "CHILD_SA config 'x' not found")}
 	}}, "control-log"))
 	err := c.Up(timeout(t, time.Second), backend.Target{Child: "x"}, backend.UpOptions{}, nil)
 	if !errors.Is(err, backend.ErrRefused) || !strings.Contains(err.Error(), "CHILD_SA config 'x' not found") {
@@ -139,9 +140,9 @@ func TestRefusalCarriesTheDaemonsReason(t *testing.T) {
 // confirmed although events of an earlier one come in between.
 func TestEventsBeforeAConfirmationDoNotBlock(t *testing.T) {
 	goroutines(t)
-	log := vicitest.AppendPacket(nil, vicitest.PacketEvent, "ike-updown", []vicitest.Element{vicitest.Value("up", "yes"), vicitest.SA(0, false)})
-	confirm := vicitest.AppendPacket(nil, vicitest.PacketConfirm, "", nil)
-	version := vicitest.AppendPacket(nil, vicitest.PacketResponse, "", []vicitest.Element{vicitest.Value("version", "6.0.3")})
+	log := vicitest.AppendPacket(nil, packet.Event, "ike-updown", []packet.Element{packet.Value("up", "yes"), vicitest.SA(0, false)})
+	confirm := vicitest.AppendPacket(nil, packet.Confirm, "", nil)
+	version := vicitest.AppendPacket(nil, packet.Response, "", []packet.Element{packet.Value("version", "6.0.3")})
 	c := serve(t, vicitest.NewRaw(func(nc net.Conn) {
 		buf := make([]byte, 4096)
 		for answer := version; ; answer = confirm {

@@ -12,14 +12,16 @@ import (
 
 // Version says what daemon it is.
 func (c *Client) Version(ctx context.Context) (engine.Version, error) {
-	s, err := c.ask(ctx, "version", nil)
+	s, err := c.ask(ctx, "version", c.values())
 	if err != nil {
 		return engine.Version{}, err
 	}
-	return engine.Version{
+	v := engine.Version{
 		Daemon: s.text("daemon"), Version: s.text("version"),
 		SysName: s.text("sysname"), Release: s.text("release"), Machine: s.text("machine"),
-	}, nil
+	}
+	exact(s, &v)
+	return v, nil
 }
 
 // sinceLayout is how charon writes the time of its start, in its own time zone.
@@ -27,7 +29,7 @@ const sinceLayout = "Jan 02 15:04:05 2006"
 
 // Stats gives the state of the daemon as a whole.
 func (c *Client) Stats(ctx context.Context) (engine.Stats, error) {
-	s, err := c.ask(ctx, "stats", nil)
+	s, err := c.ask(ctx, "stats", c.values())
 	if err != nil {
 		return engine.Stats{}, err
 	}
@@ -55,6 +57,7 @@ func (c *Client) Stats(ctx context.Context) (engine.Stats, error) {
 			stats.Memory[name] = n
 		}
 	}
+	exact(s, &stats)
 	return stats, nil
 }
 
@@ -86,7 +89,7 @@ func running(s string) time.Duration {
 
 // ReloadSettings has the daemon read strongswan.conf again.
 func (c *Client) ReloadSettings(ctx context.Context) error {
-	_, err := c.ask(ctx, "reload-settings", nil)
+	_, err := c.ask(ctx, "reload-settings", c.values())
 	return err
 }
 
@@ -94,7 +97,7 @@ func (c *Client) ReloadSettings(ctx context.Context) error {
 // among them.
 func (c *Client) Policies(ctx context.Context) ([]engine.Policy, error) {
 	var all []engine.Policy
-	in := values("trap", "yes", "drop", "yes", "pass", "yes")
+	in := c.values("trap", "yes", "drop", "yes", "pass", "yes")
 	_, err := c.list(ctx, "list-policies", "list-policy", in, func(s section) {
 		s.each(func(name string, p section) {
 			ike, child, found := strings.Cut(name, "/")
@@ -107,10 +110,12 @@ func (c *Client) Policies(ctx context.Context) ([]engine.Policy, error) {
 			if v := p.text("ike"); v != "" {
 				ike = v
 			}
-			all = append(all, engine.Policy{
+			one := engine.Policy{
 				Connection: ike, Child: child, Mode: p.text("mode"), Label: p.text("label"),
 				LocalTS: p.list("local-ts"), RemoteTS: p.list("remote-ts"),
-			})
+			}
+			exact(p, &one)
+			all = append(all, one)
 		})
 	})
 	if err != nil {
@@ -122,12 +127,14 @@ func (c *Client) Policies(ctx context.Context) ([]engine.Policy, error) {
 // Certificates lists loaded certificates, CRLs and public keys.
 func (c *Client) Certificates(ctx context.Context) ([]engine.Certificate, error) {
 	var all []engine.Certificate
-	_, err := c.list(ctx, "list-certs", "list-cert", nil, func(s section) {
-		all = append(all, engine.Certificate{
+	_, err := c.list(ctx, "list-certs", "list-cert", c.values(), func(s section) {
+		one := engine.Certificate{
 			Type: s.text("type"), Flag: s.text("flag"), HasKey: s.yes("has_privkey"),
 			Data: []byte(s.text("data")), Subject: s.text("subject"),
 			NotBefore: validity(s.text("not-before")), NotAfter: validity(s.text("not-after")),
-		})
+		}
+		exact(s, &one)
+		all = append(all, one)
 	})
 	if err != nil {
 		return nil, err
@@ -148,12 +155,14 @@ func validity(s string) time.Time {
 // Authorities lists certification authorities.
 func (c *Client) Authorities(ctx context.Context) ([]engine.Authority, error) {
 	var all []engine.Authority
-	_, err := c.list(ctx, "list-authorities", "list-authority", nil, func(s section) {
+	_, err := c.list(ctx, "list-authorities", "list-authority", c.values(), func(s section) {
 		s.each(func(name string, a section) {
-			all = append(all, engine.Authority{
+			one := engine.Authority{
 				Name: name, CACert: a.text("cacert"), CRLURIs: a.list("crl_uris"),
 				OCSPURIs: a.list("ocsp_uris"), CertURIBase: a.text("cert_uri_base"),
-			})
+			}
+			exact(a, &one)
+			all = append(all, one)
 		})
 	})
 	if err != nil {
@@ -164,16 +173,20 @@ func (c *Client) Authorities(ctx context.Context) ([]engine.Authority, error) {
 
 // Pools lists pools of virtual addresses.
 func (c *Client) Pools(ctx context.Context, leases bool) ([]engine.Pool, error) {
-	in := values()
+	in := c.values()
 	if leases {
-		in = values("leases", "yes")
+		in = c.values("leases", "yes")
 	}
 	s, err := c.ask(ctx, "get-pools", in)
 	if err != nil {
 		return nil, err
 	}
 	var all []engine.Pool
-	s.each(func(name string, p section) { all = append(all, pool(name, p)) })
+	s.each(func(name string, p section) {
+		one := pool(name, p)
+		exact(p, &one)
+		all = append(all, one)
+	})
 	return all, nil
 }
 
@@ -200,7 +213,7 @@ func pool(name string, s section) engine.Pool {
 
 // Algorithms lists what the daemon can do and by which plugin.
 func (c *Client) Algorithms(ctx context.Context) ([]engine.Algorithm, error) {
-	s, err := c.ask(ctx, "get-algorithms", nil)
+	s, err := c.ask(ctx, "get-algorithms", c.values())
 	if err != nil {
 		return nil, err
 	}
@@ -210,13 +223,14 @@ func (c *Client) Algorithms(ctx context.Context) ([]engine.Algorithm, error) {
 			all = append(all, engine.Algorithm{Kind: kind, Name: name, Plugin: sub.text(name)})
 		}
 	})
+	exact(s, &all)
 	return all, nil
 }
 
 // Counters gives the counts of messages and rekeyings; it needs charon's
 // plugin counters.
 func (c *Client) Counters(ctx context.Context, connection string) (engine.Counters, error) {
-	s, err := c.ask(ctx, "get-counters", values("name", connection))
+	s, err := c.ask(ctx, "get-counters", c.values("name", connection))
 	if err != nil {
 		return engine.Counters{}, err
 	}
@@ -232,17 +246,17 @@ func (c *Client) Counters(ctx context.Context, connection string) (engine.Counte
 
 // ResetCounters sets counts to zero.
 func (c *Client) ResetCounters(ctx context.Context, connection string) error {
-	_, err := c.ask(ctx, "reset-counters", values("name", connection))
+	_, err := c.ask(ctx, "reset-counters", c.values("name", connection))
 	return err
 }
 
 // Credentials names loaded private keys and shared secrets.
 func (c *Client) Credentials(ctx context.Context) (backend.Credentials, error) {
-	keys, err := c.ask(ctx, "get-keys", nil)
+	keys, err := c.ask(ctx, "get-keys", c.values())
 	if err != nil {
 		return backend.Credentials{}, err
 	}
-	secrets, err := c.ask(ctx, "get-shared", nil)
+	secrets, err := c.ask(ctx, "get-shared", c.values())
 	if err != nil {
 		return backend.Credentials{}, err
 	}

@@ -7,6 +7,7 @@ import (
 	govici "github.com/strongswan/govici/vici"
 
 	"github.com/cloudvlan/cvlanctl/engine/backend"
+	"github.com/cloudvlan/cvlanctl/engine/vici/packet"
 )
 
 // named gives a command whose message is one section with a name.
@@ -22,13 +23,16 @@ func (c *Client) named(ctx context.Context, op, name string, settings *backend.S
 	if err := in.Set(name, sub); err != nil {
 		return fmt.Errorf("%s %s: %w", op, name, err)
 	}
+	if c.addr.Engine {
+		_ = in.Set(packet.Exact, "yes") // a string cannot fail
+	}
 	_, err = c.ask(ctx, op, in)
 	return err
 }
 
 // command gives a command without an answer of interest.
 func (c *Client) command(ctx context.Context, op string, pairs ...string) error {
-	_, err := c.ask(ctx, op, values(pairs...))
+	_, err := c.ask(ctx, op, c.values(pairs...))
 	return err
 }
 
@@ -80,7 +84,7 @@ func (c *Client) LoadKey(ctx context.Context, k backend.KeyData) (string, error)
 	if kind == "" {
 		kind = "any"
 	}
-	s, err := c.ask(ctx, "load-key", values("type", kind, "data", string(k.Data)))
+	s, err := c.ask(ctx, "load-key", c.values("type", kind, "data", string(k.Data)))
 	return s.text("id"), err
 }
 
@@ -91,13 +95,13 @@ func (c *Client) UnloadKey(ctx context.Context, id string) error {
 
 // LoadToken takes a private key on a token into use and gives its id.
 func (c *Client) LoadToken(ctx context.Context, t backend.TokenData) (string, error) {
-	s, err := c.ask(ctx, "load-token", values("handle", t.Handle, "slot", t.Slot, "module", t.Module, "pin", t.PIN))
+	s, err := c.ask(ctx, "load-token", c.values("handle", t.Handle, "slot", t.Slot, "module", t.Module, "pin", t.PIN))
 	return s.text("id"), err
 }
 
 // LoadSecret loads a shared secret.
 func (c *Client) LoadSecret(ctx context.Context, s backend.Secret) error {
-	in := values("id", s.ID, "type", s.Type, "data", string(s.Data))
+	in := c.values("id", s.ID, "type", s.Type, "data", string(s.Data))
 	if len(s.Owners) > 0 {
 		if err := in.Set("owners", s.Owners); err != nil {
 			return fmt.Errorf("load-shared: %w", err)

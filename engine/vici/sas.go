@@ -11,17 +11,24 @@ import (
 
 	"github.com/cloudvlan/cvlanctl/engine"
 	"github.com/cloudvlan/cvlanctl/engine/backend"
+	"github.com/cloudvlan/cvlanctl/engine/event"
 	"github.com/cloudvlan/cvlanctl/engine/wire"
 )
 
 // SAs lists IKE SAs with their CHILD SAs. It never waits for a busy one, and
 // leaves one out that is so.
 func (c *Client) SAs(ctx context.Context, f backend.Filter) ([]*engine.IKESA, error) {
-	in := values("noblock", "yes", "ike", f.IKE, "ike-id", id(f.IKEID), "child", f.Child, "child-id", id(f.ChildID))
+	in := c.values("noblock", "yes", "ike", f.IKE, "ike-id", id(f.IKEID), "child", f.Child, "child-id", id(f.ChildID))
 	var sas []*engine.IKESA
 	_, err := c.list(ctx, "list-sas", "list-sa", in, func(s section) {
 		at := time.Now()
-		s.each(func(name string, sa section) { sas = append(sas, ikeSA(name, sa, at)) })
+		s.each(func(name string, sa section) {
+			one := ikeSA(name, sa, at)
+			if whole := (engine.IKESA{}); exact(sa, &whole) && event.Whole(&whole) {
+				one = &whole
+			}
+			sas = append(sas, one)
+		})
 	})
 	if err != nil {
 		return nil, err

@@ -8,6 +8,7 @@ import (
 	govici "github.com/strongswan/govici/vici"
 
 	"github.com/cloudvlan/cvlanctl/engine/backend"
+	"github.com/cloudvlan/cvlanctl/engine/vici/packet"
 )
 
 // session is one connection to the daemon. It ends when its context does.
@@ -77,7 +78,14 @@ func (s *session) call(op string, in *govici.Message) (section, error) {
 		if why == "" {
 			why = "the daemon says no and gives no reason"
 		}
-		return section{out}, &Error{backend.ErrRefused, op, s.addr, errors.New(why)}
+		kind := backend.ErrRefused
+		switch (section{out}).text(packet.KindKey) {
+		case "unsupported":
+			kind = backend.ErrUnsupported
+		case "unreachable":
+			kind = backend.ErrUnreachable
+		}
+		return section{out}, &Error{kind, op, s.addr, errors.New(why)}
 	case s.ctx.Err() == nil && s.guard.cause() == nil && s.guard.last.Load() == packetUnknown:
 		return section{}, &Error{backend.ErrUnsupported, op, s.addr, nil}
 	case s.ctx.Err() == nil && s.guard.cause() == nil && (s.guard.last.Load() == packetConfirm || s.guard.last.Load() == packetEventUnknown):

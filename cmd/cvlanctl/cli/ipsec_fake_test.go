@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/cloudvlan/cvlanctl/cmd/cvlanctl/cli/term"
+	"github.com/cloudvlan/cvlanctl/engine/vici/packet"
 	"github.com/cloudvlan/cvlanctl/engine/vici/vicitest"
 )
 
@@ -49,9 +50,9 @@ func (f *fake) run(t *testing.T, args ...string) (int, string, string) {
 
 // v and its neighbours shorten what follows.
 var (
-	v   = vicitest.Value
-	sub = vicitest.Sub
-	lst = vicitest.List
+	v   = packet.Value
+	sub = packet.Sub
+	lst = packet.List
 )
 
 // office is a small daemon: one connection with a child that is up and one
@@ -59,22 +60,22 @@ var (
 // gone. commands replace its own.
 func office(t *testing.T, commands map[string]vicitest.Command) *fake {
 	t.Helper()
-	events := func(event string, all ...vicitest.Element) vicitest.Command {
-		return func(c *vicitest.Call) []vicitest.Element {
+	events := func(event string, all ...packet.Element) vicitest.Command {
+		return func(c *vicitest.Call) []packet.Element {
 			for _, e := range all {
 				c.Raise(event, e)
 			}
 			return nil
 		}
 	}
-	answer := func(all ...vicitest.Element) vicitest.Command {
-		return func(*vicitest.Call) []vicitest.Element { return all }
+	answer := func(all ...packet.Element) vicitest.Command {
+		return func(*vicitest.Call) []packet.Element { return all }
 	}
-	child := func(name, local, remote string) vicitest.Element {
+	child := func(name, local, remote string) packet.Element {
 		return sub(name, v("mode", "TUNNEL"), v("rekey_time", "3600"), v("rekey_bytes", "0"), v("rekey_packets", "0"),
 			v("dpd_action", "restart"), v("close_action", "none"), lst("local-ts", local), lst("remote-ts", remote))
 	}
-	connection := func(name, remote string, children ...vicitest.Element) vicitest.Element {
+	connection := func(name, remote string, children ...packet.Element) packet.Element {
 		return sub(name, lst("local_addrs", "192.0.2.1"), lst("remote_addrs", remote), v("version", "IKEv2"),
 			v("reauth_time", "0"), v("rekey_time", "14400"), v("unique", "UNIQUE_NO"), v("dpd_delay", "30"),
 			sub("local-1", v("id", "hub.example"), v("class", "public key"), lst("groups"), lst("certs", "C=CH, CN=hub.example"), lst("cacerts")),
@@ -98,19 +99,19 @@ func office(t *testing.T, commands map[string]vicitest.Command) *fake {
 			v("local-host", "192.0.2.1"), v("local-port", "500"), v("local-id", "%any"), v("remote-host", "2001:db8::9"), v("remote-port", "500"), v("remote-id", "%any"),
 			v("initiator", "yes"), v("initiator-spi", "0102030405060708"), v("responder-spi", "0000000000000000"),
 			lst("tasks-queued", "CHILD_CREATE"), lst("tasks-active", "IKE_INIT", "IKE_CERT_PRE"))),
-		"list-certs":       events2("list-cert", []vicitest.Element{v("type", "X509"), v("flag", "CA"), v("data", string(ca))}, []vicitest.Element{v("type", "X509"), v("flag", "NONE"), v("has_privkey", "yes"), v("data", "no certificate")}),
+		"list-certs":       events2("list-cert", []packet.Element{v("type", "X509"), v("flag", "CA"), v("data", string(ca))}, []packet.Element{v("type", "X509"), v("flag", "NONE"), v("has_privkey", "yes"), v("data", "no certificate")}),
 		"list-authorities": events("list-authority", sub("corp", v("cacert", "CN=ca.example"), lst("crl_uris", "http://ca.example/crl"), lst("ocsp_uris"))),
-		"get-pools": func(c *vicitest.Call) []vicitest.Element {
-			entries := []vicitest.Element{v("base", "10.50.0.0"), v("size", "6"), v("online", "1"), v("offline", "1"), lst("INTERNAL_IP4_DNS", "10.50.0.7", "10.50.0.6")}
-			if vicitest.Find(c.In, "leases") == "yes" {
+		"get-pools": func(c *vicitest.Call) []packet.Element {
+			entries := []packet.Element{v("base", "10.50.0.0"), v("size", "6"), v("online", "1"), v("offline", "1"), lst("INTERNAL_IP4_DNS", "10.50.0.7", "10.50.0.6")}
+			if packet.Find(c.In, "leases") == "yes" {
 				entries = append(entries, sub("leases", sub("0", v("address", "10.50.0.1"), v("identity", "road\x1b[31m"), v("status", "online")),
 					sub("1", v("address", "10.50.0.2"), v("identity", "warrior"), v("status", "offline"))))
 			}
-			return []vicitest.Element{sub("roadwarriors", entries...)}
+			return []packet.Element{sub("roadwarriors", entries...)}
 		},
 		"get-algorithms": answer(sub("encryption", v("AES_CBC", "openssl")), sub("aead", v("AES_GCM_16", "openssl")), sub("ke", v("ECP_256", "openssl"))),
-		"get-counters": func(c *vicitest.Call) []vicitest.Element {
-			return []vicitest.Element{sub("counters", sub(vicitest.Find(c.In, "name"), v("ike-init-in-req", "7"), v("invalid-spi", "1"))), v("success", "yes")}
+		"get-counters": func(c *vicitest.Call) []packet.Element {
+			return []packet.Element{sub("counters", sub(packet.Find(c.In, "name"), v("ike-init-in-req", "7"), v("invalid-spi", "1"))), v("success", "yes")}
 		},
 		"reset-counters": answer(v("success", "yes")),
 		"initiate":       answer(v("success", "yes")),
@@ -123,7 +124,7 @@ func office(t *testing.T, commands map[string]vicitest.Command) *fake {
 	return serve(t, vicitest.NewServer(all, vicitest.DaemonEvents...))
 }
 
-func branchSA() vicitest.Element {
+func branchSA() packet.Element {
 	return sub("branch", v("uniqueid", "1"), v("version", "2"), v("state", "ESTABLISHED"),
 		v("local-host", "192.0.2.1"), v("local-port", "4500"), v("local-id", "hub.example"),
 		v("remote-host", "198.51.100.7"), v("remote-port", "4500"), v("remote-id", "branch.example"), v("remote-eap-id", "branch"),
@@ -138,8 +139,8 @@ func branchSA() vicitest.Element {
 }
 
 // events2 raises events that have no section around them.
-func events2(event string, all ...[]vicitest.Element) vicitest.Command {
-	return func(c *vicitest.Call) []vicitest.Element {
+func events2(event string, all ...[]packet.Element) vicitest.Command {
+	return func(c *vicitest.Call) []packet.Element {
 		for _, e := range all {
 			c.Raise(event, e...)
 		}
@@ -273,6 +274,6 @@ func controlLog(c *vicitest.Call, event string, lines ...string) {
 	}
 }
 
-func refuse(why string) []vicitest.Element {
-	return []vicitest.Element{v("success", "no"), v("errmsg", fmt.Sprintf("establishing CHILD_SA '%s' failed", why))}
+func refuse(why string) []packet.Element {
+	return []packet.Element{v("success", "no"), v("errmsg", fmt.Sprintf("establishing CHILD_SA '%s' failed", why))}
 }

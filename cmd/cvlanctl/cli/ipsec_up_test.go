@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/cloudvlan/cvlanctl/cmd/cvlanctl/cli/doc"
+	"github.com/cloudvlan/cvlanctl/engine/vici/packet"
 	"github.com/cloudvlan/cvlanctl/engine/vici/vicitest"
 )
 
@@ -65,10 +66,10 @@ var attempts = []struct {
 func TestUpDrawsTheExchangesAndSaysWhyItFails(t *testing.T) {
 	for _, a := range attempts {
 		t.Run(a.name, func(t *testing.T) {
-			f := office(t, map[string]vicitest.Command{"initiate": func(c *vicitest.Call) []vicitest.Element {
+			f := office(t, map[string]vicitest.Command{"initiate": func(c *vicitest.Call) []packet.Element {
 				controlLog(c, "control-log", a.lines...)
 				if a.success {
-					return []vicitest.Element{v("success", "yes")}
+					return []packet.Element{v("success", "yes")}
 				}
 				return refuse("voice")
 			}})
@@ -109,7 +110,7 @@ func TestUpDrawsTheExchangesAndSaysWhyItFails(t *testing.T) {
 }
 
 func TestUpAndDownLeaveAloneWhatIsSoAlready(t *testing.T) {
-	never := func(*vicitest.Call) []vicitest.Element { return refuse("called") }
+	never := func(*vicitest.Call) []packet.Element { return refuse("called") }
 	f := office(t, map[string]vicitest.Command{"initiate": never, "terminate": never})
 	if code, out, errs := f.run(t, "up", "branch/lan"); code != exitFine || !strings.Contains(out, "branch/lan is up already") {
 		t.Errorf("exit code %d: %s%s", code, out, errs)
@@ -123,9 +124,9 @@ func TestUpAndDownLeaveAloneWhatIsSoAlready(t *testing.T) {
 // the daemon.
 func TestUpOfAConnectionBringsUpTheChildrenThatAreDown(t *testing.T) {
 	var asked []string
-	f := office(t, map[string]vicitest.Command{"initiate": func(c *vicitest.Call) []vicitest.Element {
-		asked = append(asked, vicitest.Find(c.In, "ike")+"/"+vicitest.Find(c.In, "child")+" "+vicitest.Find(c.In, "loglevel"))
-		return []vicitest.Element{v("success", "yes")}
+	f := office(t, map[string]vicitest.Command{"initiate": func(c *vicitest.Call) []packet.Element {
+		asked = append(asked, packet.Find(c.In, "ike")+"/"+packet.Find(c.In, "child")+" "+packet.Find(c.In, "loglevel"))
+		return []packet.Element{v("success", "yes")}
 	}})
 	if code, _, errs := f.run(t, "up", "branch", "--ipsec-debug", "2"); code != exitFine {
 		t.Fatalf("exit code %d: %s", code, errs)
@@ -162,7 +163,7 @@ func TestNamesMeanConnectionsOrChildren(t *testing.T) {
 			t.Errorf("up %q: exit code %d, %q", c.name, code, errs)
 		}
 	}
-	twice := office(t, map[string]vicitest.Command{"list-conns": func(c *vicitest.Call) []vicitest.Element {
+	twice := office(t, map[string]vicitest.Command{"list-conns": func(c *vicitest.Call) []packet.Element {
 		for _, name := range []string{"a", "b"} {
 			c.Raise("list-conn", sub(name, sub("children", sub("net", v("mode", "TUNNEL")))))
 		}
@@ -184,8 +185,8 @@ func TestRekeyFollowsTheLogUntilTheNewSAIsThere(t *testing.T) {
 	}{
 		{"is rekeyed", exitFine, "branch/lan is rekeyed", func(f *fake) {
 			raiseLog(f, "ENC generating CREATE_CHILD_SA request 9 [ N(REKEY_SA) SA No TSi TSr ]")
-			sa := func(id string) []vicitest.Element {
-				return []vicitest.Element{v("name", "lan"), v("uniqueid", id), v("state", "INSTALLED")}
+			sa := func(id string) []packet.Element {
+				return []packet.Element{v("name", "lan"), v("uniqueid", id), v("state", "INSTALLED")}
 			}
 			f.Raise("child-rekey", sub("branch", v("uniqueid", "1"), v("state", "ESTABLISHED"),
 				sub("child-sas", sub("lan", sub("old", sa("4")...), sub("new", sa("5")...)))))
@@ -197,9 +198,9 @@ func TestRekeyFollowsTheLogUntilTheNewSAIsThere(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			var f *fake
-			f = office(t, map[string]vicitest.Command{"rekey": func(*vicitest.Call) []vicitest.Element {
+			f = office(t, map[string]vicitest.Command{"rekey": func(*vicitest.Call) []packet.Element {
 				c.tell(f)
-				return []vicitest.Element{v("success", "yes"), v("matches", "1")}
+				return []packet.Element{v("success", "yes"), v("matches", "1")}
 			}})
 			code, out, errs := f.run(t, "rekey", "branch/lan", "--timeout", "2s")
 			if code != c.code || !strings.Contains(out+errs, c.says) {
@@ -223,7 +224,7 @@ func raiseLog(f *fake, lines ...string) {
 // TestDPDSaysHonestlyThatThereIsNone proves the advice where the daemon makes
 // no liveness checks.
 func TestDPDSaysHonestlyThatThereIsNone(t *testing.T) {
-	f := office(t, map[string]vicitest.Command{"list-conns": func(c *vicitest.Call) []vicitest.Element {
+	f := office(t, map[string]vicitest.Command{"list-conns": func(c *vicitest.Call) []packet.Element {
 		c.Raise("list-conn", sub("branch", v("version", "IKEv2"), v("dpd_delay", "0"), sub("children")))
 		return nil
 	}})
@@ -243,7 +244,7 @@ func TestDPDSaysHonestlyThatThereIsNone(t *testing.T) {
 // waits for the daemon, with the exit code for it.
 func TestAnInterruptEndsAWaitingCommand(t *testing.T) {
 	release := make(chan struct{})
-	f := office(t, map[string]vicitest.Command{"initiate": func(c *vicitest.Call) []vicitest.Element {
+	f := office(t, map[string]vicitest.Command{"initiate": func(c *vicitest.Call) []packet.Element {
 		controlLog(c, "control-log", "IKE initiating IKE_SA branch[1] to 198.51.100.7")
 		<-release
 		return nil

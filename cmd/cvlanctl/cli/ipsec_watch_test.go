@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/cloudvlan/cvlanctl/engine/vici/packet"
 	"github.com/cloudvlan/cvlanctl/engine/vici/vicitest"
 )
 
@@ -172,9 +173,9 @@ func TestListsAreNarrowedByName(t *testing.T) {
 		t.Errorf("--name and --all: exit code %d", code)
 	}
 	var reset []string
-	f = office(t, map[string]vicitest.Command{"reset-counters": func(c *vicitest.Call) []vicitest.Element {
-		reset = append(reset, vicitest.Find(c.In, "name"))
-		return []vicitest.Element{v("success", "yes")}
+	f = office(t, map[string]vicitest.Command{"reset-counters": func(c *vicitest.Call) []packet.Element {
+		reset = append(reset, packet.Find(c.In, "name"))
+		return []packet.Element{v("success", "yes")}
 	}})
 	if code, _, _ := f.run(t, "counters", "--all", "--reset"); code != exitFine || strings.Join(reset, " ") != "branch depot" {
 		t.Errorf("exit code %d, reset %q", code, reset)

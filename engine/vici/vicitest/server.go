@@ -1,16 +1,12 @@
 package vicitest
 
 import (
-	"encoding/binary"
-	"errors"
 	"fmt"
-	"io"
 	"net"
 	"sync"
-)
 
-// maxRequest bounds what a client may send.
-const maxRequest = 512 << 10
+	"github.com/cloudvlan/cvlanctl/engine/vici/packet"
+)
 
 // Server is a VICI server.
 type Server struct {
@@ -28,18 +24,18 @@ type Server struct {
 
 // Command answers one command; what it returns is the response. It may raise
 // events on the connection before that.
-type Command func(c *Call) []Element
+type Command func(c *Call) []packet.Element
 
 // Call is one command as it came.
 type Call struct {
 	Name string
-	In   []Element
+	In   []packet.Element
 	conn *conn
 }
 
 // Raise sends an event to the client that gave the command, if it has
 // subscribed.
-func (c *Call) Raise(event string, entries ...Element) { c.conn.raise(event, entries) }
+func (c *Call) Raise(event string, entries ...packet.Element) { c.conn.raise(event, entries) }
 
 // RaisePacket sends an event whose whole segment was made before.
 func (c *Call) RaisePacket(event string, segment []byte) {
@@ -108,7 +104,7 @@ func (s *Server) Drop() {
 }
 
 // Raise sends an event to every client that has subscribed.
-func (s *Server) Raise(event string, entries ...Element) {
+func (s *Server) Raise(event string, entries ...packet.Element) {
 	s.mu.Lock()
 	conns := make([]*conn, 0, len(s.conns))
 	for c := range s.conns {
@@ -167,27 +163,27 @@ func (s *Server) serve(c *conn) {
 		return
 	}
 	for {
-		kind, name, in, err := readPacket(c)
+		p, err := packet.Read(c)
 		if err != nil {
 			return
 		}
-		switch kind {
-		case PacketRequest:
-			command := s.commands[name]
+		switch p.Kind {
+		case packet.Request:
+			command := s.commands[p.Name]
 			if command == nil {
-				c.send(PacketUnknown, "", nil)
+				c.send(packet.Unknown, "", nil)
 				continue
 			}
-			c.send(PacketResponse, "", command(&Call{Name: name, In: in, conn: c}))
-		case PacketRegister, PacketUnregister:
-			if !s.events[name] {
-				c.send(PacketEventUnknown, "", nil)
+			c.send(packet.Response, "", command(&Call{Name: p.Name, In: p.Entries, conn: c}))
+		case packet.Register, packet.Unregister:
+			if !s.events[p.Name] {
+				c.send(packet.EventUnknown, "", nil)
 				continue
 			}
 			c.mu.Lock()
-			c.events[name] = kind == PacketRegister
+			c.events[p.Name] = p.Kind == packet.Register
 			c.mu.Unlock()
-			c.send(PacketConfirm, "", nil)
+			c.send(packet.Confirm, "", nil)
 		default:
 			return
 		}
@@ -208,13 +204,13 @@ func (c *conn) subscribed(event string) bool {
 	return c.events[event]
 }
 
-func (c *conn) raise(event string, entries []Element) {
+func (c *conn) raise(event string, entries []packet.Element) {
 	if c.subscribed(event) {
-		c.send(PacketEvent, event, entries)
+		c.send(packet.Event, event, entries)
 	}
 }
 
-func (c *conn) send(kind byte, name string, entries []Element) {
+func (c *conn) send(kind packet.Kind, name string, entries []packet.Element) {
 	c.write(AppendPacket(nil, kind, name, entries))
 }
 
@@ -224,30 +220,4 @@ func (c *conn) write(segment []byte) {
 	if _, err := c.Conn.Write(segment); err != nil {
 		_ = c.Close() // the reading side ends the rest
 	}
-}
-
-var errRequest = errors.New("malformed request")
-
-func readPacket(r io.Reader) (kind byte, name string, in []Element, err error) {
-	var head [4]byte
-	if _, err := io.ReadFull(r, head[:]); err != nil {
-		return 0, "", nil, err
-	}
-	n := binary.BigEndian.Uint32(head[:])
-	if n == 0 || n > maxRequest {
-		return 0, "", nil, errRequest
-	}
-	b := make([]byte, n)
-	if _, err := io.ReadFull(r, b); err != nil {
-		return 0, "", nil, err
-	}
-	kind, b = b[0], b[1:]
-	if kind != PacketRequest && kind != PacketRegister && kind != PacketUnregister {
-		return 0, "", nil, errRequest
-	}
-	if name, b, err = take(b, 1); err != nil {
-		return 0, "", nil, err
-	}
-	in, _, err = parseMessage(b, 0)
-	return kind, name, in, err
 }
