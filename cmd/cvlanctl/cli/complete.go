@@ -37,5 +37,5 @@ func completeSource(_ *cobra.Command, _ []string, typed string) ([]string, cobra
 	if strings.HasPrefix(typed, "vici:/") {
 		return nil, cobra.ShellCompDirectiveDefault
 	}
-	return []string{"auto", "vici", "vici:", "pcap:"}, cobra.ShellCompDirectiveNoSpace | cobra.ShellCompDirectiveNoFileComp
+	return []string{"auto", "vici", "vici:", "engine", "engine:", "pcap:"}, cobra.ShellCompDirectiveNoSpace | cobra.ShellCompDirectiveNoFileComp
 }

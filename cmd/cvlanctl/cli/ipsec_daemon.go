@@ -153,7 +153,7 @@ func runIPsecDaemonStatus(ctx context.Context, app *App, o *IPsecDaemonOptions) 
 	if err == nil {
 		return showDaemon(ctx, app, d, "running")
 	}
-	if other, found := findDaemon(ctx, usualSockets()); found == nil {
+	if other, found := findDaemon(ctx, charons(usualSockets())); found == nil {
 		defer closeBackend(app, other)
 		return &unreachableError{fmt.Errorf("%w; another one, not started here, answers at %s", err, other.Source())}
 	}

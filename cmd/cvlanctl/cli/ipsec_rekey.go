@@ -194,12 +194,13 @@ func NewCmdIPsecDPD(app *App, runF func(context.Context, *IPsecDPDOptions) error
 	}
 	cmd := &cobra.Command{
 		Use:   "dpd NAME",
-		Short: "Wait for a liveness check of a peer and tell its round trip",
-		Long: `Wait for a liveness check (dead peer detection) of a connection's peer and tell
-how it went. strongSwan takes no command for a check: it makes one whenever the
-peer was silent for dpd_delay. This command follows its log until the next one
-is answered or given up. Where dpd_delay is 0 there is none to wait for; the
-command says so, and what to do instead.`,
+		Short: "Check that a peer lives, and tell the round trip",
+		Long: `Check that a connection's peer lives (dead peer detection) and tell how long its
+answer took. Our own engine asks the peer at once. strongSwan takes no command
+for a check: it makes one whenever the peer was silent for dpd_delay, and this
+command follows its log until the next one is answered or given up. Where
+dpd_delay is 0 there is none to wait for; the command says so, and what to do
+instead.`,
 		Example: `  cvlanctl ipsec dpd office --timeout 1m
   cvlanctl ipsec dpd office -o json | jq .probe.rtt`,
 		Args:              oneName,
@@ -240,7 +241,7 @@ func runIPsecDPD(ctx context.Context, app *App, o *IPsecDPDOptions) error {
 	if c := t.tunnel.Connection; c != nil {
 		delay = c.DPDDelay.Or(0)
 	}
-	if delay > 0 {
+	if delay > 0 && !client.Addr().Engine {
 		a.say(term.Muted, "waiting for the next check: the daemon makes one after %s of silence", span(delay))
 	}
 	limited, cancel = app.patience(ctx, max(defaultTimeout, delay+dpdPatience))

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
 
 	"github.com/spf13/cobra"
@@ -21,6 +22,7 @@ type IPsecRunOptions struct {
 	NATTPort uint16
 	PeerNATT uint16
 	KeyDir   string
+	Socket   string // "" is the usual one, noSocket none
 }
 
 // NewCmdIPsecRun makes `cvlanctl ipsec run`.
@@ -52,6 +54,7 @@ refuses at the start.`,
 	f.Uint16Var(&opts.NATTPort, "natt-port", ike.StandardPorts.NATT, "the UDP port for IKE and ESP behind NATs")
 	f.Uint16Var(&opts.PeerNATT, "peer-natt-port", ike.StandardPorts.NATT, "the peers' UDP port for IKE and ESP behind NATs")
 	f.StringVar(&opts.KeyDir, "key-dir", "", "write Wireshark's key tables into this folder; they open all traffic")
+	f.StringVar(&opts.Socket, "socket", "", "serve VICI at this path, for swanctl and for --source engine; or none (default: in /run/cvlanctl for root, in $XDG_RUNTIME_DIR for others)")
 	return cmd
 }
 
@@ -86,11 +89,23 @@ func runIPsecRun(ctx context.Context, app *App, o *IPsecRunOptions) (err error) 
 		return err
 	}
 	n.Watched = true
+	var socket net.Listener
+	if o.Socket != noSocket {
+		if socket, err = app.listenEngine(o.Socket); err != nil {
+			return err
+		}
+	}
 	engine, err := native.Start(ctx, n)
 	if err != nil {
+		if socket != nil {
+			err = errors.Join(err, socket.Close())
+		}
 		return fmt.Errorf("starting the engine: %w", err)
 	}
 	defer func() { err = errors.Join(err, engine.Close()) }()
+	if socket != nil {
+		defer func(end func() error) { err = errors.Join(err, end()) }(serveEngine(engine, socket))
+	}
 	out := newEventWriter(app, engine.Source())
 	defer func() { err = errors.Join(err, out.close()) }()
 	for e, err := range engine.Events(ctx, backend.EventOptions{Every: -1}) {

@@ -40,7 +40,7 @@ func TestSourcesThatAreNoDaemonAreRefused(t *testing.T) {
 func TestAutoSaysWhatItTried(t *testing.T) {
 	dir := t.TempDir()
 	paths := []string{filepath.Join(dir, "a"), filepath.Join(dir, "b")}
-	_, err := findDaemon(t.Context(), paths)
+	_, err := findDaemon(t.Context(), charons(paths))
 	if exitCode(err) != exitUnreachable {
 		t.Fatalf("exit code %d: %v", exitCode(err), err)
 	}
@@ -50,7 +50,7 @@ func TestAutoSaysWhatItTried(t *testing.T) {
 		}
 	}
 	f := office(t, nil)
-	client, err := findDaemon(t.Context(), []string{paths[0], strings.TrimPrefix(f.source, "vici:")})
+	client, err := findDaemon(t.Context(), charons([]string{paths[0], strings.TrimPrefix(f.source, "vici:")}))
 	if err != nil {
 		t.Fatal(err)
 	}

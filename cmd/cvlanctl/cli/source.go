@@ -26,7 +26,7 @@ const defaultTimeout = 30 * time.Second
 // sourceFlags adds the flags that say which daemon is meant and how patient
 // and how talkative commands on it are.
 func (a *App) sourceFlags(fs *pflag.FlagSet) {
-	fs.StringVar(&a.Source, "source", "", "where from: auto, vici[:ADDR] or pcap:FILE; ADDR is a path or tcp://host:port (default auto)")
+	fs.StringVar(&a.Source, "source", "", "where from: auto, vici[:ADDR], engine[:ADDR] or pcap:FILE; ADDR is a path or tcp://host:port (default auto)")
 	fs.DurationVar(&a.Timeout, "timeout", 0, "give up after this time, such as 5s (default 30s)")
 	fs.Var((*debugFlag)(&a.IPsecDebug), "ipsec-debug", "how much an IKE daemon tells of what it does for a command: -1 to 4; 4 tells keys")
 	fs.StringVar(&a.DaemonLog, "daemon-log", "", "charon's own log file, for what failed and was up before; one that 'ipsec daemon' started needs none")
@@ -71,10 +71,10 @@ func (a *App) source() (kind, rest string, err error) {
 			return "", "", usagef("source %q is not understood; auto takes nothing", a.Source)
 		}
 		return "auto", "", nil
-	case "vici", "pcap":
+	case "vici", "engine", "pcap":
 		return kind, rest, nil
 	}
-	return "", "", usagef("source %q is not understood; it is auto, vici[:ADDR] or pcap:FILE", a.Source)
+	return "", "", usagef("source %q is not understood; it is auto, vici[:ADDR], engine[:ADDR] or pcap:FILE", a.Source)
 }
 
 // backend reaches the daemon that --source names. The caller must Close it.
@@ -82,7 +82,7 @@ func (a *App) backend(ctx context.Context) (*vici.Client, error) {
 	if a.Timeout < 0 {
 		return nil, usagef("--timeout %s is negative", a.Timeout)
 	}
-	kind, _, err := a.source()
+	kind, rest, err := a.source()
 	if err != nil {
 		return nil, err
 	}
@@ -90,7 +90,7 @@ func (a *App) backend(ctx context.Context) (*vici.Client, error) {
 	defer cancel()
 	switch kind {
 	case "pcap":
-		return nil, usagef("source %q is no daemon; this command takes auto or vici[:ADDR]", a.Source)
+		return nil, usagef("source %q is no daemon; this command takes auto, vici[:ADDR] or engine[:ADDR]", a.Source)
 	case "vici":
 		addr, err := vici.ParseAddr(a.Source)
 		if err != nil {
@@ -101,8 +101,10 @@ func (a *App) backend(ctx context.Context) (*vici.Client, error) {
 			return nil, advise(err)
 		}
 		return client, a.remember(client)
+	case "engine":
+		return a.dialEngine(ctx, rest)
 	}
-	client, err := findDaemon(ctx, usualSockets())
+	client, err := findDaemon(ctx, a.usualAddrs())
 	if err != nil {
 		return nil, err
 	}
@@ -158,11 +160,26 @@ func usualSockets() []string {
 	return found
 }
 
-// findDaemon reaches the first daemon that answers at one of the paths.
-func findDaemon(ctx context.Context, paths []string) (*vici.Client, error) {
-	var tried []error
+// charons gives the addresses of charons at paths.
+func charons(paths []string) []vici.Addr {
+	var all []vici.Addr
 	for _, path := range paths {
-		client, err := vici.Dial(ctx, vici.Addr{Network: "unix", Address: path})
+		all = append(all, vici.Addr{Network: "unix", Address: path})
+	}
+	return all
+}
+
+// usualAddrs are where a daemon is looked for: a charon, and then an engine of
+// our own.
+func (a *App) usualAddrs() []vici.Addr {
+	return append(charons(usualSockets()), vici.Addr{Network: "unix", Address: a.engineSocket(), Engine: true})
+}
+
+// findDaemon reaches the first daemon that answers at one of the addresses.
+func findDaemon(ctx context.Context, addrs []vici.Addr) (*vici.Client, error) {
+	var tried []error
+	for _, a := range addrs {
+		client, err := vici.Dial(ctx, a)
 		if err == nil {
 			return client, nil
 		}
@@ -202,7 +219,7 @@ func advise(err error) error {
 		return &advisedError{err, []string{"Something listens there and does not answer; --timeout gives it longer."}}
 	}
 	return &advisedError{err, []string{
-		"Is charon running? 'systemctl status strongswan' says so, 'cvlanctl ipsec daemon start' starts one.",
+		"Is charon running? 'systemctl status strongswan' says so, 'cvlanctl ipsec daemon start' starts one; 'cvlanctl ipsec run' is our own engine.",
 		"Does it listen elsewhere? charon.plugins.vici.socket in strongswan.conf says where, --source vici:/PATH goes there.",
 	}}
 }

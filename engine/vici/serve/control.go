@@ -56,7 +56,7 @@ func initiate(ctx context.Context, r *request) ([]packet.Element, error) {
 	}
 	limited, cancel, wait, noWait := r.patience(ctx)
 	defer cancel()
-	o := backend.UpOptions{LogLevel: r.number("loglevel", 1), NoWait: noWait, IgnoreLimits: !r.yes("init-limits")}
+	o := backend.UpOptions{LogLevel: engine.Some(r.number("loglevel", 1)), NoWait: noWait, IgnoreLimits: !r.yes("init-limits")}
 	var progress backend.Progress
 	if !noWait {
 		progress = r.progress()
@@ -115,7 +115,7 @@ func terminate(ctx context.Context, r *request) ([]packet.Element, error) {
 	}
 	limited, cancel, wait, noWait := r.patience(ctx)
 	defer cancel()
-	o := backend.DownOptions{LogLevel: r.number("loglevel", 1), Force: r.yes("force"), NoWait: noWait}
+	o := backend.DownOptions{LogLevel: engine.Some(r.number("loglevel", 1)), Force: r.yes("force"), NoWait: noWait}
 	var progress backend.Progress
 	if !noWait {
 		progress = r.progress()

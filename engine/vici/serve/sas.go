@@ -67,7 +67,7 @@ func (m *entries) until(name string, timers []engine.Timer, timer string, now ti
 
 func hex[T ~uint16 | ~uint32](m *entries, name string, digits int, v engine.Opt[T]) {
 	if n, ok := v.Get(); ok {
-		m.text(name, fmt.Sprintf("%0*x", digits, n))
+		m.text(name, fmt.Sprintf("%0*x", digits, uint64(n)))
 	}
 }
 
