@@ -62,7 +62,7 @@ func (t *authTask) build(s *SA) (wire.ExchangeType, []wire.Payload, bool) {
 	for i := range proof.Certs {
 		ps = append(ps, payload(wire.PayloadCert, &proof.Certs[i]))
 	}
-	if len(s.own.siblings(s)) == 0 && s.conn.Unique != UniqueNever {
+	if s.conn.Unique != UniqueNever && len(s.own.siblings(s)) == 0 {
 		ps = append(ps, payload(wire.PayloadNotify, &wire.Notify{Type: wire.NotifyInitialContact}))
 	}
 	ps = append(ps, authorities([]*Connection{s.conn})...)
@@ -259,9 +259,12 @@ func (s *SA) identify(m *message, idi *wire.ID) *Connection {
 // unique does with other SAs of the same peer what is configured; it says
 // whether the new one may stand.
 func (s *SA) unique(m *message) bool {
-	others := s.own.siblings(s)
 	first := m.has(wire.NotifyInitialContact) != nil
-	if len(others) == 0 || s.conn.Unique == UniqueNever || s.conn.Unique == UniqueNo && !first {
+	if s.conn.Unique == UniqueNever || s.conn.Unique == UniqueNo && !first {
+		return true
+	}
+	others := s.own.siblings(s)
+	if len(others) == 0 {
 		return true
 	}
 	if !first && s.conn.Unique == UniqueKeep {
