@@ -82,6 +82,8 @@ func (s *SA) addInstalled(c *child, outbound bool) {
 	u := Update{Kind: Install, Name: c.cfg.Name, SPIs: SPIPair{c.in, c.out}, Outbound: outbound,
 		Transforms: espTransforms(&c.proposal), LocalTS: c.local, RemoteTS: c.remote, Transport: c.transport,
 		Local: s.path.local, Remote: s.path.remote, Encap: s.encap()}
+	u.Limits.SoftOctets, u.Limits.HardOctets = c.cfg.Octets.draw(s.set.Source)
+	u.Limits.SoftPackets, u.Limits.HardPackets = c.cfg.Packets.draw(s.set.Source)
 	i, r := ESPKeys{c.keys.EncrI, c.keys.IntegI}, ESPKeys{c.keys.EncrR, c.keys.IntegR}
 	u.Out, u.In = i, r
 	if !c.initiator {

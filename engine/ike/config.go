@@ -2,6 +2,7 @@ package ike
 
 import (
 	"fmt"
+	"math"
 	"net/netip"
 	"time"
 
@@ -51,6 +52,23 @@ type Lifetime struct {
 	Jitter time.Duration
 }
 
+// Volume says after how much an SA is replaced and when it ends in any case; 0
+// is never.
+type Volume struct {
+	Rekey, Hard uint64
+	// Jitter is the most that is taken off Rekey at random.
+	Jitter uint64
+}
+
+// draw gives the limits of one SA.
+func (v Volume) draw(source Source) (soft, hard uint64) {
+	soft = v.Rekey
+	if j := min(v.Jitter, soft/2); j > 0 {
+		soft -= uint64(source.Jitter(int64(min(j, math.MaxInt64))))
+	}
+	return soft, v.Hard
+}
+
 // Connection is what IKE SAs are made from, in either role. It must not change
 // while an Endpoint has it.
 type Connection struct {
@@ -91,7 +109,10 @@ type ChildConfig struct {
 	LocalTS, RemoteTS []wire.TrafficSelector
 	Transport         bool
 	Lifetime          Lifetime
-	DPDAction         Action
+	// Octets and Packets are limits of what its SAs may carry; the data plane
+	// tells when they are reached (Expired).
+	Octets, Packets Volume
+	DPDAction       Action
 	// Wait keeps an initiator from asking for the child by itself.
 	Wait bool
 }

@@ -303,6 +303,16 @@ func (s *SA) childCommand(spi wire.ESPSPI) *child {
 	return nil
 }
 
+// HasChild says whether the SA has a CHILD SA of an inbound SPI.
+func (s *SA) HasChild(in wire.ESPSPI) bool {
+	for _, c := range s.children {
+		if c.in == in {
+			return true
+		}
+	}
+	return false
+}
+
 // hear notes a sign of life.
 func (s *SA) hear() {
 	s.heard = s.now

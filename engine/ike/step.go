@@ -97,6 +97,14 @@ type Update struct {
 	Transport     bool
 	Local, Remote netip.AddrPort
 	Encap         bool // ESP in UDP
+	Limits        Limits
+}
+
+// Limits are how much one CHILD SA may carry in each direction before it is
+// replaced (soft), and before it is closed (hard); 0 is no limit.
+type Limits struct {
+	SoftOctets, HardOctets   uint64
+	SoftPackets, HardPackets uint64
 }
 
 // SPIPair names a CHILD SA from one side's view.

@@ -33,7 +33,7 @@ type Pump struct {
 	endpoint    *ike.Endpoint
 	plain, natt *net.UDPConn
 	take        func(ike.Output)
-	esp         func(local, remote netip.AddrPort, packet []byte)
+	esp         func([]ESPPacket)
 	in          chan ike.Datagram
 	do          chan order
 }
@@ -47,8 +47,8 @@ type order struct {
 // NewPump makes a pump. take gets the output of every step, on the pump's
 // goroutine; its datagrams are sent by the pump. esp gets the ESP packets that
 // came in UDP and may be nil; it is called on a goroutine of its own and must
-// not keep the packet.
-func NewPump(e *ike.Endpoint, plain, natt *net.UDPConn, take func(ike.Output), esp func(local, remote netip.AddrPort, packet []byte)) (*Pump, error) {
+// not keep the packets.
+func NewPump(e *ike.Endpoint, plain, natt *net.UDPConn, take func(ike.Output), esp func([]ESPPacket)) (*Pump, error) {
 	for _, c := range []*net.UDPConn{plain, natt} {
 		if a, err := localAddr(c); err != nil || a.Addr().IsUnspecified() {
 			return nil, fmt.Errorf("socket %v is not bound to one address", c.LocalAddr())
@@ -73,8 +73,14 @@ func (p *Pump) Run(ctx context.Context) error {
 	errs := make(chan error, 2)
 	var readers sync.WaitGroup
 	for _, c := range []*net.UDPConn{p.plain, p.natt} {
+		batch, err := newBatchConn(c)
+		if err != nil {
+			errs <- err
+			cancel()
+			continue
+		}
 		readers.Go(func() {
-			if err := p.read(ctx, c); err != nil {
+			if err := p.read(ctx, batch, c == p.natt); err != nil {
 				errs <- err
 				cancel()
 			}
@@ -148,16 +154,12 @@ func (p *Pump) out(o ike.Output) {
 	p.take(o)
 }
 
-// read hands the datagrams of one socket to the engine.
-func (p *Pump) read(ctx context.Context, c *net.UDPConn) error {
-	local, err := localAddr(c)
-	if err != nil {
-		return err
-	}
-	marked := c == p.natt
-	buffer := make([]byte, maxDatagram)
+// read hands the datagrams of one socket to the engine, and the ESP packets
+// among them to the data plane.
+func (p *Pump) read(ctx context.Context, c *batchConn, marked bool) error {
+	var packets []ESPPacket
 	for {
-		n, from, err := c.ReadFromUDPAddrPort(buffer)
+		batch, err := c.read()
 		if ctx.Err() != nil {
 			return nil
 		}
@@ -170,21 +172,23 @@ func (p *Pump) read(ctx context.Context, c *net.UDPConn) error {
 				// ICMP errors come as errors of the next read.
 				continue
 			}
-			return fmt.Errorf("read of %s: %w", local, err)
+			return fmt.Errorf("read of %s: %w", c.local, err)
 		}
-		from = netip.AddrPortFrom(from.Addr().Unmap(), from.Port())
-		if marked {
-			if kind, packet := wire.ClassifyUDP(buffer[:n], true); kind == wire.UDPESP {
-				if p.esp != nil {
-					p.esp(local, from, packet)
-				}
+		packets = packets[:0]
+		for i := range batch {
+			if kind, packet := wire.ClassifyUDP(batch[i].Octets, marked); marked && kind == wire.UDPESP {
+				batch[i].Octets = packet
+				packets = append(packets, batch[i])
 				continue
 			}
+			d := ike.Datagram{Local: c.local, Remote: batch[i].Remote, Marked: marked, Octets: append([]byte(nil), batch[i].Octets...)}
+			select {
+			case p.in <- d:
+			default: // dropped
+			}
 		}
-		d := ike.Datagram{Local: local, Remote: from, Marked: marked, Octets: append([]byte(nil), buffer[:n]...)}
-		select {
-		case p.in <- d:
-		default: // dropped
+		if p.esp != nil && len(packets) > 0 {
+			p.esp(packets)
 		}
 	}
 }

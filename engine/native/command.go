@@ -249,7 +249,7 @@ func (e *Engine) Down(ctx context.Context, t backend.Target, o backend.DownOptio
 			return false, refused("no SA of %s", name(t))
 		}
 		for _, p := range list {
-			if !o.NoWait && !o.Force && !over(p.sa) && (p.child == 0 || childOf(p.sa, p.child)) {
+			if !o.NoWait && !o.Force && !over(p.sa) && (p.child == 0 || p.sa.HasChild(p.child)) {
 				return false, nil
 			}
 		}

@@ -45,8 +45,6 @@ func supported(c *policy.Connection) error {
 		switch {
 		case ch.Start == "trap":
 			return unsupported(c, "tunnel %s: start trap, without a data plane that waits for traffic", ch.Name)
-		case ch.Octets != (policy.Limits[uint64]{}) || ch.Packets != (policy.Limits[uint64]{}):
-			return unsupported(c, "tunnel %s: lifetimes in octets or packets", ch.Name)
 		}
 	}
 	return nil
@@ -166,7 +164,8 @@ func (o *Options) convert(ctx context.Context, from *policy.Connection, local ne
 
 func convertChild(conn *policy.Connection, from *policy.Child, c *ike.Connection) (*ike.ChildConfig, error) {
 	child := &ike.ChildConfig{Name: from.Name, Proposals: transforms(from.Proposals), Transport: from.Transport,
-		Lifetime: lifetime(from.Time.Rekey, from.Time.Hard, from.Time.Jitter), Wait: from.Start != "start"}
+		Lifetime: lifetime(from.Time.Rekey, from.Time.Hard, from.Time.Jitter), Wait: from.Start != "start",
+		Octets: volume(from.Octets), Packets: volume(from.Packets)}
 	if conn.DPD.Action == "restart" {
 		child.DPDAction = ike.ActionStart
 	}
@@ -176,6 +175,10 @@ func convertChild(conn *policy.Connection, from *policy.Child, c *ike.Connection
 	}
 	child.RemoteTS, err = selectors(conn, from.Remote, c.Remote)
 	return child, err
+}
+
+func volume(l policy.Limits[uint64]) ike.Volume {
+	return ike.Volume{Rekey: l.Rekey, Hard: l.Hard, Jitter: l.Jitter}
 }
 
 func transforms(list []policy.Proposal) [][]wire.Transform {

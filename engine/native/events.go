@@ -131,6 +131,7 @@ func (e *Engine) models() []*engine.IKESA {
 		}
 		m := s.Model()
 		e.ids.number(m)
+		e.counted(m)
 		list = append(list, m)
 	}
 	sortByID(list)

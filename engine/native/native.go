@@ -61,6 +61,8 @@ type Engine struct {
 	listed  []*engine.Connection
 	history backend.History
 
+	reported chan report // by the data plane
+
 	run     context.Context // ends when the engine does
 	stop    context.CancelFunc
 	ended   chan struct{} // closed when the pump has ended
@@ -109,7 +111,7 @@ func Start(ctx context.Context, o Options) (*Engine, error) {
 		return nil, err
 	}
 	e := &Engine{options: o, began: time.Now(), plane: o.Plane, ended: make(chan struct{}), conns: map[string]*ike.Connection{},
-		ids: newIDs(), waiters: map[*waiter]struct{}{}, subscribers: map[*subscriber]struct{}{}}
+		ids: newIDs(), reported: make(chan report, maxReports), waiters: map[*waiter]struct{}{}, subscribers: map[*subscriber]struct{}{}}
 	if o.Keys != nil {
 		e.keys = &keys{log: o.Keys, known: map[wire.SPI]bool{}}
 	}
@@ -126,6 +128,7 @@ func Start(ctx context.Context, o Options) (*Engine, error) {
 	if err := e.open(local, conns); err != nil {
 		return nil, err
 	}
+	e.work.Go(e.obey)
 	e.work.Go(func() {
 		e.failure = e.pump.Run(e.run)
 		close(e.ended)
@@ -156,12 +159,16 @@ func (e *Engine) open(local netip.Addr, conns []*ike.Connection) error {
 		err = errors.Join(err, e.endpoint.Add(c))
 	}
 	if err == nil {
-		e.pump, err = link.NewPump(e.endpoint, plain, natt, e.take, nil)
-	}
-	if err != nil {
-		return errors.Join(err, plain.Close(), natt.Close())
+		e.pump, err = link.NewPump(e.endpoint, plain, natt, e.take, e.plane.Receive)
 	}
 	e.run, e.stop = context.WithCancel(context.Background())
+	if err == nil {
+		err = e.plane.Attach(link.Attachment{Local: local, NATT: natt, Reports: reports{e}})
+	}
+	if err != nil {
+		e.stop()
+		return errors.Join(err, plain.Close(), natt.Close())
+	}
 	return nil
 }
 

@@ -2,26 +2,58 @@ package native
 
 import (
 	"fmt"
+	"net/netip"
 	"sync"
+	"time"
 
+	"github.com/cloudvlan/cvlanctl/engine"
 	"github.com/cloudvlan/cvlanctl/engine/ike"
+	"github.com/cloudvlan/cvlanctl/engine/link"
+	"github.com/cloudvlan/cvlanctl/engine/wire"
 )
 
-// DataPlane carries the traffic of CHILD SAs. Update is called on the engine's
-// goroutine and must not wait for the network; its error makes the engine close
-// the CHILD SA. After Close nothing more comes.
+// DataPlane carries the traffic of CHILD SAs. Attach comes first, once. Update
+// is called on the engine's goroutine and must not wait for the network; its
+// error makes the engine close the CHILD SA. Receive gets the ESP packets that
+// came in UDP, on one goroutine; they are valid during the call. Traffic may be
+// called at any time. After Close nothing more comes.
 type DataPlane interface {
+	Attach(a link.Attachment) error
 	Update(u *ike.Update) error
+	Receive(packets []link.ESPPacket)
+	// Traffic tells what a CHILD SA has carried, false where it is not known.
+	Traffic(p ike.SPIPair) (link.Traffic, bool)
 	Close() error
 }
 
 // Counter is a DataPlane that carries nothing: it counts what it is told and
 // keeps no key. It is safe for concurrent use.
 type Counter struct {
-	mu     sync.Mutex
-	orders map[ike.UpdateKind]int
-	stands map[ike.SPIPair]string
+	mu      sync.Mutex
+	orders  map[ike.UpdateKind]int
+	stands  map[ike.SPIPair]string
+	packets int
 }
+
+// Attach has nothing to begin.
+func (c *Counter) Attach(link.Attachment) error { return nil }
+
+// Receive counts packets that nobody opens.
+func (c *Counter) Receive(packets []link.ESPPacket) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.packets += len(packets)
+}
+
+// Packets is how many ESP packets came.
+func (c *Counter) Packets() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.packets
+}
+
+// Traffic knows nothing.
+func (c *Counter) Traffic(ike.SPIPair) (link.Traffic, bool) { return link.Traffic{}, false }
 
 // Update counts an order. An order about a CHILD SA that was never installed is
 // an error.
@@ -64,4 +96,75 @@ func (c *Counter) Orders(k ike.UpdateKind) int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.orders[k]
+}
+
+// reports takes what the data plane tells, from any of its goroutines, to the
+// engine's.
+type reports struct{ e *Engine }
+
+// report is one thing told.
+type report struct {
+	in      wire.ESPSPI
+	command ike.Command
+}
+
+// maxReports is how many reports wait for the engine.
+const maxReports = 1024
+
+// Heard counts as life, and has a changed NAT mapping followed. Where too much
+// waits it is left out: there will be more.
+func (r reports) Heard(in wire.ESPSPI, from netip.AddrPort) {
+	select {
+	case r.e.reported <- report{in, ike.Heard{From: from}}:
+	default:
+	}
+}
+
+// Expired has an SA replaced or closed.
+func (r reports) Expired(in wire.ESPSPI, hard bool) {
+	select {
+	case r.e.reported <- report{in, ike.Expired{SPI: in, Hard: hard}}:
+	case <-r.e.run.Done():
+	}
+}
+
+// obey commands the IKE SAs that reports are about, until the engine ends.
+func (e *Engine) obey() {
+	for {
+		select {
+		case r := <-e.reported:
+			// An engine that has ended has no use for it.
+			_ = e.do(e.run, func(now time.Time) ike.Output {
+				if s := e.parent(r.in); s != nil {
+					return e.endpoint.Command(now, s, r.command)
+				}
+				return ike.Output{}
+			})
+		case <-e.run.Done():
+			return
+		}
+	}
+}
+
+// parent finds the IKE SA of a child, on the engine's goroutine.
+func (e *Engine) parent(in wire.ESPSPI) *ike.SA {
+	for _, s := range e.endpoint.SAs() {
+		if !over(s) && s.HasChild(in) {
+			return s
+		}
+	}
+	return nil
+}
+
+// counted puts what the data plane has carried into a listing.
+func (e *Engine) counted(sa *engine.IKESA) {
+	for _, c := range sa.Children {
+		t, ok := e.plane.Traffic(ike.SPIPair{In: c.SPIIn.Or(0), Out: c.SPIOut.Or(0)})
+		if !ok {
+			continue
+		}
+		c.BytesIn, c.PacketsIn = engine.Some(t.In.Octets), engine.Some(t.In.Packets)
+		c.BytesOut, c.PacketsOut = engine.Some(t.Out.Octets), engine.Some(t.Out.Packets)
+		c.LastIn, c.LastOut = t.LastIn, t.LastOut
+	}
 }

@@ -3,10 +3,8 @@ package native
 import (
 	"context"
 	"fmt"
-	"slices"
 	"time"
 
-	"github.com/cloudvlan/cvlanctl/engine"
 	"github.com/cloudvlan/cvlanctl/engine/backend"
 	"github.com/cloudvlan/cvlanctl/engine/event"
 	"github.com/cloudvlan/cvlanctl/engine/ike"
@@ -136,18 +134,12 @@ func (e *Engine) update(u *ike.Update) {
 	spi := u.SPIs.In
 	e.work.Go(func() {
 		_ = e.do(e.run, func(now time.Time) ike.Output {
-			for _, s := range e.endpoint.SAs() {
-				if childOf(s, spi) {
-					return e.endpoint.Command(now, s, ike.DeleteChild{SPI: spi})
-				}
+			if s := e.parent(spi); s != nil {
+				return e.endpoint.Command(now, s, ike.DeleteChild{SPI: spi})
 			}
 			return ike.Output{}
 		})
 	})
-}
-
-func childOf(s *ike.SA, spi wire.ESPSPI) bool {
-	return slices.ContainsFunc(s.Model().Children, func(c *engine.ChildSA) bool { return c.SPIIn.Or(0) == spi })
 }
 
 // again sets a child up anew whose peer was lost.

@@ -1,0 +1,380 @@
+package link
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"net"
+	"net/netip"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/cloudvlan/cvlanctl/engine/esp"
+	"github.com/cloudvlan/cvlanctl/engine/ike"
+	"github.com/cloudvlan/cvlanctl/engine/suite"
+	"github.com/cloudvlan/cvlanctl/engine/wire"
+)
+
+const (
+	// offset is where packets begin in the buffers of the device: behind it is
+	// room for an ESP header, and for what a device puts in front.
+	offset = 64
+	// tail is the most that ESP puts behind a packet.
+	tail = 256
+	// heardEvery is how often traffic of an SA is told as life.
+	heardEvery = time.Second
+	// defaultPathMTU is the size of the outer packets.
+	defaultPathMTU = 1500
+)
+
+// PlaneOptions are how a Plane carries packets.
+type PlaneOptions struct {
+	// PathMTU is the size in octets of the largest outer packet, 0 for 1500.
+	PathMTU int
+	// Window is the size of the anti-replay window, 0 for 64.
+	Window int
+	// ClampMSS lowers the segment size of TCP to what fits.
+	ClampMSS bool
+	// RawESP opens a socket for ESP without UDP (IP protocol 50), bound to an
+	// address; nil for the system's. It needs the right to.
+	RawESP func(local netip.Addr) (*net.IPConn, error)
+}
+
+// Plane is a data plane in user space: it seals what a Device gives, opens what
+// the sockets give, and hands one to the other. It is a native.DataPlane.
+//
+// Packets of one SA keep their order. Each direction has a goroutine of its
+// own, so that two cores carry a tunnel that is used both ways.
+type Plane struct {
+	device Device
+	o      PlaneOptions
+	at     Attachment
+	conn   *batchConn // for ESP in UDP
+	raw    *batchConn // for ESP alone; nil before the first child without UDP
+	rawIP  *net.IPConn
+	udp    *receiver
+	clock  atomic.Int64 // seconds since 1970, good enough for last use
+	stop   chan struct{}
+	work   sync.WaitGroup
+	closed atomic.Bool
+
+	mu       sync.Mutex // of what follows; readers take the pointers
+	children map[ike.SPIPair]*planeChild
+	order    []*planeChild // in which they came
+	inbound  atomic.Pointer[map[wire.ESPSPI]*planeChild]
+	outbound atomic.Pointer[esp.Table[*planeChild]]
+	write    sync.Mutex // of the device
+
+	noSA, noPolicy, unsent atomic.Uint64
+}
+
+// planeChild is one CHILD SA.
+type planeChild struct {
+	update  ike.Update // as installed, without keys
+	in      *esp.In
+	out     *esp.Out
+	sending bool
+	path    atomic.Pointer[planePath]
+
+	lastIn, lastOut, told atomic.Int64 // seconds
+	soft, hard            atomic.Bool  // told
+	softPackets           uint64       // 0 for none
+	hardPackets           uint64
+	softOctets            uint64
+	hardOctets            uint64
+}
+
+// planePath is where a child's packets go.
+type planePath struct {
+	remote netip.AddrPort
+	addr   net.Addr // of remote, as sockets want it
+	encap  bool
+	room   int // octets of the ESP packets that fit
+}
+
+// NewPlane makes a plane over a device, which is its own from then on.
+func NewPlane(d Device, o PlaneOptions) (*Plane, error) {
+	if o.PathMTU == 0 {
+		o.PathMTU = defaultPathMTU
+	}
+	if o.PathMTU < 576 || o.PathMTU > 65535 {
+		return nil, fmt.Errorf("path MTU %d; 576 to 65535 are possible", o.PathMTU)
+	}
+	if o.RawESP == nil {
+		o.RawESP = listenESP
+	}
+	p := &Plane{device: d, o: o, stop: make(chan struct{}), children: map[ike.SPIPair]*planeChild{}}
+	p.inbound.Store(&map[wire.ESPSPI]*planeChild{})
+	p.outbound.Store(esp.NewTable[*planeChild](nil))
+	return p, nil
+}
+
+// Attach begins to carry packets for an engine.
+func (p *Plane) Attach(a Attachment) error {
+	p.at = a
+	var err error
+	if p.conn, err = newBatchConn(a.NATT); err != nil {
+		return err
+	}
+	p.udp = p.newReceiver()
+	p.clock.Store(time.Now().Unix())
+	p.work.Go(p.tick)
+	p.work.Go(p.transmit)
+	return nil
+}
+
+// tick keeps the clock.
+func (p *Plane) tick() {
+	t := time.NewTicker(time.Second)
+	defer t.Stop()
+	for {
+		select {
+		case now := <-t.C:
+			p.clock.Store(now.Unix())
+		case <-p.stop:
+			return
+		}
+	}
+}
+
+// Close ends all tunnels and the device.
+func (p *Plane) Close() error {
+	if p.closed.Swap(true) {
+		return nil
+	}
+	close(p.stop)
+	var err error
+	p.mu.Lock()
+	for pair := range p.children {
+		err = errors.Join(err, p.remove(pair))
+	}
+	if p.rawIP != nil {
+		err = errors.Join(err, p.rawIP.Close())
+	}
+	p.mu.Unlock()
+	err = errors.Join(err, p.device.Close())
+	p.work.Wait()
+	return err
+}
+
+// Update does what the engine orders about one CHILD SA.
+func (p *Plane) Update(u *ike.Update) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	c := p.children[u.SPIs]
+	if (c == nil) != (u.Kind == ike.Install) {
+		return fmt.Errorf("%s of child SA %s, %s in, %s out: it is not as it should be", u.Kind, u.Name, u.SPIs.In, u.SPIs.Out)
+	}
+	switch u.Kind {
+	case ike.Install:
+		return p.install(u)
+	case ike.Switch:
+		p.send(c)
+	case ike.Move:
+		return p.move(c, u)
+	case ike.Remove:
+		return p.remove(u.SPIs)
+	}
+	return nil
+}
+
+// install takes a child in.
+func (p *Plane) install(u *ike.Update) error {
+	cipherOf := func(k ike.ESPKeys) (*suite.ESPCipher, error) {
+		return suite.NewESP(u.Transforms.EncrID, u.Transforms.EncrBits, u.Transforms.IntegID, k.Encr, k.Integ, u.Transforms.ESN)
+	}
+	inCipher, err := cipherOf(u.In)
+	if err != nil {
+		return err
+	}
+	outCipher, err := cipherOf(u.Out)
+	if err != nil {
+		return err
+	}
+	c := &planeChild{update: *u}
+	c.update.In, c.update.Out = ike.ESPKeys{}, ike.ESPKeys{}
+	local, remote := u.Local.Addr().Unmap(), u.Remote.Addr().Unmap()
+	if c.in, err = esp.NewIn(esp.Config{SPI: u.SPIs.In, Cipher: inCipher, Src: u.RemoteTS, Dst: u.LocalTS, Transport: u.Transport,
+		From: remote, To: local, Window: p.o.Window}); err != nil {
+		return err
+	}
+	if c.out, err = esp.NewOut(esp.Config{SPI: u.SPIs.Out, Cipher: outCipher, Src: u.LocalTS, Dst: u.RemoteTS, Transport: u.Transport,
+		From: local, To: remote}); err != nil {
+		return err
+	}
+	if err := p.place(c, u); err != nil {
+		return err
+	}
+	c.limits(u)
+	if r, ok := p.device.(Router); ok {
+		if u.Transport {
+			return errors.New("transport mode needs a data plane of the kernel: this device carries whole packets between networks")
+		}
+		if err := r.Route(u.LocalTS, u.RemoteTS, remote); err != nil {
+			return err
+		}
+	}
+	p.children[u.SPIs] = c
+	p.order = append(p.order, c)
+	p.publish()
+	if u.Outbound {
+		p.send(c)
+	}
+	return nil
+}
+
+// limits takes over how much an SA may carry. Without extended sequence numbers
+// the packets are few enough to count on (RFC 4303 3.3.3).
+func (c *planeChild) limits(u *ike.Update) {
+	c.softOctets, c.hardOctets = u.Limits.SoftOctets, u.Limits.HardOctets
+	c.softPackets, c.hardPackets = u.Limits.SoftPackets, u.Limits.HardPackets
+	if !u.Transforms.ESN {
+		const soon = math.MaxUint32 - 1<<26
+		if c.softPackets == 0 || c.softPackets > soon {
+			c.softPackets = soon
+		}
+		if c.hardPackets == 0 || c.hardPackets > math.MaxUint32 {
+			c.hardPackets = math.MaxUint32
+		}
+	}
+}
+
+// place notes where a child's packets go.
+func (p *Plane) place(c *planeChild, u *ike.Update) error {
+	path := &planePath{remote: netip.AddrPortFrom(u.Remote.Addr().Unmap(), u.Remote.Port()), encap: u.Encap}
+	header := 20
+	if path.remote.Addr().Is6() {
+		header = 40
+	}
+	if u.Encap {
+		path.addr = net.UDPAddrFromAddrPort(path.remote)
+		header += 8
+	} else {
+		path.addr = &net.IPAddr{IP: path.remote.Addr().AsSlice(), Zone: path.remote.Addr().Zone()}
+		if err := p.openRaw(); err != nil {
+			return err
+		}
+	}
+	path.room = p.o.PathMTU - header
+	c.path.Store(path)
+	return nil
+}
+
+// openRaw opens the socket for ESP alone.
+func (p *Plane) openRaw() error {
+	if p.raw != nil {
+		return nil
+	}
+	c, err := p.o.RawESP(p.at.Local)
+	if err != nil {
+		return fmt.Errorf("socket for ESP without UDP: %w", err)
+	}
+	b, err := newBatchConn(c)
+	if err != nil {
+		return errors.Join(err, c.Close())
+	}
+	p.raw, p.rawIP = b, c
+	p.work.Go(func() { p.receiveRaw(b) })
+	return nil
+}
+
+// listenESP opens a raw socket for ESP.
+func listenESP(local netip.Addr) (*net.IPConn, error) {
+	network := "ip4:50"
+	if local.Is6() {
+		network = "ip6:50"
+	}
+	return net.ListenIP(network, &net.IPAddr{IP: local.AsSlice(), Zone: local.Zone()})
+}
+
+// send makes a child the one that is sent with, instead of what it replaces.
+func (p *Plane) send(c *planeChild) {
+	c.sending = true
+	if old := p.children[c.update.Replaces]; old != nil {
+		old.sending = false
+	}
+	p.publish()
+}
+
+func (p *Plane) move(c *planeChild, u *ike.Update) error { return p.place(c, u) }
+
+func (p *Plane) remove(pair ike.SPIPair) error {
+	c := p.children[pair]
+	delete(p.children, pair)
+	for i, o := range p.order {
+		if o == c {
+			p.order = append(p.order[:i:i], p.order[i+1:]...)
+			break
+		}
+	}
+	p.publish()
+	if r, ok := p.device.(Router); ok {
+		return r.Unroute(c.update.LocalTS, c.update.RemoteTS)
+	}
+	return nil
+}
+
+// publish gives the packet paths new tables.
+func (p *Plane) publish() {
+	in := make(map[wire.ESPSPI]*planeChild, len(p.order))
+	var out []esp.Entry[*planeChild]
+	for _, c := range p.order {
+		in[c.update.SPIs.In] = c
+		if c.sending {
+			out = append(out, esp.Entry[*planeChild]{Src: c.update.LocalTS, Dst: c.update.RemoteTS, Value: c})
+		}
+	}
+	p.inbound.Store(&in)
+	p.outbound.Store(esp.NewTable(out))
+}
+
+// Traffic gives what a child has carried.
+func (p *Plane) Traffic(pair ike.SPIPair) (Traffic, bool) {
+	p.mu.Lock()
+	c := p.children[pair]
+	p.mu.Unlock()
+	if c == nil {
+		return Traffic{}, false
+	}
+	at := func(seconds int64) time.Time {
+		if seconds == 0 {
+			return time.Time{}
+		}
+		return time.Unix(seconds, 0)
+	}
+	return Traffic{In: c.in.Read(), Out: c.out.Read(), LastIn: at(c.lastIn.Load()), LastOut: at(c.lastOut.Load())}, true
+}
+
+// Drops are packets that belonged to no tunnel.
+type Drops struct {
+	UnknownSPI uint64 // ESP packets of no SA that is known
+	NoPolicy   uint64 // packets of the device that are for no tunnel
+	Unsent     uint64 // packets that a socket did not take
+}
+
+// Drops counts what belonged to no tunnel.
+func (p *Plane) Drops() Drops {
+	return Drops{p.noSA.Load(), p.noPolicy.Load(), p.unsent.Load()}
+}
+
+// used looks whether a child has used up what it may carry, and tells.
+func (p *Plane) used(c *planeChild) {
+	in, out := c.in.Read(), c.out.Read()
+	packets, octets := max(in.Packets, out.Packets), max(in.Octets, out.Octets)
+	over := func(packetLimit, octetLimit uint64) bool {
+		return packetLimit > 0 && packets >= packetLimit || octetLimit > 0 && octets >= octetLimit
+	}
+	if over(c.hardPackets, c.hardOctets) && !c.hard.Swap(true) {
+		p.at.Reports.Expired(c.update.SPIs.In, true)
+	}
+	if over(c.softPackets, c.softOctets) && !c.soft.Swap(true) {
+		p.at.Reports.Expired(c.update.SPIs.In, false)
+	}
+}
+
+// gone says that an error means the end of what was read from.
+func gone(err error) bool {
+	return errors.Is(err, os.ErrClosed) || errors.Is(err, net.ErrClosed)
+}

@@ -1,0 +1,106 @@
+package link
+
+import (
+	"net/netip"
+
+	"github.com/cloudvlan/cvlanctl/engine/wire"
+)
+
+// receiver opens ESP packets. It is of one goroutine.
+type receiver struct {
+	p    *Plane
+	bufs [][]byte
+	open [][]byte // what came out of them, as the device takes it
+	seen []*planeChild
+}
+
+func (p *Plane) newReceiver() *receiver {
+	n := max(p.device.BatchSize(), 1)
+	r := &receiver{p: p, bufs: make([][]byte, n), open: make([][]byte, 0, n)}
+	for i := range r.bufs {
+		r.bufs[i] = make([]byte, offset+maxDatagram)
+	}
+	return r
+}
+
+// Receive takes ESP packets that came in UDP. The engine calls it on one
+// goroutine.
+func (p *Plane) Receive(packets []ESPPacket) {
+	if !p.closed.Load() {
+		p.udp.take(packets)
+	}
+}
+
+// receiveRaw takes the packets of the socket for ESP alone until it is closed.
+func (p *Plane) receiveRaw(b *batchConn) {
+	r := p.newReceiver()
+	for {
+		packets, err := b.read()
+		if p.closed.Load() || err != nil && gone(err) {
+			return
+		}
+		if err == nil {
+			r.take(packets)
+		}
+	}
+}
+
+// take opens packets and hands what comes out to the device.
+func (r *receiver) take(packets []ESPPacket) {
+	inbound := *r.p.inbound.Load()
+	for i := range packets {
+		e, err := wire.ParseESP(packets[i].Octets)
+		c := inbound[e.SPI]
+		if err != nil || c == nil {
+			r.p.noSA.Add(1)
+			continue
+		}
+		if len(r.open) == len(r.bufs) {
+			r.flush()
+		}
+		buf := r.bufs[len(r.open)]
+		// A dropped packet was counted by the SA.
+		inner, err := c.in.Open(buf[:offset], packets[i].Octets, packets[i].TOS)
+		if err != nil {
+			continue
+		}
+		r.open = append(r.open, inner)
+		r.heard(c, packets[i].Remote)
+	}
+	r.flush()
+	now := r.p.clock.Load()
+	for _, c := range r.seen {
+		c.lastIn.Store(now)
+		r.p.used(c)
+	}
+	r.seen = r.seen[:0]
+}
+
+// heard notes a sign of life, and tells it now and then.
+func (r *receiver) heard(c *planeChild, from netip.AddrPort) {
+	if n := len(r.seen); n == 0 || r.seen[n-1] != c {
+		r.seen = append(r.seen, c)
+	}
+	path := c.path.Load()
+	moved := path.encap && from != path.remote
+	now := r.p.clock.Load()
+	if last := c.told.Load(); !moved && now-last < int64(heardEvery.Seconds()) {
+		return
+	}
+	c.told.Store(now)
+	if !path.encap {
+		from = netip.AddrPort{} // a raw packet has no port to follow
+	}
+	r.p.at.Reports.Heard(c.update.SPIs.In, from)
+}
+
+// flush writes what was opened.
+func (r *receiver) flush() {
+	if len(r.open) == 0 {
+		return
+	}
+	r.p.write.Lock()
+	_, _ = r.p.device.Write(r.open, offset) // what a device does not take is lost, as on a full link
+	r.p.write.Unlock()
+	r.open = r.open[:0]
+}
