@@ -14,7 +14,6 @@ type transmitter struct {
 	raw   *sender // nil before the first child without UDP
 	bufs  [][]byte
 	sizes []int
-	spare []byte // of fragments and answers, for the batch at hand
 	seen  []*planeChild
 }
 

@@ -55,7 +55,8 @@ func NewApp(t *term.Terminal) *App {
 const gcPercent = 400
 
 // Run runs the command line args (without the program's name) on t and gives
-// the exit code. An interrupt ends the command cleanly.
+// the exit code. An interrupt ends the command cleanly, and so do SIGTERM and a
+// terminal that is closed.
 func Run(args []string, t *term.Terminal) int {
 	// A write to a pipe that nobody reads any more must come back as an error
 	// instead of ending the process.
@@ -63,7 +64,11 @@ func Run(args []string, t *term.Terminal) int {
 	if _, set := t.Env("GOGC"); !set {
 		debug.SetGCPercent(gcPercent)
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ends := []os.Signal{os.Interrupt, syscall.SIGTERM}
+	if !signal.Ignored(syscall.SIGHUP) { // as under nohup
+		ends = append(ends, syscall.SIGHUP)
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), ends...)
 	defer stop()
 	return NewApp(t).run(ctx, args)
 }

@@ -16,6 +16,7 @@ import (
 
 // IPsecRunOptions is what ipsec run takes.
 type IPsecRunOptions struct {
+	DataOptions
 	Config   string
 	Local    string
 	Port     uint16
@@ -38,8 +39,9 @@ func NewCmdIPsecRun(app *App, runF func(context.Context, *IPsecRunOptions) error
 what happens to their SAs. An interrupt or SIGTERM deletes the SAs at the peers
 and ends it, with exit code 130.
 
-The engine negotiates and keeps IKE SAs and CHILD SAs; it does not carry traffic.
-Peers are authenticated by preshared keys. What else of a policy it cannot do it
+As root on Linux the engine carries the traffic of the tunnels through a TUN
+device, with routes to the remote networks; both go when it ends, however it
+ends. Peers are authenticated by preshared keys. What else of a policy it cannot do it
 refuses at the start.`,
 		Example: `  cvlanctl ipsec run --config site.yaml
   cvlanctl ipsec run --config site.yaml -o jsonl | jq 'select(.kind == "child-up")'
@@ -53,6 +55,7 @@ refuses at the start.`,
 	f.Uint16Var(&opts.Port, "port", ike.StandardPorts.IKE, "the UDP port for IKE")
 	f.Uint16Var(&opts.NATTPort, "natt-port", ike.StandardPorts.NATT, "the UDP port for IKE and ESP behind NATs")
 	f.Uint16Var(&opts.PeerNATT, "peer-natt-port", ike.StandardPorts.NATT, "the peers' UDP port for IKE and ESP behind NATs")
+	opts.DataOptions.flags(cmd)
 	f.StringVar(&opts.KeyDir, "key-dir", "", "write Wireshark's key tables into this folder; they open all traffic")
 	f.StringVar(&opts.Socket, "socket", "", "serve VICI at this path, for swanctl and for --source engine; or none (default: in /run/cvlanctl for root, in $XDG_RUNTIME_DIR for others)")
 	return cmd
@@ -95,13 +98,14 @@ func runIPsecRun(ctx context.Context, app *App, o *IPsecRunOptions) (err error) 
 			return err
 		}
 	}
-	engine, err := native.Start(ctx, n)
+	engine, how, err := o.start(ctx, n)
 	if err != nil {
 		if socket != nil {
 			err = errors.Join(err, socket.Close())
 		}
 		return fmt.Errorf("starting the engine: %w", err)
 	}
+	app.Log.Info("the engine runs", "data", how)
 	defer func() { err = errors.Join(err, engine.Close()) }()
 	if socket != nil {
 		defer func(end func() error) { err = errors.Join(err, end()) }(serveEngine(engine, socket))

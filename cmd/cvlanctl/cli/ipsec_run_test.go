@@ -75,7 +75,7 @@ func TestRunBringsTunnelsUpAndTellsThePeerWhenItEnds(t *testing.T) {
 	keys := filepath.Join(t.TempDir(), "keys")
 	up := func(s string) bool { return strings.Contains(s, "CHILD SA up") || strings.Contains(s, `"child-up"`) }
 	for _, form := range []string{"table", "jsonl"} {
-		code, out, errs := onScreen(t, false, up, "ipsec", "run", "--config", file, "--port", "5500", "--natt-port", "5501", "--key-dir", keys, "--socket", "none", "-o", form)
+		code, out, errs := onScreen(t, false, up, "ipsec", "run", "--config", file, "--port", "5500", "--natt-port", "5501", "--key-dir", keys, "--socket", "none", "--data", "none", "-o", form)
 		if code != exitInterrupted || !up(out) {
 			t.Fatalf("%s: exit code %d: %s%s", form, code, out, errs)
 		}
@@ -124,7 +124,7 @@ func TestRunRefusesWhatItCannotDo(t *testing.T) {
 		{"a trap policy", "start trap", exitFailed, []string{"--config", trap}},
 	} {
 		t.Run(row.name, func(t *testing.T) {
-			code, out, errs := run(t, "", nil, append([]string{"ipsec", "run", "--socket", "none"}, row.args...)...)
+			code, out, errs := run(t, "", nil, append([]string{"ipsec", "run", "--socket", "none", "--data", "none"}, row.args...)...)
 			if code != row.code || out != "" || !strings.Contains(errs, row.says) {
 				t.Errorf("exit code %d, want %d; %q, %q", code, row.code, out, errs)
 			}

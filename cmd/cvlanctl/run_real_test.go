@@ -1,0 +1,142 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/cloudvlan/cvlanctl/lab"
+)
+
+// program builds the program itself.
+func program(t *testing.T) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "cvlanctl")
+	out, err := exec.CommandContext(t.Context(), "go", "build", "-o", path, ".").CombinedOutput()
+	if err != nil {
+		t.Fatalf("building the program: %v\n%s", err, out)
+	}
+	if err := os.Chmod(filepath.Dir(path), 0o755); err != nil { // for other users too
+		t.Fatal(err)
+	}
+	return path
+}
+
+// bench is a strongSwan that waits for our engine.
+func bench(t *testing.T) *lab.Bench {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	defer cancel()
+	err := lab.Ensure(ctx)
+	if err == nil && os.Geteuid() != 0 {
+		err = lab.ErrNotRoot
+	}
+	if err != nil {
+		if os.Getenv("CI") == "true" || !errors.Is(err, lab.ErrNotRoot) && !errors.Is(err, lab.ErrMissing) {
+			t.Fatalf("no real peer: %v", err)
+		}
+		t.Skipf("no real peer: %v", err)
+	}
+	b, err := lab.NewBench(ctx, lab.Scenario{Name: "program", Ends: func(a, b *lab.End) error {
+		a.Absent = true
+		b.ESP = "aes256gcm16"
+		return nil
+	}}, t.TempDir())
+	t.Cleanup(func() {
+		if err := b.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// policy writes the policy of our end.
+func policy(t *testing.T, b *lab.Bench, start string) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "cvl-policy-") // readable for other users, unlike a test's own
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) }) // a temporary folder
+	if err := os.Chmod(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(dir, "site.yaml")
+	text := fmt.Sprintf(`version: 1
+node: {identity: initiator.lab, addresses: %s}
+peers:
+  gw: {addresses: %s, identity: responder.lab, auth: psk, psk: {file: psk}}
+tunnels:
+  net: {peer: gw, local: %s/32, remote: %s/32, start: %s, esp: {proposals: aes256gcm16}}
+`, b.OuterA, b.OuterB, b.InnerA, b.InnerB, start)
+	for name, content := range map[string]string{"site.yaml": text, "psk": "lab only: never use this\n"} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return path
+}
+
+// TestTheEngineLeavesNothingBehindHoweverItEnds runs the engine in a namespace,
+// sends traffic through its tunnel, and ends it in several ways.
+func TestTheEngineLeavesNothingBehindHoweverItEnds(t *testing.T) {
+	b := bench(t)
+	binary, file := program(t), policy(t, b, "start")
+	socket := filepath.Join(filepath.Dir(file), "engine.vici")
+	for _, end := range []struct {
+		name   string
+		signal syscall.Signal
+		told   bool // the peer hears of it
+	}{{"an interrupt", syscall.SIGINT, true}, {"SIGTERM", syscall.SIGTERM, true}, {"a closed terminal", syscall.SIGHUP, true}, {"SIGKILL", syscall.SIGKILL, false}} {
+		t.Run(end.name, func(t *testing.T) {
+			var out bytes.Buffer
+			cmd := exec.Command("ip", "netns", "exec", b.NSA.Name, binary, "ipsec", "run", "--config", file, "--socket", socket)
+			cmd.Stdout, cmd.Stderr = &out, &out
+			if err := cmd.Start(); err != nil {
+				t.Fatal(err)
+			}
+			if err := lab.Eventually(t.Context(), 20*time.Second, "the tunnel to carry pings", func() bool {
+				// Without the route of the tunnel they would go in the clear.
+				routes, err := b.NSA.Exec(t.Context(), "ip", "route", "show", b.InnerB)
+				if err != nil || !strings.Contains(routes, "dev cvl") {
+					return false
+				}
+				n, err := lab.Ping(t.Context(), b.NSA, b.InnerA, b.InnerB, 1, time.Second)
+				return err == nil && n == 1
+			}); err != nil {
+				t.Error(err)
+			}
+			// ip netns exec replaced itself by the program: the id is its own.
+			if err := cmd.Process.Signal(end.signal); err != nil {
+				t.Fatal(err)
+			}
+			_ = cmd.Wait() // how it ends is told by what it leaves
+			left, err := b.NSA.Exec(t.Context(), "sh", "-c", "ip -o link | grep '^[0-9]*: cvl'; ip route | grep -w "+b.InnerB+"; ip -6 route | grep cvl; true")
+			if err != nil || strings.TrimSpace(left) != "" {
+				t.Errorf("left behind: %q, %v", left, err)
+			}
+			if end.told {
+				if err := lab.Eventually(t.Context(), 10*time.Second, "the peer to hear of it", func() bool {
+					text, err := b.B.Swanctl(t.Context(), "--list-sas")
+					return err == nil && !strings.Contains(text, "ESTABLISHED")
+				}); err != nil {
+					t.Error(err)
+				}
+			}
+			if t.Failed() {
+				t.Logf("the program: %s", out.String())
+			}
+		})
+	}
+}
