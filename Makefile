@@ -72,5 +72,6 @@ clean: ## delete what was built
 	rm -rf bin build coverage.out
 
 -include internal/interop/interop.mk
+-include internal/bench/engine/engine.mk
 -include lab/lab.mk
 -include engine/enginetest/sim.mk

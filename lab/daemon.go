@@ -216,6 +216,18 @@ func (d *Daemon) Kill() error {
 	return d.process.Kill()
 }
 
+// PID is the process id of a daemon that runs in a namespace; 0 for none.
+func (d *Daemon) PID() (int, error) {
+	if d == nil || d.process == nil {
+		return 0, nil
+	}
+	p, ok := d.process.(*Process)
+	if !ok {
+		return 0, fmt.Errorf("the daemon of %s runs on another kernel", d.Dir)
+	}
+	return p.PID(), nil
+}
+
 // LogHas says whether the daemon's log holds a text.
 func (d *Daemon) LogHas(text string) bool {
 	log, err := os.ReadFile(d.LogPath())

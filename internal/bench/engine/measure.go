@@ -1,0 +1,268 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"runtime/debug"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/cloudvlan/cvlanctl/capture"
+	"github.com/cloudvlan/cvlanctl/capture/dissect"
+	"github.com/cloudvlan/cvlanctl/engine/event"
+	"github.com/cloudvlan/cvlanctl/engine/wire"
+	"github.com/cloudvlan/cvlanctl/lab"
+)
+
+// times ends the capture and gives how long each handshake took on the wire:
+// from the first request of IKE_SA_INIT to the response of IKE_AUTH.
+func (p *pair) times() ([]time.Duration, error) {
+	if err := p.recorder.Stop(); err != nil {
+		return nil, err
+	}
+	src, err := capture.Open([]string{p.capture}, capture.FileOptions{})
+	if err != nil {
+		return nil, err
+	}
+	began := map[wire.SPI]time.Time{}
+	var list []time.Duration
+	for e, err := range dissect.New(dissect.Options{}).Events(src) {
+		if err != nil {
+			return nil, err
+		}
+		h, ok := ikeHeader(e)
+		if !ok {
+			continue
+		}
+		switch {
+		case h.Exchange == wire.ExchangeIKESAInit && !h.Response():
+			if _, known := began[h.InitiatorSPI]; !known {
+				began[h.InitiatorSPI] = e.Time
+			}
+		case h.Exchange == wire.ExchangeIKEAuth && h.Response():
+			if at, known := began[h.InitiatorSPI]; known {
+				list = append(list, e.Time.Sub(at))
+				delete(began, h.InitiatorSPI)
+			}
+		}
+	}
+	if len(list) == 0 {
+		return nil, errors.New("the capture has no handshake")
+	}
+	return list, nil
+}
+
+func ikeHeader(e *event.Event) (*wire.Header, bool) {
+	if e.Packet == nil || e.Packet.IKE == nil || e.Packet.IKE.Message == nil {
+		return nil, false
+	}
+	return &e.Packet.IKE.Message.Header, true
+}
+
+// load is a number of handshakes side by side.
+type load struct {
+	n    int
+	wall time.Duration
+	cpu  time.Duration // of both ends
+	// responder is the part of a charon that responds, 0 where there is none.
+	responder time.Duration
+}
+
+func (l load) rate() float64 { return float64(l.n) / l.wall.Seconds() }
+
+// perCore is how many handshakes one core's whole time makes, both ends
+// together.
+func (l load) perCore() float64 { return float64(l.n) / l.cpu.Seconds() }
+
+// run measures n handshakes; taking them down again is not counted.
+func (p *pair) run(ctx context.Context, n int) (load, error) {
+	before, beforeB, err := p.cpu()
+	if err != nil {
+		return load{}, err
+	}
+	took, err := p.start(ctx, n)
+	if err != nil {
+		return load{}, err
+	}
+	after, afterB, err := p.cpu()
+	if err != nil {
+		return load{}, err
+	}
+	return load{n, took, after - before, afterB - beforeB}, p.clear(ctx)
+}
+
+// cpu gives the processor time of both ends so far, and of a charon that
+// responds. Where an end is ours it is this process, which drives a charon on
+// the other end too.
+func (p *pair) cpu() (both, responder time.Duration, err error) {
+	for i, d := range []*lab.Daemon{p.bench.A, p.bench.B} {
+		pid, err := d.PID()
+		if err != nil {
+			return 0, 0, err
+		}
+		if pid == 0 {
+			continue
+		}
+		t, err := cpuTime(pid)
+		if err != nil {
+			return 0, 0, err
+		}
+		if both += t; i == 1 {
+			responder = t
+		}
+	}
+	if p.kind.charons() < 2 {
+		t, err := cpuTime(os.Getpid())
+		if err != nil {
+			return 0, 0, err
+		}
+		both += t
+	}
+	return both, responder, nil
+}
+
+// cpuTime gives the processor time that all threads of a process have used;
+// Linux counts it in hundredths of a second for every program (proc(5)).
+func cpuTime(pid int) (time.Duration, error) {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return 0, err
+	}
+	// The name, in parentheses, may hold anything.
+	fields := strings.Fields(string(b[bytes.LastIndexByte(b, ')')+1:]))
+	if len(fields) < 13 {
+		return 0, fmt.Errorf("/proc/%d/stat has %d fields", pid, len(fields))
+	}
+	user, errU := strconv.ParseInt(fields[11], 10, 64)
+	system, errS := strconv.ParseInt(fields[12], 10, 64)
+	return time.Duration(user+system) * 10 * time.Millisecond, errors.Join(errU, errS)
+}
+
+// resident gives the memory of a process that is in use, in octets.
+func resident(pid int) (int64, error) {
+	f, err := os.Open(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		return 0, err
+	}
+	defer func() { _ = f.Close() }() // read only: nothing can be lost
+	for lines := bufio.NewScanner(f); lines.Scan(); {
+		if rest, ok := strings.CutPrefix(lines.Text(), "VmRSS:"); ok {
+			kib, err := strconv.ParseInt(strings.TrimSpace(strings.TrimSuffix(rest, "kB")), 10, 64)
+			return kib << 10, err
+		}
+	}
+	return 0, fmt.Errorf("process %d tells no VmRSS", pid)
+}
+
+// memory is by how much a process grows for one IKE SA with one child, in
+// octets of resident memory.
+type memory struct {
+	n            int // SAs that stood
+	charon, ours int64
+}
+
+// measureMemory has a fresh charon, and a fresh pair of ours, keep n SAs.
+func measureMemory(ctx context.Context, dir string, n int) (memory, error) {
+	m := memory{n: n}
+	var err error
+	if m.charon, err = growth(ctx, pairing{ours, charon}, dir, n); err != nil {
+		return m, err
+	}
+	both, err := growth(ctx, pairing{ours, ours}, dir, n)
+	m.ours = both / 2 // both ends are in this process
+	return m, err
+}
+
+// growth gives by how much the responder's process grows for each of n SAs.
+func growth(ctx context.Context, kind pairing, dir string, n int) (each int64, err error) {
+	p, err := newPair(ctx, kind, filepath.Join(dir, "memory"))
+	defer func() { err = errors.Join(err, p.close()) }()
+	if err != nil {
+		return 0, err
+	}
+	pid := os.Getpid()
+	if kind.responder == charon {
+		if pid, err = p.bench.B.PID(); err != nil {
+			return 0, err
+		}
+	}
+	if err := p.handshake(ctx); err != nil { // what it takes for the first is not counted
+		return 0, err
+	}
+	debug.FreeOSMemory()
+	before, err := resident(pid)
+	if err != nil {
+		return 0, err
+	}
+	if _, err := p.start(ctx, n); err != nil {
+		return 0, err
+	}
+	debug.FreeOSMemory()
+	after, err := resident(pid)
+	return (after - before) / int64(n), err
+}
+
+// benchmark is one line of the engine's own benchmarks.
+type benchmark struct {
+	name   string
+	ns     float64 // an operation
+	octets float64 // an SA, for the one that reports it
+}
+
+var benchLine = regexp.MustCompile(`^Benchmark(\S+?)(?:-\d+)?\s+\d+\s+([0-9.]+) ns/op(?:\s+([0-9.]+) octets/SA)?`)
+
+// inside runs the benchmarks of the engine by themselves.
+func inside(ctx context.Context) ([]benchmark, error) {
+	var list []benchmark
+	for _, args := range [][]string{{"Handshake|LivenessCheck", "1s"}, {"Memory", "1x"}, {"Recovery", "200x"}} {
+		cmd := exec.CommandContext(ctx, "go", "test", "-run", "^$", "-bench", "^Benchmark("+args[0]+")$", "-benchtime", args[1], "./engine/ike")
+		out, err := cmd.CombinedOutput()
+		if err != nil {
+			return nil, fmt.Errorf("benchmarks: %w: %s", err, out)
+		}
+		for line := range strings.Lines(string(out)) {
+			m := benchLine.FindStringSubmatch(line)
+			if m == nil {
+				continue
+			}
+			b := benchmark{name: m[1]}
+			if b.ns, err = strconv.ParseFloat(m[2], 64); err != nil {
+				return nil, err
+			}
+			if m[3] != "" {
+				if b.octets, err = strconv.ParseFloat(m[3], 64); err != nil {
+					return nil, err
+				}
+			}
+			list = append(list, b)
+		}
+	}
+	return list, nil
+}
+
+func median[T cmp.Ordered](list []T) T {
+	sorted := slices.Sorted(slices.Values(list))
+	return sorted[len(sorted)/2]
+}
+
+// machine describes what the figures were taken on.
+func machine() string {
+	model := "unknown processor"
+	if b, err := os.ReadFile("/proc/cpuinfo"); err == nil {
+		if m := regexp.MustCompile(`(?m)^model name\s*:\s*(.+)$`).FindSubmatch(b); m != nil {
+			model = string(m[1])
+		}
+	}
+	return fmt.Sprintf("%d CPUs (%s), %s", runtime.NumCPU(), model, runtime.Version())
+}

@@ -1,0 +1,50 @@
+package main
+
+import (
+	"os"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestTheReportComparesEveryPairWithCharons(t *testing.T) {
+	f := &figures{version: "5.9.8", times: map[pairing][]time.Duration{}, load: map[pairing][]load{},
+		memory: memory{n: 10, charon: 16 << 10, ours: 8 << 10},
+		inside: []benchmark{{name: "Handshake", ns: 250e3}, {name: "LivenessCheck", ns: 4e3}, {name: "Memory", octets: 7 << 10},
+			{name: "Recovery/A_during_child", ns: 2e3}, {name: "Recovery/B_during_child", ns: 5e3}}}
+	for i, p := range pairings {
+		n := time.Duration(i + 1)
+		f.times[p] = []time.Duration{9 * time.Second, n * time.Millisecond, 0}
+		f.load[p] = []load{{n: 100, wall: time.Second, cpu: n * 100 * time.Millisecond, responder: 100 * time.Millisecond}}
+	}
+	text := f.report(&options{rounds: 3, load: 100, repeats: 1})
+	for _, want := range []string{"| ours to ours | 1.00 ms | 0.25x |", "| charon to charon | 4.00 ms | 1.00x |",
+		"| ours to ours | 100 | 1000 | 1.00 ms | 4.00x |", "1.00 ms of processor time", "0.50 ms: 2.0 times",
+		"16.0 KiB of resident memory for each, we by 8.0 KiB (7.0 KiB of heap): 0.50x", "the 2 rows", "at most 5µs (B during child)"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("the report has no %q:\n%s", want, text)
+		}
+	}
+}
+
+func TestBenchmarkLinesAreRead(t *testing.T) {
+	m := benchLine.FindStringSubmatch("BenchmarkMemory-2   \t       1\t4890883360 ns/op\t      7508 octets/SA")
+	if m == nil || m[1] != "Memory" || m[2] != "4890883360" || m[3] != "7508" {
+		t.Errorf("read as %q", m)
+	}
+}
+
+func TestAProcessTellsItsTimeAndMemory(t *testing.T) {
+	if _, err := os.Stat("/proc/self/stat"); err != nil {
+		t.Skip("no proc file system")
+	}
+	begin := time.Now()
+	for time.Since(begin) < 50*time.Millisecond { // work, to be seen
+	}
+	if d, err := cpuTime(os.Getpid()); err != nil || d <= 0 {
+		t.Errorf("processor time %v, %v", d, err)
+	}
+	if n, err := resident(os.Getpid()); err != nil || n < 1<<20 {
+		t.Errorf("memory %d, %v", n, err)
+	}
+}
