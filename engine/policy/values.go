@@ -355,6 +355,16 @@ func parseVirtual(s string) (netip.Addr, error) {
 	return parseIP(s)
 }
 
+// parseWanted reads an inner address that is asked for as swanctl has it: the
+// unspecified one leaves the choice to the peer.
+func parseWanted(s string) (netip.Addr, error) {
+	a, err := netip.ParseAddr(s)
+	if err != nil {
+		return a, fmt.Errorf("%s is no address", quoted(s))
+	}
+	return a, plainAddr(a)
+}
+
 func parseIP(s string) (netip.Addr, error) {
 	a, err := netip.ParseAddr(s)
 	if err != nil || a.Zone() != "" {
