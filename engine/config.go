@@ -9,7 +9,8 @@ import (
 // proposals.
 type Connection struct {
 	Name        string
-	LocalAddrs  []string // addresses, ranges, subnets or names; "%any" is any
+	Loaded      Opt[bool] // by command, and not from the daemon's own configuration
+	LocalAddrs  []string  // addresses, ranges, subnets or names; "%any" is any
 	RemoteAddrs []string
 	LocalPort   Opt[uint16]
 	RemotePort  Opt[uint16]

@@ -36,6 +36,10 @@ type Pump struct {
 	esp         func([]ESPPacket)
 	in          chan ike.Datagram
 	do          chan order
+
+	// Seen, where it is set before Run, is told each datagram before a step
+	// takes it, on the pump's goroutine.
+	Seen func(*ike.Datagram)
 }
 
 // order is something to be done by the goroutine that owns the Endpoint.
@@ -113,6 +117,9 @@ func (p *Pump) loop(ctx context.Context) {
 		case <-timer.C:
 			p.out(p.endpoint.Step(time.Now(), ike.Input{}))
 		case d := <-p.in:
+			if p.Seen != nil {
+				p.Seen(&d)
+			}
 			p.out(p.endpoint.Step(time.Now(), ike.Input{Datagram: &d}))
 		case o := <-p.do:
 			p.out(o.f(time.Now(), p.endpoint))

@@ -25,7 +25,8 @@ func (e *Engine) wanted(t backend.Target) (*ike.Connection, error) {
 		return nil, unsupportedBy("bringing up by number or peer")
 	}
 	var found *ike.Connection
-	for _, c := range e.conns {
+	for _, own := range e.configured() {
+		c := own.Connection
 		if t.IKE != "" && t.IKE != c.Name {
 			continue
 		}
@@ -116,6 +117,9 @@ func (a *attempt) begin(now time.Time, c *ike.Connection) (ike.Output, error) {
 	e := a.e
 	if a.sa = e.standing(c.Name); a.sa != nil {
 		return ike.Output{}, nil
+	}
+	if now := e.find(c.Name); now == nil || now.Connection != c {
+		return ike.Output{}, fmt.Errorf("it was unloaded or replaced meanwhile")
 	}
 	// A connection must not change while the endpoint has it; so it gets one
 	// that asks for this child alone.

@@ -35,6 +35,10 @@ func supported(c *policy.Connection) error {
 		return unsupported(c, "NAT detection that is off")
 	case c.Fragmentation == "force" || c.Fragmentation == "accept":
 		return unsupported(c, "fragmentation %s", c.Fragmentation)
+	case c.Local.Method.EAP() || c.Remote.Method.EAP():
+		return unsupported(c, "authentication by %s and %s", c.Local.Method, c.Remote.Method)
+	case c.Remote.Revocation == "ifuri" || c.Remote.Revocation == "strict":
+		return unsupported(c, "revocation %s: the engine asks no CRL and no OCSP responder", c.Remote.Revocation)
 	case c.DPD.Action == "trap":
 		return unsupported(c, "the DPD action trap, without a data plane that waits for traffic")
 	case c.RemotePort == wire.PortNATT:
@@ -48,30 +52,6 @@ func supported(c *policy.Connection) error {
 		}
 	}
 	return nil
-}
-
-// sharedKeys reads the preshared keys of a connection.
-func sharedKeys(ctx context.Context, c *policy.Connection) (auth.Credentials, error) {
-	if c.Local.Method != policy.PSK || c.Remote.Method != policy.PSK {
-		return nil, unsupported(c, "authentication by %s and %s", c.Local.Method, c.Remote.Method)
-	}
-	var keys auth.SharedKeys
-	for i := range c.Credentials {
-		secret, err := c.Credentials[i].Secret.Resolve(ctx)
-		if err != nil {
-			return nil, fmt.Errorf("connection %s: %w", c.Name, err)
-		}
-		key := auth.SharedKey{Key: secret}
-		for _, owner := range c.Credentials[i].Owners {
-			id, err := auth.ParseID(owner)
-			if err != nil {
-				return nil, fmt.Errorf("connection %s: owner of the preshared key: %w", c.Name, err)
-			}
-			key.Owners = append(key.Owners, id)
-		}
-		keys = append(keys, key)
-	}
-	return keys, nil
 }
 
 // resolve gives the address that a policy's address stands for.
@@ -120,8 +100,20 @@ func remote(ctx context.Context, from *policy.Connection, c *ike.Connection) err
 	return nil
 }
 
-// convert makes the engine's connection of a policy's.
-func (o *Options) convert(ctx context.Context, from *policy.Connection, local netip.Addr) (*ike.Connection, error) {
+// ownIdentity gives the identity of this side: the one that is named, the
+// subject of its certificate, or its address.
+func ownIdentity(from *policy.Connection, m *material, local netip.Addr) (wire.ID, error) {
+	switch {
+	case from.Local.ID != "":
+		return auth.ParseID(from.Local.ID)
+	case from.Local.Method == policy.Pubkey && len(m.own) > 0:
+		return wire.ID{Type: wire.IDDERASN1DN, Data: m.own[0].RawSubject}, nil
+	}
+	return auth.ParseID(local.String())
+}
+
+// convert makes the engine's connection of a policy's and what it brings.
+func (o *Options) convert(ctx context.Context, from *policy.Connection, m *material, local netip.Addr, s *store) (*configured, error) {
 	if err := supported(from); err != nil {
 		return nil, err
 	}
@@ -133,24 +125,14 @@ func (o *Options) convert(ctx context.Context, from *policy.Connection, local ne
 	if err := remote(ctx, from, c); err != nil {
 		return nil, err
 	}
-	id := from.Local.ID
-	if id == "" {
-		id = local.String()
-	}
 	var err error
-	if c.LocalID, err = auth.ParseID(id); err != nil {
+	if c.LocalID, err = ownIdentity(from, m, local); err != nil {
 		return nil, fmt.Errorf("connection %s: %w", from.Name, err)
 	}
 	if c.RemoteID, err = auth.ParsePattern(from.Remote.ID); err != nil {
 		return nil, fmt.Errorf("connection %s: %w", from.Name, err)
 	}
-	credentials := o.Credentials
-	if credentials == nil {
-		credentials = sharedKeys
-	}
-	if c.Credentials, err = credentials(ctx, from); err != nil {
-		return nil, err
-	}
+	c.Credentials = &credentials{store: s, material: m, local: from.Local.Method, peer: from.Remote.Method}
 	c.Proposals = transforms(from.Proposals)
 	for i := range from.Children {
 		child, err := convertChild(from, &from.Children[i], c)
@@ -159,8 +141,11 @@ func (o *Options) convert(ctx context.Context, from *policy.Connection, local ne
 		}
 		c.Children = append(c.Children, child)
 	}
-	return c, nil
+	return &configured{Connection: c, material: m, listed: listed(from, m, c, o.ownPort())}, nil
 }
+
+// ownPort is the port for plain IKE.
+func (o *Options) ownPort() uint16 { return o.Ports.IKE }
 
 func convertChild(conn *policy.Connection, from *policy.Child, c *ike.Connection) (*ike.ChildConfig, error) {
 	child := &ike.ChildConfig{Name: from.Name, Proposals: transforms(from.Proposals), Transport: from.Transport,

@@ -19,12 +19,14 @@ type known struct {
 type ids struct {
 	ike       map[wire.SPI]*known
 	child     map[wire.ESPSPI]uint32
+	reqids    map[string]uint32 // of children, by "connection/child"
 	lastIKE   uint32
 	lastChild uint32
+	lastReq   uint32
 }
 
 func newIDs() ids {
-	return ids{ike: map[wire.SPI]*known{}, child: map[wire.ESPSPI]uint32{}}
+	return ids{ike: map[wire.SPI]*known{}, child: map[wire.ESPSPI]uint32{}, reqids: map[string]uint32{}}
 }
 
 // local gives the SPI of our side.
@@ -55,8 +57,22 @@ func (n *ids) number(sa *engine.IKESA) {
 			id = n.lastChild
 			n.child[spi] = id
 		}
-		c.UniqueID = id
+		c.UniqueID, c.ReqID = id, engine.Some(n.reqid(sa.Name+"/"+c.Name))
 	}
+}
+
+// reqid gives the number that all CHILD SAs of one configured child share.
+func (n *ids) reqid(child string) uint32 {
+	id, there := n.reqids[child]
+	if !there {
+		if len(n.reqids) > 4*maxLoaded { // of connections that came and went
+			clear(n.reqids)
+		}
+		n.lastReq++
+		id = n.lastReq
+		n.reqids[child] = id
+	}
+	return id
 }
 
 // stamp numbers what an event tells of. It says whether the event is one for

@@ -3,7 +3,8 @@ package native
 import (
 	"cmp"
 	"context"
-	"net/netip"
+	"crypto/x509"
+	"fmt"
 	"runtime"
 	"slices"
 	"strings"
@@ -20,11 +21,11 @@ func sortByID(list []*engine.IKESA) {
 }
 
 // listed gives a connection as the listings have it.
-func listed(c *policy.Connection, local netip.Addr, port uint16) *engine.Connection {
-	l := &engine.Connection{Name: c.Name, LocalAddrs: []string{local.String()}, LocalPort: engine.Some(port), Version: "IKEv2",
+func listed(c *policy.Connection, m *material, own *ike.Connection, port uint16) *engine.Connection {
+	l := &engine.Connection{Name: c.Name, Loaded: engine.Some(m.loaded), LocalAddrs: []string{own.Local.String()}, LocalPort: engine.Some(port), Version: "IKEv2",
 		RekeyTime: engine.Some(c.Rekey), ReauthTime: engine.Some(c.Reauth), DPDDelay: engine.Some(c.DPD.Interval),
 		Unique: "UNIQUE_" + strings.ToUpper(c.Unique),
-		Local:  []engine.AuthRound{round(&c.Local)}, Remote: []engine.AuthRound{round(&c.Remote)}}
+		Local:  []engine.AuthRound{round(&c.Local, own.LocalID.String(), m.own, nil)}, Remote: []engine.AuthRound{round(&c.Remote, c.Remote.ID, m.peers, m.roots)}}
 	if c.Hard > c.Rekey {
 		l.OverTime = engine.Some(c.Hard - c.Rekey)
 	}
@@ -46,12 +47,36 @@ func listed(c *policy.Connection, local netip.Addr, port uint16) *engine.Connect
 	return l
 }
 
-func round(a *policy.Auth) engine.AuthRound {
+func round(a *policy.Auth, id string, certs, roots []*x509.Certificate) engine.AuthRound {
 	class := "public key"
-	if a.Method == policy.PSK {
+	switch {
+	case a.Method == policy.PSK:
 		class = "pre-shared key"
+	case a.Method.EAP():
+		class = "EAP"
 	}
-	return engine.AuthRound{Class: class, ID: a.ID}
+	r := engine.AuthRound{Class: class, ID: id, Certs: subjects(certs), CACerts: subjects(roots)}
+	if a.Method == policy.Pubkey {
+		r.Revocation = a.Revocation
+	}
+	return r
+}
+
+// authoritiesOf lists the authorities of a policy that are believed.
+func authoritiesOf(p *policy.Policy) ([]engine.Authority, error) {
+	var list []engine.Authority
+	for i := range p.Authorities {
+		a := &p.Authorities[i]
+		if a.Intermediate {
+			continue
+		}
+		certs, err := certificatesOf(a.Certificate)
+		if err != nil {
+			return nil, fmt.Errorf("authority %s: %w", a.Name, err)
+		}
+		list = append(list, engine.Authority{Name: a.Name, CACert: subjectOf(certs[0]), CRLURIs: a.CRL, OCSPURIs: a.OCSP})
+	}
+	return list, nil
 }
 
 func proposalTexts(list []policy.Proposal) []string {
@@ -87,10 +112,11 @@ func (e *Engine) Stats(ctx context.Context) (engine.Stats, error) {
 	return s, err
 }
 
-// Connections lists the policy's connections. They belong to the engine: who
+// Connections lists the connections of the policy, and those that were loaded.
+// They belong to the engine: who
 // wants to change them copies them.
 func (e *Engine) Connections(context.Context) ([]*engine.Connection, error) {
-	return slices.Clone(e.listed), nil
+	return e.listing(), nil
 }
 
 // SAs lists the IKE SAs that a filter lets through.
@@ -131,7 +157,7 @@ func (e *Engine) Snapshot(ctx context.Context) (*backend.Snapshot, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.Connections = slices.Clone(e.listed)
+	s.Connections = e.listing()
 	s.Tunnels = backend.Join(s.Connections, s.SAs, &e.history)
 	return s, nil
 }

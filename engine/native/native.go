@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/cloudvlan/cvlanctl/engine"
-	"github.com/cloudvlan/cvlanctl/engine/auth"
 	"github.com/cloudvlan/cvlanctl/engine/backend"
 	"github.com/cloudvlan/cvlanctl/engine/ike"
 	"github.com/cloudvlan/cvlanctl/engine/link"
@@ -33,10 +32,7 @@ type Options struct {
 	PeerNATT uint16
 	// Listen opens a UDP socket; nil for the system's.
 	Listen func(netip.AddrPort) (*net.UDPConn, error)
-	// Credentials gives what a connection proves itself with; nil reads its
-	// preshared keys.
-	Credentials func(ctx context.Context, c *policy.Connection) (auth.Credentials, error)
-	Plane       DataPlane // nil for a Counter
+	Plane  DataPlane // nil for a Counter
 	// Keys is told all keys; nil, as it should be unless the operator asks,
 	// for nobody.
 	Keys KeyLog
@@ -58,8 +54,13 @@ type Engine struct {
 	local   netip.AddrPort // of the socket for plain IKE
 	plane   DataPlane
 	pump    *link.Pump
-	listed  []*engine.Connection
 	history backend.History
+	store   store
+	// authorities are those of the policy.
+	authorities []engine.Authority
+
+	mu    sync.Mutex
+	conns []*configured // changed on the pump's goroutine only
 
 	reported chan report // by the data plane
 
@@ -72,7 +73,6 @@ type Engine struct {
 	closed  error
 
 	// Of the pump's goroutine.
-	conns       map[string]*ike.Connection // as configured
 	endpoint    *ike.Endpoint
 	ids         ids
 	waiters     map[*waiter]struct{}
@@ -80,6 +80,8 @@ type Engine struct {
 	watched     sync.Once
 	starting    []*ike.Connection // what waits for the first subscriber
 	keys        *keys
+	counts      counts
+	seen        *ike.Datagram // what this step took, nil for none
 	leaving     bool
 }
 
@@ -110,20 +112,30 @@ func Start(ctx context.Context, o Options) (*Engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	e := &Engine{options: o, began: time.Now(), plane: o.Plane, ended: make(chan struct{}), conns: map[string]*ike.Connection{},
+	e := &Engine{options: o, began: time.Now(), plane: o.Plane, ended: make(chan struct{}), counts: counts{},
 		ids: newIDs(), reported: make(chan report, maxReports), waiters: map[*waiter]struct{}{}, subscribers: map[*subscriber]struct{}{}}
 	if o.Keys != nil {
 		e.keys = &keys{log: o.Keys, known: map[wire.SPI]bool{}}
 	}
 	var conns []*ike.Connection
 	for i := range o.Policy.Connections {
-		c, err := e.options.convert(ctx, &o.Policy.Connections[i], local)
+		from := &o.Policy.Connections[i]
+		if err := supported(from); err != nil {
+			return nil, err // before its files are read
+		}
+		m, err := materialOf(ctx, o.Policy, from)
+		if err != nil {
+			return nil, fmt.Errorf("connection %s: %w", from.Name, err)
+		}
+		c, err := e.options.convert(ctx, from, m, local, &e.store)
 		if err != nil {
 			return nil, err
 		}
-		conns = append(conns, c)
-		e.conns[c.Name] = c
-		e.listed = append(e.listed, listed(&o.Policy.Connections[i], local, o.Ports.IKE))
+		conns = append(conns, c.Connection)
+		e.conns = append(e.conns, c)
+	}
+	if e.authorities, err = authoritiesOf(o.Policy); err != nil {
+		return nil, err
 	}
 	if err := e.open(local, conns); err != nil {
 		return nil, err
@@ -160,6 +172,9 @@ func (e *Engine) open(local netip.Addr, conns []*ike.Connection) error {
 	}
 	if err == nil {
 		e.pump, err = link.NewPump(e.endpoint, plain, natt, e.take, e.plane.Receive)
+	}
+	if err == nil {
+		e.pump.Seen = func(d *ike.Datagram) { e.seen = d }
 	}
 	e.run, e.stop = context.WithCancel(context.Background())
 	if err == nil {

@@ -89,6 +89,8 @@ func (e *Engine) wait(ctx context.Context, w *waiter, progress backend.Progress)
 
 // take gets the output of every step, on the engine's goroutine.
 func (e *Engine) take(o ike.Output) {
+	e.count(e.seen, &o)
+	e.seen = nil
 	if e.keys != nil {
 		if err := e.keys.note(e.endpoint, &o); err != nil {
 			e.tell(&event.Event{Time: time.Now(), Log: &event.Log{Group: "LIB", Level: 0, Text: err.Error()}})

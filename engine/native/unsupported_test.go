@@ -8,15 +8,19 @@ import (
 	"github.com/cloudvlan/cvlanctl/engine/backend"
 )
 
-func TestWhatThePolicyDecidesIsNotChangedByCommands(t *testing.T) {
+func TestWhatTheEngineHasNotIsUnsupportedAndWhatItHasIsListed(t *testing.T) {
 	a, _ := pair(t, nil)
 	for name, call := range map[string]func(context.Context) error{
-		"load connection":   func(ctx context.Context) error { return a.LoadConnection(ctx, "x", nil) },
-		"unload connection": func(ctx context.Context) error { return a.UnloadConnection(ctx, "gw") },
-		"load secret":       func(ctx context.Context) error { return a.LoadSecret(ctx, backend.Secret{}) },
-		"clear credentials": a.ClearCredentials,
-		"install":           func(ctx context.Context) error { return a.Install(ctx, backend.Target{IKE: "gw"}) },
-		"redirect":          func(ctx context.Context) error { _, err := a.Redirect(ctx, backend.Target{IKE: "gw"}, "x"); return err },
+		"install":         func(ctx context.Context) error { return a.Install(ctx, backend.Target{IKE: "gw"}) },
+		"redirect":        func(ctx context.Context) error { _, err := a.Redirect(ctx, backend.Target{IKE: "gw"}, "x"); return err },
+		"uninstall":       func(ctx context.Context) error { return a.Uninstall(ctx, backend.Target{IKE: "gw"}) },
+		"reload settings": a.ReloadSettings,
+		"load a pool":     func(ctx context.Context) error { return a.LoadPool(ctx, "x", nil) },
+		"unload a pool":   func(ctx context.Context) error { return a.UnloadPool(ctx, "x") },
+		"load a token":    func(ctx context.Context) error { _, err := a.LoadToken(ctx, backend.TokenData{}); return err },
+		"up by a peer": func(ctx context.Context) error {
+			return a.Up(ctx, backend.Target{PeerID: "x"}, backend.UpOptions{}, nil)
+		},
 		"reauthenticate": func(ctx context.Context) error {
 			_, err := a.Rekey(ctx, backend.Target{IKE: "gw"}, backend.RekeyOptions{Reauth: true})
 			return err
@@ -25,6 +29,12 @@ func TestWhatThePolicyDecidesIsNotChangedByCommands(t *testing.T) {
 		if err := call(limited(t)); !errors.Is(err, backend.ErrUnsupported) {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+	if list, err := a.Policies(limited(t)); err != nil || len(list) != 0 {
+		t.Errorf("policies %+v, %v", list, err)
+	}
+	if list, err := a.Pools(limited(t), true); err != nil || len(list) != 0 {
+		t.Errorf("pools %+v, %v", list, err)
 	}
 	conns, err := a.Connections(limited(t))
 	if err != nil || len(conns) != 1 || conns[0].Name != "gw" || conns[0].Local[0].Class != "pre-shared key" || conns[0].Children[0].Mode != "TUNNEL" {

@@ -12,6 +12,7 @@ import (
 	"github.com/cloudvlan/cvlanctl/engine/backend"
 	"github.com/cloudvlan/cvlanctl/engine/ike"
 	"github.com/cloudvlan/cvlanctl/engine/native"
+	"github.com/cloudvlan/cvlanctl/engine/policy"
 )
 
 // IPsecRunOptions is what ipsec run takes.
@@ -33,7 +34,7 @@ func NewCmdIPsecRun(app *App, runF func(context.Context, *IPsecRunOptions) error
 		runF = func(ctx context.Context, o *IPsecRunOptions) error { return runIPsecRun(ctx, app, o) }
 	}
 	cmd := &cobra.Command{
-		Use:   "run --config FILE",
+		Use:   "run [--config FILE]",
 		Short: "Run the tunnels of a policy with our own IKE engine",
 		Long: `Run the tunnels of a policy with our own IKE engine, in the foreground, and show
 what happens to their SAs. An interrupt or SIGTERM deletes the SAs at the peers
@@ -41,10 +42,16 @@ and ends it, with exit code 130.
 
 As root on Linux the engine carries the traffic of the tunnels through a TUN
 device, with routes to the remote networks; both go when it ends, however it
-ends. Peers are authenticated by preshared keys. What else of a policy it cannot do it
-refuses at the start.`,
+ends. Peers are authenticated by preshared keys and by certificates. What else of
+a policy it cannot do it refuses at the start.
+
+It serves VICI on a socket for its owner alone: swanctl drives it, and so do the
+other commands with --source engine, or without --source where no charon runs.
+More connections and credentials may be loaded that way; with --local it needs no
+policy at all.`,
 		Example: `  cvlanctl ipsec run --config site.yaml
   cvlanctl ipsec run --config site.yaml -o jsonl | jq 'select(.kind == "child-up")'
+  cvlanctl ipsec run --local 192.0.2.1 --socket /run/tunnels.vici
   cvlanctl ipsec run --config lab.yaml --port 5500 --natt-port 5501 --key-dir ./keys`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return runF(cmd.Context(), opts) },
@@ -64,8 +71,10 @@ refuses at the start.`,
 func (o *IPsecRunOptions) options() (native.Options, error) {
 	n := native.Options{Ports: ike.Ports{IKE: o.Port, NATT: o.NATTPort}, PeerNATT: o.PeerNATT, Version: version}
 	switch {
-	case o.Config == "":
-		return n, usagef("ipsec run needs --config: the policy file")
+	case o.Config == "" && o.Local == "":
+		return n, usagef("ipsec run needs --config: the policy file; or --local, to be told by VICI what to do")
+	case o.Config == "" && o.Socket == noSocket:
+		return n, usagef("ipsec run without --config and without a socket has nothing to do")
 	case o.Port == 0 || o.NATTPort == 0 || o.PeerNATT == 0:
 		return n, usagef("a port is a number from 1 to 65535")
 	case o.Port == o.NATTPort:
@@ -88,8 +97,11 @@ func runIPsecRun(ctx context.Context, app *App, o *IPsecRunOptions) (err error) 
 	if err != nil {
 		return err
 	}
-	if n.Policy, err = readPolicy(ctx, app, o.Config); err != nil {
-		return err
+	n.Policy = &policy.Policy{}
+	if o.Config != "" {
+		if n.Policy, err = readPolicy(ctx, app, o.Config); err != nil {
+			return err
+		}
 	}
 	n.Watched = true
 	var socket net.Listener

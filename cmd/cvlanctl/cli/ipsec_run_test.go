@@ -118,6 +118,7 @@ func TestRunRefusesWhatItCannotDo(t *testing.T) {
 		args       []string
 	}{
 		{"no policy", "needs --config", exitUsage, nil},
+		{"nothing to do", "nothing to do", exitUsage, []string{"--local", "127.0.0.1"}},
 		{"one port for both", "must differ", exitUsage, []string{"--config", trap, "--port", "4500"}},
 		{"no address", "is not one address", exitUsage, []string{"--config", trap, "--local", "any"}},
 		{"a file that is not there", "no such file", exitUnreachable, []string{"--config", trap + "x"}},

@@ -125,7 +125,9 @@ func getConns(ctx context.Context, r *request) ([]packet.Element, error) {
 	}
 	names := packet.List("conns")
 	for _, c := range list {
-		names.List = append(names.List, c.Name)
+		if c.Loaded.Or(true) { // swanctl unloads what it did not load
+			names.List = append(names.List, c.Name)
+		}
 	}
 	return []packet.Element{names}, nil
 }
