@@ -5,6 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -139,4 +141,95 @@ func TestTheEngineLeavesNothingBehindHoweverItEnds(t *testing.T) {
 			}
 		})
 	}
+}
+
+// asNobody runs the program in our end's namespace as an ordinary user.
+func asNobody(b *lab.Bench, binary string, args ...string) *exec.Cmd {
+	return exec.Command("ip", append([]string{"netns", "exec", b.NSA.Name, "setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", binary}, args...)...)
+}
+
+// TestAnOrdinaryUserPingsThroughATunnelToStrongSwan proves that a tunnel needs
+// no root: the stack within the process carries it.
+func TestAnOrdinaryUserPingsThroughATunnelToStrongSwan(t *testing.T) {
+	b := bench(t)
+	binary, file := program(t), policy(t, b, "none")
+	out, err := asNobody(b, binary, "ipsec", "up", "gw/net", "--config", file, "--netstack", "--ping", b.InnerB, "--count", "3", "--size", "1000").CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	for _, want := range []string{"IKE_SA_INIT 0 request", "IKE_AUTH 1 response", "gw/net is up", "1008 octets from " + b.InnerB, "3 of 3 pings answered"} {
+		if !strings.Contains(string(out), want) {
+			t.Errorf("%q is not told:\n%s", want, out)
+		}
+	}
+	if err := lab.Eventually(t.Context(), 10*time.Second, "the peer to hear that it is over", func() bool {
+		text, err := b.B.Swanctl(t.Context(), "--list-sas")
+		return err == nil && !strings.Contains(text, "ESTABLISHED")
+	}); err != nil {
+		t.Error(err)
+	}
+
+	t.Run("a host that does not answer", func(t *testing.T) {
+		out, err := asNobody(b, binary, "ipsec", "up", "gw/net", "--config", file, "--netstack", "--ping", "10.200.0.1", "--count", "1").CombinedOutput()
+		var exit *exec.ExitError
+		if !errors.As(err, &exit) || exit.ExitCode() != 1 || !strings.Contains(string(out), "the tunnel is up, and 10.200.0.1 answers none") {
+			t.Errorf("%v\n%s", err, out)
+		}
+	})
+	t.Run("TCP through the tunnel", func(t *testing.T) {
+		var server net.Listener
+		if err := b.NSB.Do(func() (err error) {
+			server, err = net.Listen("tcp", b.InnerB+":8080")
+			return err
+		}); err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = server.Close() }() // nobody connects any more
+		go func() {
+			for {
+				c, err := server.Accept()
+				if err != nil {
+					return
+				}
+				_, _ = io.WriteString(c, "hello from behind")
+				_ = c.Close()
+			}
+		}()
+		cmd := asNobody(b, binary, "ipsec", "up", "gw/net", "--config", file, "--netstack", "--forward", "18080:"+b.InnerB+":8080")
+		var told bytes.Buffer
+		cmd.Stdout, cmd.Stderr = &told, &told
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		defer func() {
+			_ = cmd.Process.Signal(syscall.SIGTERM)
+			_ = cmd.Wait()
+		}()
+		if err := lab.Eventually(t.Context(), 20*time.Second, "an answer through the tunnel", func() bool {
+			var c net.Conn
+			if err := b.NSA.Do(func() (err error) {
+				c, err = net.DialTimeout("tcp", "127.0.0.1:18080", time.Second)
+				return err
+			}); err != nil {
+				return false
+			}
+			defer func() { _ = c.Close() }()
+			_ = c.SetDeadline(time.Now().Add(5 * time.Second))
+			out, err := io.ReadAll(c)
+			return err == nil && string(out) == "hello from behind"
+		}); err != nil {
+			t.Errorf("%v\n%s", err, told.String())
+		}
+	})
+	t.Run("a tunnel that does not come up", func(t *testing.T) {
+		wrong := filepath.Join(filepath.Dir(file), "psk")
+		if err := os.WriteFile(wrong, []byte("another key\n"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		out, err := asNobody(b, binary, "ipsec", "up", "gw/net", "--config", file, "--netstack", "--ping", b.InnerB).CombinedOutput()
+		var exit *exec.ExitError
+		if !errors.As(err, &exit) || exit.ExitCode() != 1 || !strings.Contains(string(out), "AUTHENTICATION_FAILED") {
+			t.Errorf("%v\n%s", err, out)
+		}
+	})
 }

@@ -212,6 +212,12 @@ func (e *Engine) startChildren(c *ike.Connection) {
 // LocalAddr is where the engine takes plain IKE.
 func (e *Engine) LocalAddr() netip.AddrPort { return e.local }
 
+// Own says whether an address and port are one of the engine's sockets.
+func (e *Engine) Own(a netip.AddrPort) bool {
+	p := e.options.Settings.Ports
+	return a.Addr() == e.local.Addr() && (a.Port() == p.IKE || a.Port() == p.NATT)
+}
+
 // Source names the engine: "engine:192.0.2.1:500".
 func (e *Engine) Source() string { return "engine:" + e.local.String() }
 

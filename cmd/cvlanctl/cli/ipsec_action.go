@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"encoding/json"
 	"fmt"
+	"net/netip"
 	"time"
 
 	"github.com/cloudvlan/cvlanctl/cmd/cvlanctl/cli/doc"
@@ -26,7 +27,8 @@ type action struct {
 	trace  *trace.Trace
 	failed []*event.Event // that tell a failure
 	offers event.LogProposals
-	quiet  int // requests repeated without an answer since the last one
+	quiet  int                       // requests repeated without an answer since the last one
+	own    func(netip.AddrPort) bool // of our own engine: which addresses are ours
 	err    error
 }
 
@@ -51,6 +53,7 @@ func (a *action) begins(s *backend.Snapshot) {
 func (a *action) add(e *event.Event) {
 	a.trace.Add(e)
 	if a.ladder != nil {
+		a.ladder.own = a.own
 		a.ladder.add(e)
 	}
 	switch {

@@ -3,6 +3,7 @@ package cli
 import (
 	"fmt"
 	"io"
+	"net/netip"
 	"strings"
 	"time"
 
@@ -30,11 +31,17 @@ type liveLadder struct {
 	parts  int // IKE fragments still to be sent; 0 where it is whole
 	pieces int
 	heard  int // octets received, their message not yet read
+
+	own func(netip.AddrPort) bool // of our own engine, which tells packets and no log: which addresses are ours
 }
 
 // add draws what one event tells.
 func (l *liveLadder) add(e *event.Event) {
 	switch log := e.Log; {
+	case e.Packet != nil:
+		l.packet(e)
+	case e.Change != nil && l.own != nil:
+		l.change(e)
 	case log == nil:
 	case log.Message != nil:
 		l.message(e.Time, log.Message)
@@ -53,6 +60,43 @@ func (l *liveLadder) add(e *event.Event) {
 		l.note(e.Time, term.Plain, "·", log.Text)
 	case l.all:
 		l.note(e.Time, term.Muted, " ", fmt.Sprintf("[%s%d] %s", log.Group, max(log.Level, 0), log.Text))
+	}
+}
+
+// packet draws an IKE message that our own engine sent or took.
+func (l *liveLadder) packet(e *event.Event) {
+	p := e.Packet
+	if p.IKE == nil || p.IKE.Message == nil || l.own == nil {
+		return
+	}
+	h := &p.IKE.Message.Header
+	kind, m := "request", term.Plain
+	if h.Response() {
+		kind = "response"
+	}
+	for _, x := range p.IKE.Payloads() {
+		if n, ok := x.Body.(*wire.Notify); ok && n.Type < 16384 {
+			m = term.Bad
+		}
+	}
+	_, payloads, _ := strings.Cut(event.Summary(e), ": ")
+	sent := l.own(netip.AddrPortFrom(p.Src, p.SrcPort))
+	l.rung(e.Time, m, fmt.Sprintf("%s %d %s", h.Exchange, h.MessageID, kind), sent, fmt.Sprintf("%5d  %s", p.Length, payloads))
+}
+
+// change notes what came of it.
+func (l *liveLadder) change(e *event.Event) {
+	sa := e.Change.SA
+	switch e.Change.Kind {
+	case event.IKEUp:
+		l.note(e.Time, term.Good, "✓", fmt.Sprintf("IKE SA %s[%d] established with %s[%s], %s", sa.Name, sa.UniqueID, sa.Remote.AddrPort(), sa.Remote.ID, sa.Suite.Keyword))
+	case event.ChildUp:
+		for _, c := range sa.Children {
+			l.note(e.Time, term.Good, "✓", fmt.Sprintf("child SA %s{%d} with SPIs %s in, %s out and TS %s === %s, %s", c.Name, c.UniqueID,
+				c.SPIIn.Or(0), c.SPIOut.Or(0), strings.Join(c.LocalTS, ","), strings.Join(c.RemoteTS, ","), c.Suite.Keyword))
+		}
+	case event.IKEDown:
+		l.note(e.Time, term.Bad, "x", fmt.Sprintf("IKE SA %s[%d] is down", sa.Name, sa.UniqueID))
 	}
 }
 

@@ -19,23 +19,38 @@ type IPsecUpOptions struct {
 	NoWait bool
 	Force  bool   // down only
 	KeyDir string // up only
+	HereOptions
 }
 
 // NewCmdIPsecUp makes `cvlanctl ipsec up`.
 func NewCmdIPsecUp(app *App, runF func(context.Context, *IPsecUpOptions) error) *cobra.Command {
 	opts := &IPsecUpOptions{}
 	if runF == nil {
-		runF = func(ctx context.Context, o *IPsecUpOptions) error { return runIPsecUp(ctx, app, o) }
+		runF = func(ctx context.Context, o *IPsecUpOptions) error {
+			if err := o.checkHere(); err != nil {
+				return err
+			}
+			if o.Config != "" {
+				return runUpHere(ctx, app, o)
+			}
+			return runIPsecUp(ctx, app, o)
+		}
 	}
 	cmd := &cobra.Command{
 		Use:   "up NAME",
 		Short: "Bring a tunnel up, and say why where it does not come up",
 		Long: `Bring a child up, or all children of a connection. The exchanges are drawn as
 they happen. Where it fails, what the peer or this side refused is told, and
-the exit code is 1.`,
+the exit code is 1.
+
+With --config the tunnel is one of a policy, and of our own engine in this
+process: it stands until it is interrupted. With --netstack it needs no root:
+--ping and --forward use it from inside the process.`,
 		Example: `  cvlanctl ipsec up office
   cvlanctl ipsec up office/lan --timeout 10s
   cvlanctl ipsec up office -o json | jq -r '.failures[].text'
+  cvlanctl ipsec up office --config site.yaml --netstack --ping 10.2.0.1
+  cvlanctl ipsec up office --config site.yaml --netstack --forward 8080:10.2.0.1:80
   cvlanctl ipsec up office --key-dir keys/ && cvlanctl pcap decode --keys keys/ office.pcap`,
 		Args:              oneName,
 		ValidArgsFunction: completeNames(app, true),
@@ -46,6 +61,7 @@ the exit code is 1.`,
 	}
 	cmd.Flags().BoolVar(&opts.NoWait, "no-wait", false, "only start it")
 	cmd.Flags().StringVar(&opts.KeyDir, "key-dir", "", "have the daemon tell the keys of the SAs, and write Wireshark's key tables into this folder; they open all traffic")
+	opts.HereOptions.flags(cmd)
 	return cmd
 }
 
