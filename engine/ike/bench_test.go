@@ -112,3 +112,26 @@ func inUse() uint64 {
 	runtime.ReadMemStats(&m)
 	return m.HeapInuse + m.StackInuse
 }
+
+// BenchmarkCookieDemand is what one spoofed IKE_SA_INIT costs while cookies are
+// demanded.
+func BenchmarkCookieDemand(b *testing.B) {
+	w := newWired(b)
+	w.b = NewEndpoint(Settings{CookieThreshold: -1})
+	if err := w.b.Add(benchConnection(b, benchB, benchA, "b.example", "a.example", "10.2.0.0/16", "10.1.0.0/16")); err != nil {
+		b.Fatal(err)
+	}
+	_, out, err := w.a.Initiate(w.now, "gw", netip.Addr{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	d := out.Datagrams[0]
+	d.Local, d.Remote = d.Remote, d.Local
+	b.ReportAllocs()
+	for n := 0; b.Loop(); n++ {
+		d.Octets[0], d.Octets[1], d.Octets[2] = byte(n>>16), byte(n>>8), byte(n)
+		if o := w.b.Step(w.now, Input{Datagram: &d}); len(o.Datagrams) != 1 || w.b.HalfOpen() != 0 {
+			b.Fatalf("%d answers, %d half-open", len(o.Datagrams), w.b.HalfOpen())
+		}
+	}
+}

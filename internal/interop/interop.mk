@@ -8,3 +8,8 @@ interop: ## run the engine against every real peer and write docs/interop.md (IN
 	status=$$?; $(GO) run ./internal/gendocs && exit $$status
 
 .PHONY: interop
+
+flood: ## have 50,000 spoofed IKE_SA_INIT a second come to our engine (Linux, root)
+	CVLANCTL_FLOOD=$(CURDIR)/docs/performance.md $(GO) test -count 1 -v -run '^TestAFlood' ./internal/interop
+
+.PHONY: flood

@@ -239,7 +239,7 @@ func TestInteropLivenessWithStrongSwan(t *testing.T) {
 			if err := r.daemon.Kill(); err != nil {
 				t.Fatal(err)
 			}
-			tn.until("our side to notice", func() bool { return len(tn.ours()) == 0 && len(tn.spis()) == 0 })
+			tn.until("our side to notice", func() bool { return len(tn.ours()) == 0 && tn.installed() == 0 })
 			if !tn.stepped("give-up") {
 				t.Error("our side does not say that it gave up")
 			}

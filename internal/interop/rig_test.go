@@ -491,7 +491,7 @@ func differs(ours, theirs *engine.IKESA, n int) string {
 // gone waits until neither side has anything of the tunnel.
 func (tn *tunnel) gone() {
 	tn.t.Helper()
-	tn.until("both sides to have nothing left", func() bool { return len(tn.ours()) == 0 && len(tn.peers()) == 0 && len(tn.spis()) == 0 })
+	tn.until("both sides to have nothing left", func() bool { return len(tn.ours()) == 0 && len(tn.peers()) == 0 && tn.installed() == 0 })
 }
 
 // until waits for something to become true.
@@ -502,15 +502,23 @@ func (tn *tunnel) until(what string, ok func() bool) {
 	}
 }
 
-// spis gives the inbound SPIs of our children in the data plane.
+// spis gives the inbound SPIs of our children of the tunnel.
 func (tn *tunnel) spis() []wire.ESPSPI {
-	tn.mu.Lock()
-	defer tn.mu.Unlock()
+	tn.t.Helper()
 	var list []wire.ESPSPI
-	for spi := range tn.children {
-		list = append(list, spi)
+	for _, s := range tn.ours() {
+		for _, c := range s.Children {
+			list = append(list, c.SPIIn.Or(0))
+		}
 	}
 	return list
+}
+
+// installed counts the children of all tunnels in our data plane.
+func (r *rig) installed() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.children)
 }
 
 // command gives a command to our IKE SA of the tunnel.

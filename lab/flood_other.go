@@ -1,0 +1,13 @@
+//go:build !linux
+
+package lab
+
+import (
+	"context"
+	"net/netip"
+)
+
+// Flood needs Linux.
+func (ns *NS) Flood(context.Context, netip.AddrPort, int, func([]byte) int) (int, error) {
+	return 0, ErrNotRoot
+}
