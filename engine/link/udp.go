@@ -21,8 +21,8 @@ import (
 
 const (
 	maxDatagram = 65535
-	// backlog is how many datagrams wait for the engine; more are dropped, as
-	// a full socket buffer would.
+	// backlog is how many datagrams wait for the engine, of strangers and of
+	// others; more are dropped, as a full socket buffer would.
 	backlog = 256
 )
 
@@ -35,6 +35,7 @@ type Pump struct {
 	take        func(ike.Output)
 	esp         func([]ESPPacket)
 	in          chan ike.Datagram
+	strangers   chan ike.Datagram // requests of IKE_SA_INIT, which anybody can send in any number
 	do          chan order
 
 	// Seen, where it is set before Run, is told each datagram before a step
@@ -58,7 +59,8 @@ func NewPump(e *ike.Endpoint, plain, natt *net.UDPConn, take func(ike.Output), e
 			return nil, fmt.Errorf("socket %v is not bound to one address", c.LocalAddr())
 		}
 	}
-	return &Pump{endpoint: e, plain: plain, natt: natt, take: take, esp: esp, in: make(chan ike.Datagram, backlog), do: make(chan order)}, nil
+	return &Pump{endpoint: e, plain: plain, natt: natt, take: take, esp: esp, in: make(chan ike.Datagram, backlog),
+		strangers: make(chan ike.Datagram, backlog), do: make(chan order)}, nil
 }
 
 func localAddr(c *net.UDPConn) (netip.AddrPort, error) {
@@ -111,21 +113,32 @@ func (p *Pump) loop(ctx context.Context) {
 		} else {
 			timer.Reset(time.Until(due))
 		}
+		strangers := p.strangers
+		if len(p.in) > 0 {
+			strangers = nil // they wait for what concerns SAs that are there
+		}
 		select {
 		case <-ctx.Done():
 			return
 		case <-timer.C:
 			p.out(p.endpoint.Step(time.Now(), ike.Input{}))
 		case d := <-p.in:
-			if p.Seen != nil {
-				p.Seen(&d)
-			}
-			p.out(p.endpoint.Step(time.Now(), ike.Input{Datagram: &d}))
+			p.step(&d)
+		case d := <-strangers:
+			p.step(&d)
 		case o := <-p.do:
 			p.out(o.f(time.Now(), p.endpoint))
 			close(o.done)
 		}
 	}
+}
+
+// step gives the Endpoint a datagram.
+func (p *Pump) step(d *ike.Datagram) {
+	if p.Seen != nil {
+		p.Seen(d)
+	}
+	p.out(p.endpoint.Step(time.Now(), ike.Input{Datagram: d}))
 }
 
 // Do has something done with the Endpoint on the goroutine that owns it, and
@@ -188,9 +201,13 @@ func (p *Pump) read(ctx context.Context, c *batchConn, marked bool) error {
 				packets = append(packets, batch[i])
 				continue
 			}
+			queue := p.in
+			if stranger(batch[i].Octets, marked) {
+				queue = p.strangers
+			}
 			d := ike.Datagram{Local: c.local, Remote: batch[i].Remote, Marked: marked, Octets: append([]byte(nil), batch[i].Octets...)}
 			select {
-			case p.in <- d:
+			case queue <- d:
 			default: // dropped
 			}
 		}
@@ -198,4 +215,12 @@ func (p *Pump) read(ctx context.Context, c *batchConn, marked bool) error {
 			p.esp(packets)
 		}
 	}
+}
+
+// stranger says whether a datagram is a request of IKE_SA_INIT: a flood of them
+// must not crowd out what belongs to SAs.
+func stranger(octets []byte, marked bool) bool {
+	_, message := wire.ClassifyUDP(octets, marked)
+	h, err := wire.ParseHeader(message)
+	return err == nil && h.Exchange == wire.ExchangeIKESAInit && !h.Response()
 }
