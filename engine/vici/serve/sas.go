@@ -91,12 +91,31 @@ func (m *entries) suite(s *engine.Suite, prf bool) {
 	}
 }
 
+// ikeState gives a state in strongSwan's words: ours are more, for SAs that have
+// ended.
+func ikeState(s engine.IKEState) string {
+	switch s {
+	case engine.IKEDeleted:
+		s = engine.IKEDeleting
+	case engine.IKEFailed:
+		s = engine.IKEDestroying
+	}
+	return string(s)
+}
+
+func childState(s engine.ChildState) string {
+	if s == engine.ChildFailed {
+		s = engine.ChildDestroying
+	}
+	return string(s)
+}
+
 // ikeSA gives an IKE SA without its children.
 func ikeSA(sa *engine.IKESA, at time.Time) []packet.Element {
 	var m entries
 	m.number("uniqueid", uint64(sa.UniqueID))
 	m.number("version", uint64(sa.Version))
-	m.text("state", string(sa.State))
+	m.text("state", ikeState(sa.State))
 	m = append(m, side("local", &sa.Local)...)
 	m.identity("local-id", sa.Local.ID)
 	m = append(m, side("remote", &sa.Remote)...)
@@ -143,7 +162,7 @@ func childSA(c *engine.ChildSA, at time.Time) []packet.Element {
 	m.text("name", c.Name)
 	m.number("uniqueid", uint64(c.UniqueID))
 	decimal(&m, "reqid", c.ReqID)
-	m.text("state", string(c.State))
+	m.text("state", childState(c.State))
 	m.text("mode", c.Mode)
 	m.text("label", c.Label)
 	if slices.Contains(carries, c.State) {
