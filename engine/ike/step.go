@@ -154,8 +154,9 @@ type Failure struct {
 	Notify   wire.NotifyType  // the error sent or received, 0 for none
 	RFC      string
 	Text     string
-	Survived bool // the SA stands
-	Peer     bool // the peer said so
+	Child    string // that failed, "" where the SA as a whole did
+	Survived bool   // the SA stands
+	Peer     bool   // the peer said so
 }
 
 // Error says what is wrong.

@@ -137,7 +137,7 @@ func (t *childTask) refused(s *SA, n *wire.Notify) {
 		}
 	}
 	s.fail(&Failure{Payload: wire.PayloadNotify, Notify: n.Type, RFC: "RFC 7296 1.3", Peer: true, Survived: true,
-		Text: "the peer refuses child " + t.cfg.Name})
+		Child: t.cfg.Name, Text: "the peer refuses child " + t.cfg.Name})
 	r := s.recover(n.Type, "child")
 	switch r.Action {
 	case RecoverRetry:
@@ -165,7 +165,7 @@ func (s *SA) takeChild(o *childOffer, m *message, ni, nr []byte, old *child) *ch
 	sa, tsi, tsr := find[*wire.SA](m, wire.PayloadSA), find[*wire.TS](m, wire.PayloadTSi), find[*wire.TS](m, wire.PayloadTSr)
 	if n := m.refusal(); n != nil || sa == nil || tsi == nil || tsr == nil {
 		o.drop(s)
-		f := &Failure{RFC: "RFC 7296 1.2", Survived: true, Peer: true, Text: "the peer set up no child " + o.cfg.Name}
+		f := &Failure{RFC: "RFC 7296 1.2", Survived: true, Peer: true, Child: o.cfg.Name, Text: "the peer set up no child " + o.cfg.Name}
 		if n != nil {
 			f.Notify, f.Payload = n.Type, wire.PayloadNotify
 			s.recover(n.Type, "child")

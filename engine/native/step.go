@@ -165,7 +165,7 @@ func (e *Engine) tell(ev *event.Event) {
 // failed gives the error of a step as a line of a log, with the SA that it is
 // about where the step's events name one.
 func (e *Engine) failed(o *ike.Output) *event.Event {
-	f := &event.LogFailure{Kind: failureKind(o.Err), Local: !o.Err.Peer}
+	f := &event.LogFailure{Kind: failureKind(o.Err), Local: !o.Err.Peer, Child: o.Err.Child}
 	if o.Err.Notify != 0 {
 		f.Notify = o.Err.Notify.String()
 	}
