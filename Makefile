@@ -73,5 +73,6 @@ clean: ## delete what was built
 
 -include internal/interop/interop.mk
 -include internal/bench/engine/engine.mk
+-include internal/bench/dataplane/dataplane.mk
 -include lab/lab.mk
 -include engine/enginetest/sim.mk
