@@ -157,6 +157,30 @@ func TestInteropAuthenticationWithStrongSwan(t *testing.T) {
 	}
 }
 
+func TestInteropMixedAuthenticationWithStrongSwan(t *testing.T) {
+	r := newRig(t, ground{})
+	h := newHierarchy(t, lab.ECDSA(elliptic.P256()), 1)
+	for _, weSign := range []bool{true, false} {
+		name := map[bool]string{true: "we by certificate, the peer by PSK", false: "we by PSK, the peer by certificate"}[weSign]
+		r.eachRole(t, "authentication: "+name, func(t *testing.T, role interop.Role, e *interop.Entry) {
+			e.Detail("ECDSA P-256 below one intermediate authority")
+			tn := r.tunnel(t, role, settings{change: func(conn *ike.Connection, theirs *backend.Section) {
+				psk := conn.Credentials
+				r.certify(t, h, conn, theirs, "pubkey", auth.Rules{})
+				if weSign {
+					conn.Credentials = auth.Split{Own: conn.Credentials, Peer: psk}
+					theirs.Sub("local").Set("auth", "psk")
+					return
+				}
+				conn.Credentials = auth.Split{Own: psk, Peer: conn.Credentials}
+				theirs.Sub("remote").Set("auth", "psk")
+			}})
+			tn.up()
+			tn.rekeyIKE(role)
+		})
+	}
+}
+
 // signature gives how the peer signed, by the check of its signature.
 func (tn *tunnel) signature() string {
 	for _, c := range tn.checks(event.CheckSignature) {

@@ -260,3 +260,66 @@ func TestInteropLivenessWithStrongSwan(t *testing.T) {
 		})
 	}
 }
+
+func TestInteropRestartedPeerWithStrongSwan(t *testing.T) {
+	r := newRig(t, ground{})
+	r.as(t, interop.Responder, "liveness: the peer restarts and begins anew", func(t *testing.T, role interop.Role, e *interop.Entry) {
+		e.Detail("INITIAL_CONTACT: the old IKE SA goes at once")
+		tn := r.tunnel(t, role, settings{})
+		old, _ := tn.up()
+		if err := r.daemon.Kill(); err != nil {
+			t.Fatal(err)
+		}
+		if err := r.daemon.Start(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if err := r.reset(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if err := r.client.LoadConnection(t.Context(), tn.name, tn.theirs); err != nil {
+			t.Fatal(err)
+		}
+		again, _ := tn.up()
+		if again.InitiatorSPI == old.InitiatorSPI || tn.installed() != 1 {
+			t.Errorf("SPI %s after %s, %d children installed", again.InitiatorSPI, old.InitiatorSPI, tn.installed())
+		}
+	})
+}
+
+func TestInteropLifetimesWithStrongSwan(t *testing.T) {
+	r := newRig(t, ground{})
+	for _, role := range interop.Roles() {
+		if role == interop.Responder && !interop.Full() {
+			continue // both roles take seconds
+		}
+		r.as(t, role, "rekeying: by the lifetimes of both sides", func(t *testing.T, role interop.Role, e *interop.Entry) {
+			e.Detail("each side replaces IKE SA and child every second or two, for a while, by timers of its own")
+			tn := r.tunnel(t, role, settings{change: func(conn *ike.Connection, theirs *backend.Section) {
+				conn.Lifetime = ike.Lifetime{Rekey: 1500 * time.Millisecond, Over: time.Minute}
+				conn.Children[0].Lifetime = ike.Lifetime{Rekey: time.Second, Over: time.Minute}
+				theirs.Set("rekey_time", "2s")
+				theirs.Set("over_time", "60s")
+				theirs.Set("rand_time", "1s")
+				net := theirs.Sub("children").Sub("net")
+				net.Set("rekey_time", "2s")
+				net.Set("life_time", "60s")
+				net.Set("rand_time", "1s")
+			}})
+			tn.initiate()
+			ikes, children := map[wire.SPI]bool{}, map[wire.ESPSPI]bool{}
+			tn.until("four IKE SAs and four children, one after another", func() bool {
+				for _, s := range tn.ours() {
+					ikes[s.InitiatorSPI] = true
+					for _, c := range s.Children {
+						children[c.SPIIn.Or(0)] = true
+					}
+				}
+				return len(ikes) >= 4 && len(children) >= 4
+			})
+			tn.until("both sides to have one IKE SA with one child", func() bool {
+				o, p := tn.ours(), tn.peers()
+				return len(o) == 1 && len(p) == 1 && differs(o[0], p[0], 1) == ""
+			})
+		})
+	}
+}

@@ -41,25 +41,41 @@ func (tn *tunnel) refused(notify string) {
 }
 
 func TestInteropCookiesWithStrongSwan(t *testing.T) {
+	one := func(conn *ike.Connection, theirs *backend.Section) {}
+	// The initiator's first group is not the one that the responder wants.
+	two := func(weBegin bool) func(conn *ike.Connection, theirs *backend.Section) {
+		return func(conn *ike.Connection, theirs *backend.Section) {
+			ours, peers := "aes256gcm16-prfsha256-curve25519", "aes256gcm16-prfsha256-ecp256-curve25519"
+			if weBegin {
+				ours, peers = peers, ours
+			}
+			conn.Proposals = proposals(t, wire.ProtocolIKE, ours)
+			theirs.SetList("proposals", peers)
+		}
+	}
 	ours := newRig(t, ground{settings: ike.Settings{CookieThreshold: -1}})
-	ours.as(t, interop.Responder, "negotiation: COOKIE", func(t *testing.T, role interop.Role, e *interop.Entry) {
-		e.Detail("we demand it of every initiator")
-		tn := ours.tunnel(t, role, settings{})
-		tn.up()
-		if c := tn.checks(event.CheckCookie); len(c) == 0 || !c[0].OK {
-			t.Errorf("checks of cookies: %v", c)
-		}
-	})
+	for feature, change := range map[string]func(*ike.Connection, *backend.Section){"COOKIE": one, "COOKIE and INVALID_KE_PAYLOAD": two(false)} {
+		ours.as(t, interop.Responder, "negotiation: "+feature, func(t *testing.T, role interop.Role, e *interop.Entry) {
+			e.Detail("we demand it of every initiator")
+			tn := ours.tunnel(t, role, settings{change: change})
+			tn.up()
+			if c := tn.checks(event.CheckCookie); len(c) == 0 || !c[0].OK {
+				t.Errorf("checks of cookies: %v", c)
+			}
+		})
+	}
 	theirs := newRig(t, ground{daemon: []string{"cookie_threshold = 1", "cookie_threshold_ip = 1"}})
-	theirs.as(t, interop.Initiator, "negotiation: COOKIE", func(t *testing.T, role interop.Role, e *interop.Entry) {
-		e.Detail("the peer demands it from its first half-open SA on")
-		tn := theirs.tunnel(t, role, settings{})
-		tn.halfOpen()
-		tn.up()
-		if !tn.stepped("cookie") {
-			t.Error("the peer demanded no cookie")
-		}
-	})
+	for feature, change := range map[string]func(*ike.Connection, *backend.Section){"COOKIE": one, "COOKIE and INVALID_KE_PAYLOAD": two(true)} {
+		theirs.as(t, interop.Initiator, "negotiation: "+feature, func(t *testing.T, role interop.Role, e *interop.Entry) {
+			e.Detail("the peer demands it from its first half-open SA on")
+			tn := theirs.tunnel(t, role, settings{change: change})
+			tn.halfOpen()
+			tn.up()
+			if !tn.stepped("cookie") {
+				t.Error("the peer demanded no cookie")
+			}
+		})
+	}
 }
 
 // halfOpen leaves the peer a half-open IKE SA, from a port of its own.
