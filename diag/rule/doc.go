@@ -19,5 +19,5 @@ func All() []diag.Rule {
 	} {
 		all = append(all, family...)
 	}
-	return all
+	return withTold(all)
 }

@@ -271,8 +271,8 @@ func otherAddress(f *diag.Facts) []diag.Finding {
 			if x.Type != wire.ExchangeIKESAInit && x.Type != wire.ExchangeIKEAuth || x.Request == nil || x.Response == nil {
 				continue
 			}
-			if x.Response.Src == x.Request.Dst || movedOn(x) {
-				continue
+			if x.Response.Src == x.Request.Dst || !x.Response.Src.IsValid() || !x.Request.Dst.IsValid() || movedOn(x) {
+				continue // a log need not tell the datagram of every message
 			}
 			d := about(sa)
 			d.Confidence = diag.Certain

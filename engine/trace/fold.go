@@ -117,6 +117,10 @@ func (t *Trace) Add(e *event.Event) {
 		t.addLoss(e)
 	case e.Table != nil, e.Change != nil, e.Log != nil, e.Alert != nil:
 		t.addDaemon(e)
+	case e.Check != nil:
+		t.addCheck(e.Time, e.Check)
+	case e.Step != nil:
+		t.addStep(e.Time, e.Step)
 	case e.Gap != nil:
 		t.lose(e.Gap)
 		t.Counts.Dropped += e.Gap.Dropped

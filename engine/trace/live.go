@@ -21,6 +21,9 @@ type Daemon struct {
 	// Alerts and Failures in order, bounded: the oldest go first.
 	Alerts   []Alert
 	Failures []Failure
+	Steps    []Step
+	// Checks are the comparisons of our own engine's that failed.
+	Checks []Check
 }
 
 // Alert is a daemon's complaint.
@@ -310,6 +313,16 @@ func (t *Trace) forgetLive(drop map[*IKESA]bool) {
 	for i := range t.Daemon.Failures {
 		if drop[t.Daemon.Failures[i].SA] {
 			t.Daemon.Failures[i].SA = nil
+		}
+	}
+	for i := range t.Daemon.Steps {
+		if drop[t.Daemon.Steps[i].SA] {
+			t.Daemon.Steps[i].SA = nil
+		}
+	}
+	for i := range t.Daemon.Checks {
+		if drop[t.Daemon.Checks[i].SA] {
+			t.Daemon.Checks[i].SA = nil
 		}
 	}
 }

@@ -25,6 +25,9 @@ func (t *Trace) addLog(at time.Time, l *event.Log) {
 	if f := l.Failure; f != nil {
 		t.Daemon.Failures = bounded(t.Daemon.Failures, Failure{at, sa, l.IKE, l.Text, *f})
 	}
+	if l.Step != nil {
+		t.addLogStep(at, sa, l)
+	}
 	if sa == nil {
 		return
 	}

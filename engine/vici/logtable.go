@@ -94,6 +94,16 @@ var patterns = []pattern{
 	{has: "PPK", expr: `^PPK required but (?P<why>.*)$`, kind: "ppk", set: setFailure(true)},
 	{has: "PPK_ID", expr: `^received PPK_ID '(?P<received>.*)', but require '(?P<required>.*)'$`, kind: "ppk", set: setFailure(true)},
 
+	{has: "RADIUS", expr: `^RADIUS (?:Access-Request|request) timed out after (?P<attempts>\d+) (?:attempts|retransmits)`, kind: "radius-timeout", set: setFailure(true)},
+	{has: "issuer is", expr: `^\s*issuer is "(?P<issuer>.*)"$`, kind: "issuer", set: setStep},
+	{has: "path length", expr: `^path length of (?P<length>\d+) violates constraint of (?P<limit>\d+)$`, kind: "cert-path", set: setFailure(true)},
+	{has: "not allowed by", expr: `^certificate '(?P<subject>.*)' not allowed by '`, kind: "cert-path", set: setFailure(true)},
+	{has: "signature validation failed", expr: `^signature validation failed, looking for another key$`, kind: "signature", set: setStep},
+	{has: "building CRED_PRIVATE_KEY", expr: `^building CRED_PRIVATE_KEY - .* failed`, kind: "key-unreadable", set: setFailure(true)},
+	{has: "critical", expr: `^payload type (?P<type>\S+) is not supported, but its critical bit is set`, kind: "critical-payload", set: setFailure(true)},
+	{has: "CHILDLESS", expr: `^peer does not support CHILDLESS_IKEV2$`, kind: "childless", set: setFailure(true)},
+	{has: "initiation of childless", expr: `^(?:peer does not support childless IKE_SA initiation|unable to initiate childless IKE_SA)`, kind: "childless", set: setFailure(true)},
+
 	// CHILD SAs.
 	{has: "traffic selectors", expr: `^traffic selectors (?P<local>.*) === (?P<remote>.*) unacceptable$`, kind: "ts-unacceptable", set: setFailure(true)},
 	{has: "traffic selectors", expr: `^no acceptable traffic selectors found$`, kind: "ts-unacceptable", set: setFailure(true)},
@@ -138,6 +148,7 @@ var patterns = []pattern{
 	{has: "outbound CHILD_SA", expr: `^outbound CHILD_SA (?P<child>\S+?)\{(?P<id>\d+)\} established`, kind: "child-outbound", set: setStep},
 	{has: "deleting IKE_SA", expr: `^deleting IKE_SA (?P<connection>\S+)\[(?P<id>\d+)\] between`, kind: "deleting", set: setStep},
 	{has: "sending DELETE", expr: `^sending DELETE for (?P<what>.*)$`, kind: "delete-sent", set: setStep},
+	{has: "received DELETE", expr: `^received DELETE for unknown (?P<protocol>\S+) CHILD_SA with SPI (?P<spi>[0-9a-f]+)$`, kind: "unmatched-delete", set: setStep},
 	{has: "received DELETE", expr: `^received DELETE for (?P<what>.*)$`, kind: "delete-received", set: setStep},
 	{has: "IKE_SA deleted", expr: `^IKE_SA deleted$`, kind: "deleted", set: setStep},
 	{has: "closing", expr: `^closing (?P<why>expired )?CHILD_SA (?P<child>\S+?)\{(?P<id>\d+)\}`, kind: "child-closing", set: setStep},
@@ -157,6 +168,8 @@ var patterns = []pattern{
 	{has: "EAP", expr: `^initiating (?P<method>EAP_\S+) method`, kind: "eap-start", set: setStep},
 	{has: "server requested", expr: `^server requested (?P<method>EAP_\S+)(?: authentication)? \(id 0x[0-9A-F]+\)`, kind: "eap-start", set: setStep},
 	{has: "EAP identity", expr: `^received EAP identity '(?P<id>.*)'$`, kind: "eap-identity", set: setStep},
+	{has: "unable to rekey", expr: `^unable to rekey, (?P<protocol>\S+) CHILD_SA with SPI (?P<spi>[0-9a-f]+) not found$`, kind: "child-gone", set: setStep},
+	{has: "pool", expr: `^pool '(?P<pool>.*)' is full, unable to assign (?:a new )?address`, kind: "pool-full", set: setStep},
 	{has: "MOBIKE", expr: `^peer supports MOBIKE$`, kind: "mobike", set: setStep},
 	{has: "checking path", expr: `^checking path (?P<path>.*)$`, kind: "path-check", set: setStep},
 	{has: "collision with", expr: `^detected (?P<what>\S+) collision with (?P<other>\S+)$`, kind: "collision", set: setStep},

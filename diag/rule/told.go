@@ -1,0 +1,277 @@
+package rule
+
+import (
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/cloudvlan/cvlanctl/diag"
+	"github.com/cloudvlan/cvlanctl/engine"
+	"github.com/cloudvlan/cvlanctl/engine/trace"
+)
+
+// telling is how a daemon, or our own engine, says a fault in so many words.
+// A row that fits yields a finding of its id; the first row that fits counts.
+type telling struct {
+	kind string // of event.LogFailure, LogStep, Alert or Check: as the table says
+	id   string
+	when func(*fact) bool // further condition, nil for none
+	says string           // summary; {name} stands for a detail of the fact, {peer} and {us} for the hosts
+	conf diag.Confidence  // zero is Certain
+	own  diag.Ownership   // "" as the catalogue has it
+	sev  diag.Severity    // 0 as the catalogue has it
+	// surer is given where conf is not Certain.
+	surer string
+	fix   []diag.Remedy // lines with details in them; nil for the catalogue's
+}
+
+// fact is one thing that was told, whoever told it.
+type fact struct {
+	time   time.Time
+	sa     *trace.IKESA // nil where it belongs to none
+	ike    string
+	text   string
+	notify string
+	local  bool
+	detail map[string]string
+}
+
+// told is where one kind of fact is looked up.
+type told struct {
+	table []telling
+	facts func(*trace.Trace) []keyedFact
+}
+
+type keyedFact struct {
+	kind string
+	fact
+}
+
+var toldTables = []told{
+	{failureTellings, failureFacts},
+	{checkTellings, checkFacts},
+	{stepTellings, stepFacts},
+	{alertTellings, alertFacts},
+}
+
+func failureFacts(t *trace.Trace) []keyedFact {
+	var l []keyedFact
+	for i := range t.Daemon.Failures {
+		f := &t.Daemon.Failures[i]
+		l = append(l, keyedFact{f.Kind, fact{f.Time, f.SA, f.IKE, f.Text, f.Notify, f.Local, f.Detail}})
+	}
+	return l
+}
+
+func stepFacts(t *trace.Trace) []keyedFact {
+	var l []keyedFact
+	for i := range t.Daemon.Steps {
+		s := &t.Daemon.Steps[i]
+		l = append(l, keyedFact{s.Kind, fact{time: s.Time, sa: s.SA, ike: s.IKE, text: s.Text, detail: s.Detail}})
+	}
+	return l
+}
+
+func alertFacts(t *trace.Trace) []keyedFact {
+	var l []keyedFact
+	for i := range t.Daemon.Alerts {
+		a := &t.Daemon.Alerts[i]
+		l = append(l, keyedFact{a.Type, fact{time: a.Time, sa: a.SA, text: "alert " + a.Type}})
+	}
+	return l
+}
+
+// checkFacts gives the comparisons of our own engine's that failed. {what},
+// {local}, {remote} and {why} are their details.
+func checkFacts(t *trace.Trace) []keyedFact {
+	var l []keyedFact
+	for i := range t.Daemon.Checks {
+		c := &t.Daemon.Checks[i]
+		text := c.What + ": here " + c.Local + "; the peer " + c.Remote
+		if c.Why != "" {
+			text += " (" + c.Why + ")"
+		}
+		l = append(l, keyedFact{string(c.Kind), fact{time: c.Time, sa: c.SA, text: text, local: true,
+			detail: map[string]string{"what": c.What, "local": c.Local, "remote": c.Remote, "why": c.Why}}})
+	}
+	return l
+}
+
+// toldFindings gives what was told about one id.
+func toldFindings(id string) func(*diag.Facts) []diag.Finding {
+	return func(f *diag.Facts) []diag.Finding {
+		if !f.Trace.Daemon.Known {
+			return nil
+		}
+		var found []diag.Finding
+		var idx peers
+		for _, t := range toldTables {
+			if !slices.ContainsFunc(t.table, func(r telling) bool { return r.id == id }) {
+				continue
+			}
+			for _, k := range t.facts(f.Trace) {
+				row := match(t.table, &k)
+				if row == nil || row.id != id {
+					continue
+				}
+				if idx == nil {
+					idx = byPeers(v2(f))
+				}
+				found = append(found, row.finding(&k.fact, idx))
+			}
+		}
+		return found
+	}
+}
+
+func match(table []telling, k *keyedFact) *telling {
+	for i := range table {
+		if r := &table[i]; r.kind == k.kind && (r.when == nil || r.when(&k.fact)) {
+			return r
+		}
+	}
+	return nil
+}
+
+func (r *telling) finding(k *fact, idx peers) diag.Finding {
+	d := diag.Finding{Severity: r.sev, Confidence: r.conf, Ownership: r.own, Surer: r.surer, FirstSeen: k.time, LastSeen: k.time}
+	if k.sa != nil {
+		first := about(k.sa)
+		d.Subject = first.Subject
+	} else {
+		d.Subject.Connection = k.ike
+		d.Subject.Local, d.Subject.Remote = k.detail["local"], k.detail["remote"]
+		if strings.ContainsAny(d.Subject.Local+d.Subject.Remote, " /") {
+			d.Subject.Local, d.Subject.Remote = "", ""
+		}
+	}
+	if d.Confidence == 0 {
+		d.Confidence, d.Surer = diag.Certain, ""
+	}
+	fill := k.fill()
+	d.Summary = fill(r.says)
+	for _, l := range r.fix {
+		l.Change = fill(l.Change)
+		if strings.Contains(l.Change, notTold) {
+			continue // the catalogue's line says it better
+		}
+		d.Remedies = append(d.Remedies, l)
+	}
+	if len(d.Remedies) > 0 {
+		d.Remedies = instead(r.id, d.Remedies...)
+	}
+	if k.sa != nil && k.sa.Established.IsZero() && idx.recovered(k.sa) {
+		d.Severity = diag.Low
+		d.Summary += "; a later attempt succeeded"
+	}
+	d.Evidence = []diag.Evidence{{Time: k.time, What: short(k.text)}}
+	return d
+}
+
+// notTold stands for a detail that is not known.
+const notTold = "(not told)"
+
+// fill puts the details of a fact into words. Strangers' text is bounded, and
+// what is not known reads as such.
+func (k *fact) fill() func(string) string {
+	pairs := []string{"{us}", "this side", "{peer}", "the peer", "{notify}", k.notify, "{text}", short(k.text)}
+	if k.sa != nil {
+		if h := host(k.sa.Local.Host); h != "" {
+			pairs[1] = h
+		}
+		if h := host(k.sa.Remote.Host); h != "" {
+			pairs[3] = h
+		}
+	}
+	names := []string{"local", "remote", "received", "required", "required", "used", "id", "subject", "issuer", "from", "to", "why", "what", "requested", "offered",
+		"name", "peer", "status", "uri", "algorithm", "address", "asked", "pool", "mode", "tried", "version", "spi", "expected", "child", "type", "wanted", "server", "eap", "error", "attempts", "when", "protocol", "other", "policy", "config"}
+	for _, n := range names {
+		if v := k.detail[n]; v != "" && n != "peer" {
+			pairs = append(pairs, "{"+n+"}", short(v))
+		} else if n != "peer" {
+			pairs = append(pairs, "{"+n+"}", notTold)
+		}
+	}
+	return strings.NewReplacer(pairs...).Replace
+}
+
+// withTold adds to a rule what daemons and our own engine say in so many words, so
+// that one rule serves every source, and makes rules of the ids that have no
+// other.
+func withTold(rules []diag.Rule) []diag.Rule {
+	have := make(map[string]int, len(rules))
+	for i := range rules {
+		have[rules[i].ID] = i
+	}
+	for _, t := range toldTables {
+		for _, row := range t.table {
+			if _, ok := have[row.id]; !ok {
+				have[row.id] = len(rules)
+				rules = append(rules, diag.Rule{ID: row.id})
+			}
+		}
+	}
+	said := toldIDs()
+	for i := range rules {
+		r := &rules[i]
+		if said[r.ID] {
+			r.Needs = append(slices.Clone(r.Needs), "a daemon's log and alerts, or our own engine's comparisons")
+			r.Find = both(r.Find, toldFindings(r.ID))
+		}
+		for _, id := range toldAfter[r.ID] {
+			if id != r.ID && !slices.Contains(r.After, id) {
+				r.After = append(slices.Clone(r.After), id)
+			}
+		}
+	}
+	return rules
+}
+
+func toldIDs() map[string]bool {
+	said := map[string]bool{}
+	for _, t := range toldTables {
+		for _, row := range t.table {
+			said[row.id] = true
+		}
+	}
+	return said
+}
+
+func both(a, b func(*diag.Facts) []diag.Finding) func(*diag.Facts) []diag.Finding {
+	if a == nil {
+		return b
+	}
+	return func(f *diag.Facts) []diag.Finding { return append(a(f), b(f)...) }
+}
+
+// The conditions that rows share.
+
+func says(detail, part string) func(*fact) bool {
+	return func(k *fact) bool { return strings.Contains(k.detail[detail], part) }
+}
+
+func notified(notify string) func(*fact) bool {
+	return func(k *fact) bool { return k.notify == notify }
+}
+
+func textHas(part string) func(*fact) bool {
+	return func(k *fact) bool { return strings.Contains(k.text, part) }
+}
+
+func every(conds ...func(*fact) bool) func(*fact) bool {
+	return func(k *fact) bool {
+		for _, c := range conds {
+			if !c(k) {
+				return false
+			}
+		}
+		return true
+	}
+}
+
+// inInit says that nothing but IKE_SA_INIT has been exchanged.
+func inInit(k *fact) bool { return k.sa == nil || len(k.sa.Auth) == 0 && k.sa.Established.IsZero() }
+
+func established(k *fact) bool {
+	return k.sa != nil && (!k.sa.Established.IsZero() || k.sa.State == engine.IKEEstablished)
+}
