@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -37,6 +38,9 @@ type PlaneOptions struct {
 	Window int
 	// ClampMSS lowers the segment size of TCP to what fits.
 	ClampMSS bool
+	// Cores is how many processors there are to share the work, 0 for all. With
+	// more than two, each direction takes more than one.
+	Cores int
 	// RawESP opens a socket for ESP without UDP (IP protocol 50), bound to an
 	// address; nil for the system's. It needs the right to.
 	RawESP func(local netip.Addr) (*net.IPConn, error)
@@ -46,7 +50,8 @@ type PlaneOptions struct {
 // the sockets give, and hands one to the other. It is a native.DataPlane.
 //
 // Packets of one SA keep their order. Each direction has a goroutine of its
-// own, so that two cores carry a tunnel that is used both ways.
+// own, and with cores to spare another one, so that several cores carry one
+// tunnel.
 type Plane struct {
 	device Device
 	o      PlaneOptions
@@ -101,6 +106,9 @@ func NewPlane(d Device, o PlaneOptions) (*Plane, error) {
 	}
 	if o.PathMTU < 576 || o.PathMTU > 65535 {
 		return nil, fmt.Errorf("path MTU %d; 576 to 65535 are possible", o.PathMTU)
+	}
+	if o.Cores == 0 {
+		o.Cores = runtime.GOMAXPROCS(0)
 	}
 	if o.RawESP == nil {
 		o.RawESP = listenESP

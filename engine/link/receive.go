@@ -6,21 +6,40 @@ import (
 	"github.com/cloudvlan/cvlanctl/engine/wire"
 )
 
-// receiver opens ESP packets. It is of one goroutine.
-type receiver struct {
-	p    *Plane
+// incoming is a batch of packets that were opened.
+type incoming struct {
 	bufs [][]byte
 	open [][]byte // what came out of them, as the device takes it
+}
+
+// receiver opens ESP packets, on one goroutine: the first stage of a lane to
+// the device.
+type receiver struct {
+	p    *Plane
+	lane *lane[*incoming]
+	now  *incoming // that is being filled; nil for none
 	seen []*planeChild
 }
 
 func (p *Plane) newReceiver() *receiver {
 	n := max(p.device.BatchSize(), 1)
-	r := &receiver{p: p, bufs: make([][]byte, n), open: make([][]byte, 0, n)}
-	for i := range r.bufs {
-		r.bufs[i] = make([]byte, offset+maxDatagram)
-	}
+	r := &receiver{p: p}
+	r.lane = newLane(p, func() *incoming {
+		b := &incoming{bufs: make([][]byte, n), open: make([][]byte, 0, n)}
+		for i := range b.bufs {
+			b.bufs[i] = make([]byte, offset+maxDatagram)
+		}
+		return b
+	}, p.deliver)
 	return r
+}
+
+// deliver writes what was opened.
+func (p *Plane) deliver(b *incoming) {
+	p.write.Lock()
+	_, _ = p.device.Write(b.open, offset) // what a device does not take is lost, as on a full link
+	p.write.Unlock()
+	b.open = b.open[:0]
 }
 
 // Receive takes ESP packets that came in UDP. The engine calls it on one
@@ -55,16 +74,17 @@ func (r *receiver) take(packets []ESPPacket) {
 			r.p.noSA.Add(1)
 			continue
 		}
-		if len(r.open) == len(r.bufs) {
-			r.flush()
+		b := r.room()
+		if b == nil {
+			return // the plane has ended
 		}
-		buf := r.bufs[len(r.open)]
+		buf := b.bufs[len(b.open)]
 		// A dropped packet was counted by the SA.
 		inner, err := c.in.Open(buf[:offset], packets[i].Octets, packets[i].TOS)
 		if err != nil {
 			continue
 		}
-		r.open = append(r.open, inner)
+		b.open = append(b.open, inner)
 		r.heard(c, packets[i].Remote)
 	}
 	r.flush()
@@ -94,13 +114,22 @@ func (r *receiver) heard(c *planeChild, from netip.AddrPort) {
 	r.p.at.Reports.Heard(c.update.SPIs.In, from)
 }
 
-// flush writes what was opened.
+// room gives a batch that takes one more packet, nil once the plane has ended.
+func (r *receiver) room() *incoming {
+	if r.now != nil && len(r.now.open) == len(r.now.bufs) {
+		r.flush()
+	}
+	if r.now == nil {
+		r.now, _ = r.lane.take()
+	}
+	return r.now
+}
+
+// flush hands on what was opened.
 func (r *receiver) flush() {
-	if len(r.open) == 0 {
+	if r.now == nil || len(r.now.open) == 0 {
 		return
 	}
-	r.p.write.Lock()
-	_, _ = r.p.device.Write(r.open, offset) // what a device does not take is lost, as on a full link
-	r.p.write.Unlock()
-	r.open = r.open[:0]
+	r.lane.put(r.now, len(r.now.open))
+	r.now = nil
 }

@@ -7,33 +7,44 @@ import (
 	"github.com/cloudvlan/cvlanctl/engine/esp"
 )
 
-// transmitter seals the packets of the device. It is of one goroutine.
-type transmitter struct {
-	p     *Plane
-	udp   *sender
-	raw   *sender // nil before the first child without UDP
+// outgoing is a batch of packets that the device gave.
+type outgoing struct {
 	bufs  [][]byte
 	sizes []int
-	seen  []*planeChild
+	n     int
+}
+
+// transmitter seals the packets of the device: the second stage of their lane.
+type transmitter struct {
+	p    *Plane
+	udp  *sender
+	raw  *sender // nil before the first child without UDP
+	seen []*planeChild
 }
 
 // transmit carries packets from the device to the peers until the device ends.
 func (p *Plane) transmit() {
-	n := p.device.BatchSize()
-	t := &transmitter{p: p, bufs: make([][]byte, n), sizes: make([]int, n)}
+	t := &transmitter{p: p}
 	t.udp = newSender(p.conn, t.unsent)
-	for i := range t.bufs {
-		t.bufs[i] = make([]byte, offset+maxDatagram+tail)
-	}
+	n := max(p.device.BatchSize(), 1)
+	l := newLane(p, func() *outgoing {
+		b := &outgoing{bufs: make([][]byte, n), sizes: make([]int, n)}
+		for i := range b.bufs {
+			b.bufs[i] = make([]byte, offset+maxDatagram+tail)
+		}
+		return b
+	}, t.batch)
 	for {
-		n, err := p.device.Read(t.bufs, t.sizes, offset)
+		b, ok := l.take()
+		if !ok {
+			return
+		}
+		n, err := p.device.Read(b.bufs, b.sizes, offset)
 		if p.closed.Load() || err != nil && gone(err) {
 			return
 		}
-		for i := range n {
-			t.packet(t.bufs[i], t.sizes[i])
-		}
-		t.flush()
+		b.n = n
+		l.put(b, n)
 		if err != nil && n == 0 {
 			// The device is unwell; do not spin on it.
 			select {
@@ -43,6 +54,14 @@ func (p *Plane) transmit() {
 			}
 		}
 	}
+}
+
+// batch seals and sends what the device gave at once.
+func (t *transmitter) batch(b *outgoing) {
+	for i := range b.n {
+		t.packet(b.bufs[i], b.sizes[i])
+	}
+	t.flush()
 }
 
 func (t *transmitter) unsent(packets int, _ error) { t.p.unsent.Add(uint64(packets)) }
