@@ -119,11 +119,14 @@ func TestAFloodOfStrangersDoesNotCrowdOutAnSA(t *testing.T) {
 
 	// b is busy, and more strangers come than it can remember.
 	release, held := make(chan struct{}), make(chan struct{})
-	go b.do(func(time.Time, *ike.Endpoint) ike.Output {
-		close(held)
-		<-release
-		return ike.Output{}
-	})
+	busy := make(chan error, 1)
+	go func() {
+		busy <- b.pump.Do(t.Context(), func(time.Time, *ike.Endpoint) ike.Output {
+			close(held)
+			<-release
+			return ike.Output{}
+		})
+	}()
 	<-held
 	stranger, _ := socket(t)
 	defer func() { _ = stranger.Close() }() // it has served
@@ -141,5 +144,8 @@ func TestAFloodOfStrangersDoesNotCrowdOutAnSA(t *testing.T) {
 	a.do(func(now time.Time, p *ike.Endpoint) ike.Output { return p.Command(now, sa, ike.Probe{}) })
 	until(t, "the liveness check to be read", func() bool { return len(b.pump.in) == 1 })
 	close(release)
+	if err := <-busy; err != nil {
+		t.Fatal(err)
+	}
 	until(t, "the answer to the liveness check", func() bool { _, answered := state(); return answered == 1 })
 }

@@ -42,7 +42,7 @@ type options struct {
 // figures are all that is measured.
 type figures struct {
 	version string // of strongSwan
-	times   map[pairing][]time.Duration
+	times   map[pairing][]handshake
 	load    map[pairing][]load
 	memory  memory
 	inside  []benchmark
@@ -55,7 +55,7 @@ func run(ctx context.Context, o *options) error {
 	if err := lab.Ensure(ctx); err != nil {
 		return err
 	}
-	f := &figures{times: map[pairing][]time.Duration{}, load: map[pairing][]load{}}
+	f := &figures{times: map[pairing][]handshake{}, load: map[pairing][]load{}}
 	var err error
 	if f.version, err = lab.StrongSwanVersion(ctx); err != nil {
 		return err
@@ -117,7 +117,7 @@ func measure(ctx context.Context, o *options, dir string, f *figures) (err error
 			return err
 		}
 		f.times[p.kind] = times
-		fmt.Printf("%-28s %4d handshakes on the wire, median %s\n", p.kind, len(times), median(times))
+		fmt.Printf("%-28s %4d handshakes on the wire, median %s\n", p.kind, len(times), median(mapped(times, handshake.whole)))
 	}
 	for range o.repeats {
 		for _, p := range pairs {

@@ -25,9 +25,21 @@ import (
 	"github.com/cloudvlan/cvlanctl/lab"
 )
 
-// times ends the capture and gives how long each handshake took on the wire:
-// from the first request of IKE_SA_INIT to the response of IKE_AUTH.
-func (p *pair) times() ([]time.Duration, error) {
+// handshake is when the messages of one handshake passed.
+type handshake struct {
+	at      time.Time     // of the message before
+	initial time.Duration // the response of IKE_SA_INIT, after its request
+	auth    time.Duration // the request of IKE_AUTH, after that: the initiator's own time
+	final   time.Duration // the response of IKE_AUTH, after that
+}
+
+// whole is how long the handshake took on the wire: from the first request of
+// IKE_SA_INIT to the response of IKE_AUTH.
+func (h handshake) whole() time.Duration { return h.initial + h.auth + h.final }
+
+// times ends the capture, which was taken at the initiator, and gives the
+// handshakes in it.
+func (p *pair) times() ([]handshake, error) {
 	if err := p.recorder.Stop(); err != nil {
 		return nil, err
 	}
@@ -35,26 +47,33 @@ func (p *pair) times() ([]time.Duration, error) {
 	if err != nil {
 		return nil, err
 	}
-	began := map[wire.SPI]time.Time{}
-	var list []time.Duration
+	open := map[wire.SPI]*handshake{}
+	var list []handshake
 	for e, err := range dissect.New(dissect.Options{}).Events(src) {
 		if err != nil {
 			return nil, err
 		}
-		h, ok := ikeHeader(e)
+		m, ok := ikeHeader(e)
 		if !ok {
 			continue
 		}
+		h := open[m.InitiatorSPI]
+		since := func() (d time.Duration) {
+			d, h.at = e.Time.Sub(h.at), e.Time
+			return d
+		}
 		switch {
-		case h.Exchange == wire.ExchangeIKESAInit && !h.Response():
-			if _, known := began[h.InitiatorSPI]; !known {
-				began[h.InitiatorSPI] = e.Time
-			}
-		case h.Exchange == wire.ExchangeIKEAuth && h.Response():
-			if at, known := began[h.InitiatorSPI]; known {
-				list = append(list, e.Time.Sub(at))
-				delete(began, h.InitiatorSPI)
-			}
+		case m.Exchange == wire.ExchangeIKESAInit && !m.Response() && h == nil:
+			open[m.InitiatorSPI] = &handshake{at: e.Time}
+		case h == nil:
+		case m.Exchange == wire.ExchangeIKESAInit && m.Response():
+			h.initial = since()
+		case m.Exchange == wire.ExchangeIKEAuth && !m.Response():
+			h.auth = since()
+		case m.Exchange == wire.ExchangeIKEAuth:
+			h.final = since()
+			list = append(list, *h)
+			delete(open, m.InitiatorSPI)
 		}
 	}
 	if len(list) == 0 {

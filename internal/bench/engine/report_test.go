@@ -8,17 +8,17 @@ import (
 )
 
 func TestTheReportComparesEveryPairWithCharons(t *testing.T) {
-	f := &figures{version: "5.9.8", times: map[pairing][]time.Duration{}, load: map[pairing][]load{},
+	f := &figures{version: "5.9.8", times: map[pairing][]handshake{}, load: map[pairing][]load{},
 		memory: memory{n: 10, charon: 16 << 10, ours: 8 << 10},
 		inside: []benchmark{{name: "Handshake", ns: 250e3}, {name: "LivenessCheck", ns: 4e3}, {name: "Memory", octets: 7 << 10},
 			{name: "Recovery/A_during_child", ns: 2e3}, {name: "Recovery/B_during_child", ns: 5e3}}}
 	for i, p := range pairings {
 		n := time.Duration(i + 1)
-		f.times[p] = []time.Duration{9 * time.Second, n * time.Millisecond, 0}
+		f.times[p] = []handshake{{initial: 9 * time.Second}, {initial: n * time.Millisecond / 2, auth: n * time.Millisecond / 2}, {}}
 		f.load[p] = []load{{n: 100, wall: time.Second, cpu: n * 100 * time.Millisecond, responder: 100 * time.Millisecond}}
 	}
 	text := f.report(&options{rounds: 3, load: 100, repeats: 1})
-	for _, want := range []string{"| ours to ours | 1.00 ms | 0.25x |", "| charon to charon | 4.00 ms | 1.00x |",
+	for _, want := range []string{"| ours to ours | 1.00 ms | 0.00 ms | 0.25x |", "| charon to charon | 4.00 ms | 0.00 ms | 1.00x |",
 		"| ours to ours | 100 | 1000 | 1.00 ms | 4.00x |", "1.00 ms of processor time", "0.50 ms: 2.0 times",
 		"16.0 KiB of resident memory for each, we by 8.0 KiB (7.0 KiB of heap): 0.50x", "the 2 rows", "at most 5µs (B during child)"} {
 		if !strings.Contains(text, want) {
