@@ -4,11 +4,15 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"strings"
 	"testing"
 	"time"
 
+	"github.com/cloudvlan/cvlanctl/diag"
+	"github.com/cloudvlan/cvlanctl/diag/rule"
 	"github.com/cloudvlan/cvlanctl/engine"
 	"github.com/cloudvlan/cvlanctl/engine/event"
+	"github.com/cloudvlan/cvlanctl/engine/trace"
 	"github.com/cloudvlan/cvlanctl/engine/wire"
 	"github.com/cloudvlan/cvlanctl/tui"
 	"github.com/cloudvlan/cvlanctl/tui/feed"
@@ -18,7 +22,10 @@ import (
 // daemon is a strongSwan with an office that is up, a branch that failed and
 // an archive that was never tried.
 func daemon() *feed.Store {
-	s := feed.NewStore(feed.Options{Title: "vici:/run/charon.vici", Live: true, Daemon: true})
+	s := feed.NewStore(feed.Options{Title: "vici:/run/charon.vici", Live: true, Daemon: true,
+		Diagnose: func(t *trace.Trace) []diag.Finding {
+			return diag.Diagnose(&diag.Facts{Source: "vici", Trace: t, Now: t.Last, Live: true}, rule.All())
+		}})
 	duration := func(d time.Duration) engine.Opt[time.Duration] { return engine.Some(d) }
 	round := func(id string) []engine.AuthRound { return []engine.AuthRound{{Class: "pre-shared key", ID: id}} }
 	child := func(name, local, remote string) *engine.ChildConfig {
@@ -38,12 +45,45 @@ func daemon() *feed.Store {
 	}
 	log := func(after time.Duration, l event.Log) { s.Add(&event.Event{Time: at(after), Log: &l}) }
 	log(12*time.Second, event.Log{Group: "IKE", Level: 0, IKE: "branch", IKEID: 2, Text: "initiating IKE_SA branch[2] to 198.51.100.7"})
+	message := func(after time.Duration, m event.LogMessage) {
+		way, verb := "response", "parsed"
+		if !m.Response {
+			way = "request"
+		}
+		if m.Sent {
+			verb = "generating"
+		}
+		log(after, event.Log{Group: "ENC", Level: 1, IKE: "branch", IKEID: 2, Message: &m,
+			Text: fmt.Sprintf("%s %s %s %d [ %s ]", verb, m.Name, way, m.MessageID, strings.Join(m.Payloads, " "))})
+	}
+	near, far := netip.MustParseAddrPort("192.0.2.1:500"), netip.MustParseAddrPort("198.51.100.7:500")
+	sent := func(after time.Duration, octets int) {
+		log(after, event.Log{Group: "NET", Level: 1, IKE: "branch", IKEID: 2, Datagram: &event.LogDatagram{Sent: true, Src: near, Dst: far, Octets: octets},
+			Text: fmt.Sprintf("sending packet: from 192.0.2.1[500] to 198.51.100.7[500] (%d bytes)", octets)})
+	}
+	received := func(after time.Duration, octets int) {
+		log(after, event.Log{Group: "NET", Level: 1, IKE: "branch", IKEID: 2, Datagram: &event.LogDatagram{Src: far, Dst: near, Octets: octets},
+			Text: fmt.Sprintf("received packet: from 198.51.100.7[500] to 192.0.2.1[500] (%d bytes)", octets)})
+	}
+	message(12010*time.Millisecond, event.LogMessage{Sent: true, Exchange: wire.ExchangeIKESAInit, Name: "IKE_SA_INIT",
+		Payloads: []string{"SA", "KE", "No", "N(NATD_S_IP)", "N(NATD_D_IP)"}})
+	sent(12011*time.Millisecond, 264)
+	received(12039*time.Millisecond, 272)
+	message(12040*time.Millisecond, event.LogMessage{Exchange: wire.ExchangeIKESAInit, Name: "IKE_SA_INIT", Response: true,
+		Payloads: []string{"SA", "KE", "No", "N(NATD_S_IP)", "N(NATD_D_IP)"}})
+	message(12050*time.Millisecond, event.LogMessage{Sent: true, Exchange: wire.ExchangeIKEAuth, Name: "IKE_AUTH", MessageID: 1,
+		Payloads: []string{"IDi", "N(INIT_CONTACT)", "IDr", "AUTH", "SA", "TSi", "TSr"}})
+	sent(12051*time.Millisecond, 271)
+	received(12989*time.Millisecond, 65)
+	message(12990*time.Millisecond, event.LogMessage{Exchange: wire.ExchangeIKEAuth, Name: "IKE_AUTH", MessageID: 1, Response: true,
+		Payloads: []string{"N(AUTH_FAILED)"}})
 	log(13*time.Second, event.Log{Group: "IKE", Level: 1, IKE: "branch", IKEID: 2, Text: "received AUTHENTICATION_FAILED notify error" + hostile,
 		Failure: &event.LogFailure{Kind: "notify", Notify: "AUTHENTICATION_FAILED"}})
 	log(14*time.Second, event.Log{Group: "NET", Level: 1, IKE: "office", IKEID: 1, Text: "sending keep alive to 192.0.2.2[4500]"})
 	s.Add(&event.Event{Time: at(15 * time.Second), Change: &event.Change{Kind: event.ChildDown, SA: &engine.IKESA{Name: "office", UniqueID: 1, State: engine.IKEEstablished,
 		InitiatorSPI: 0x0edaee72093903a1, Children: []*engine.ChildSA{{Name: "voice", UniqueID: 9, State: engine.ChildInstalled}}}}})
 	s.Add(&event.Event{Time: at(16 * time.Second), Table: &event.Table{SAs: []*engine.IKESA{officeSA(16)}}})
+	s.Diagnose()
 	return s
 }
 
@@ -73,6 +113,8 @@ var daemonScreens = []struct {
 	{"nat", []string{"3"}},
 	{"timers", []string{"4"}},
 	{"diagnoses", []string{"5"}},
+	{"evidence", []string{"5", "enter"}},
+	{"evidence-message", []string{"5", "enter", "enter"}},
 	{"packets", []string{"6"}},
 	{"log", []string{"7"}},
 	{"log-level", []string{"7", "l"}},
@@ -156,7 +198,7 @@ func TestADaemonThatIsAwayIsNeverShownAsLive(t *testing.T) {
 	s.Add(&event.Event{Time: at(17 * time.Second), Gap: &event.Gap{What: "the daemon hung up", Away: true}})
 	d := drive(t, s, 120, 40, takesOrders(new([]page.Order), nil), atSecond(29))
 	d.has("AWAY for 12s, trying again", "all of the past")
-	d.hasNot("5.9.8 live", "healthy")
+	d.hasNot("5.9.8 live", "healthy", "auth-failed-opaque")
 	d.press("D").has("not now: the daemon is away")
 	golden(t, "daemon-away-120x40.txt", d.text())
 	s.Add(&event.Event{Time: at(30 * time.Second), Table: &event.Table{First: true}})
@@ -208,4 +250,34 @@ func TestALineOfTheLogLeadsToItsTunnelAndBack(t *testing.T) {
 	d := drive(t, daemon(), 120, 40, atSecond(17))
 	d.press("7", "/", "keep", "enter", "t").has("TUNNEL", "IKE [1]")
 	d.press("esc").has("sending keep alive")
+}
+
+func TestAFindingsEvidenceIsOneKeyAwayAndBack(t *testing.T) {
+	d := drive(t, daemon(), 120, 40, atSecond(17))
+	d.press("1", "/", "branch", "enter", "f").has("evidence", "what to change")
+	d.press("enter", "enter").has("INITIATOR", "▌").hasNot("what to change")
+	d.press("esc").has("what to change")
+	d.press("esc", "esc").has("TUNNEL")
+}
+
+func TestAMessageOfALogLeadsToItsLineAndBack(t *testing.T) {
+	d := drive(t, daemon(), 120, 40, atSecond(17))
+	d.press("2", "G", "enter").has("WHAT", "parsed IKE_AUTH response 1").hasNot("reading the packet")
+	d.press("esc").has("INITIATOR")
+}
+
+func TestKeysAreWrittenOnlyAfterAQuestion(t *testing.T) {
+	var orders []page.Order
+	d := drive(t, daemon(), 120, 40, takesOrders(&orders, nil), atSecond(17))
+	d.press(":", "up branch keys /tmp/k", "enter").has("write the keys of branch to /tmp/k? They open all its traffic. y or n")
+	if d.press("n"); len(orders) != 0 {
+		t.Fatalf("it did %v", orders)
+	}
+	d.press(":", "up branch keys /tmp/k", "enter", "y")
+	if len(orders) != 1 || orders[0].KeyDir != "/tmp/k" || orders[0].String() != "up branch" {
+		t.Errorf("it did %v", orders)
+	}
+	if d.press(":", "up branch", "enter"); orders[1].KeyDir != "" {
+		t.Error("keys are written though nobody asked")
+	}
 }

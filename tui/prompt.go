@@ -99,7 +99,7 @@ func (m *Model) command(line string) tea.Cmd {
 			m.fail(fmt.Sprintf("frame %d is not on the Packets page", frame))
 		}
 	default:
-		m.fail(verb + " is no command; there are up, down, rekey and dpd NAME, explain ID, goto FRAME, help, quit")
+		m.fail(verb + " is no command; there are up, down, rekey and dpd NAME, up NAME keys DIR, explain ID, goto FRAME, help, quit")
 	}
 	return nil
 }
@@ -117,6 +117,11 @@ func (m *Model) commandOrder(verb, name string) tea.Cmd {
 		return nil
 	}
 	o := page.Order{Verb: verb}
+	if verb == "up" {
+		if before, dir, ok := strings.Cut(name, " keys "); ok {
+			name, o.KeyDir = strings.TrimSpace(before), strings.TrimSpace(dir)
+		}
+	}
 	connection, child, both := strings.Cut(name, "/")
 	for _, c := range d.Connections {
 		for _, cc := range c.Children {
@@ -136,6 +141,10 @@ func (m *Model) commandOrder(verb, name string) tea.Cmd {
 		o.Child = ""
 	}
 	switch verb {
+	case "up":
+		if o.KeyDir != "" {
+			o.Question = "write the keys of " + name + " to " + o.KeyDir + "? They open all its traffic."
+		}
 	case "down":
 		o.Question = "take down " + name + "? Its traffic stops."
 	case "rekey":

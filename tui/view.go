@@ -45,6 +45,9 @@ func (m *Model) render() string {
 		body = m.overlay.View(m.theme, m.frame.page)
 	} else {
 		body = m.current().View(m.theme, m.frame.page)
+		if m.past() && m.current().Key() != logPage {
+			fade(body)
+		}
 	}
 	for i := range m.frame.page.H {
 		if i < len(body) {
@@ -200,20 +203,39 @@ func (m *Model) tabBar() theme.Line {
 // as far as it can tell.
 func (m *Model) worst() theme.Span {
 	d := m.options.Data
+	if m.past() {
+		return theme.S(theme.Warning, "all of the past")
+	}
 	if findings := d.Findings(); !diag.Healthy(findings) {
 		words, role := page.Severity(findings[0].Severity)
 		return theme.S(role, words+" "+findings[0].ID)
 	}
-	switch daemon := d.Daemon(); {
-	case daemon != nil && (!daemon.Away.IsZero() || !d.Trace().Daemon.Connected):
-		return theme.S(theme.Muted, "all of the past")
-	case daemon != nil:
+	if d.Daemon() != nil {
 		return theme.S(theme.Good, "healthy")
 	}
 	if d.Progress().Done && d.Progress().Events > 0 {
 		return theme.S(theme.Good, "healthy")
 	}
 	return theme.Span{}
+}
+
+// past says whether the source is a daemon that is not there: what is shown of
+// it was so before.
+func (m *Model) past() bool {
+	d := m.options.Data.Daemon()
+	return d != nil && (!d.Away.IsZero() || !m.options.Data.Trace().Daemon.Connected)
+}
+
+// logPage is the key of the page of what happened, which is always of the past.
+const logPage = "7"
+
+// fade takes the colour out of lines: nothing in them is of now.
+func fade(lines []theme.Line) {
+	for i := range lines {
+		for j := range lines[i].Spans {
+			lines[i].Spans[j].Role = theme.Muted
+		}
+	}
 }
 
 // tabAt gives the page whose tab is at column x, -1 where none is.

@@ -4,6 +4,7 @@ import (
 	"github.com/cloudvlan/cvlanctl/diag"
 	"github.com/cloudvlan/cvlanctl/engine"
 	"github.com/cloudvlan/cvlanctl/engine/trace"
+	"github.com/cloudvlan/cvlanctl/engine/wire"
 )
 
 // blame finds the findings about an SA. Findings come ranked, so the first
@@ -30,7 +31,7 @@ func newBlame(findings []diag.Finding) blame {
 		switch {
 		case s.ChildSPI != "":
 			b.byChild[s.ChildSPI] = append(b.byChild[s.ChildSPI], i)
-		case s.SPIi != "":
+		case s.SPIi != "" && s.SPIi != noSPI:
 			b.byIKE[s.SPIi] = append(b.byIKE[s.SPIi], i)
 		case s.Connection != "":
 			b.byConn[s.Connection] = append(b.byConn[s.Connection], i)
@@ -38,6 +39,10 @@ func newBlame(findings []diag.Finding) blame {
 	}
 	return b
 }
+
+// noSPI is what stands for the SPI of an IKE SA that ended before its daemon
+// listed it.
+var noSPI = wire.SPI(0).String()
 
 func hosts(a, b string) [2]string {
 	if b < a {
@@ -50,6 +55,9 @@ func hosts(a, b string) [2]string {
 func (b *blame) ofIKE(sa *trace.IKESA) []int {
 	if len(b.findings) == 0 {
 		return nil
+	}
+	if sa.InitiatorSPI == 0 && sa.Name != "" {
+		return b.byConn[sa.Name]
 	}
 	return b.byIKE[sa.InitiatorSPI.String()]
 }

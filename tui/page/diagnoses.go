@@ -105,7 +105,7 @@ func subject(s *diag.Subject) string {
 	if s.Local != "" || s.Remote != "" {
 		parts = append(parts, orUnknown(s.Local)+" ↔ "+orUnknown(s.Remote))
 	}
-	if s.SPIi != "" {
+	if s.SPIi != "" && s.SPIi != noSPI {
 		parts = append(parts, "IKE "+s.SPIi)
 	}
 	if s.ChildSPI != "" {
@@ -227,10 +227,13 @@ func (p *Diagnoses) compose() {
 		put(1, theme.Muted, "evidence")
 		about := p.find(&f.Subject)
 		for _, e := range f.Evidence {
-			it := item{line: len(p.lines), to: Target{Frame: e.Frame, SA: about}, copy: e.What}
+			it := item{line: len(p.lines), to: Target{Frame: e.Frame, SA: about, Time: e.Time}, copy: e.What}
 			where := pad("", 12)
-			if e.Frame > 0 {
+			switch {
+			case e.Frame > 0:
 				where = pad(fmt.Sprintf("frame %d", e.Frame), 12)
+			case !e.Time.IsZero():
+				where = pad(e.Time.UTC().Format("15:04:05.0"), 12)
 			}
 			for _, line := range widget.Wrap(e.What, text-17) {
 				p.lines = append(p.lines, theme.L(theme.S(theme.Plain, " "), theme.S(theme.Accent, "  "+where), theme.S(theme.Plain, line)))
@@ -275,8 +278,9 @@ func (p *Diagnoses) find(s *diag.Subject) *trace.IKESA {
 	if err != nil {
 		return nil // "" where it is about none
 	}
-	for _, sa := range p.trace.SAs {
-		if sa.InitiatorSPI == wire.SPI(spi) {
+	for i := len(p.trace.SAs) - 1; i >= 0; i-- {
+		// Without an SPI it is the last one of its connection that had none.
+		if sa := p.trace.SAs[i]; sa.InitiatorSPI == wire.SPI(spi) && (spi != 0 || sa.Name == s.Connection) {
 			return sa
 		}
 	}
@@ -326,8 +330,8 @@ func (p *Diagnoses) Do(a theme.Action) Outcome {
 			p.detail, p.at, p.top = true, 0, 0
 		case len(p.items) > 0:
 			to := p.items[p.at].to
-			if to.Frame == 0 {
-				return Outcome{Jump: "2", To: to}
+			if to.Frame == 0 { // of a daemon: a message, or a line of its log
+				return Outcome{Jump: "2", Else: "7", To: to}
 			}
 			return Outcome{Jump: "2", Else: "6", To: to}
 		}
@@ -404,14 +408,24 @@ func (p *Diagnoses) Wheel(_, y, n int) {
 	p.top += n
 }
 
-// Show selects a finding by its id, about the SA where one is given.
+// Show selects a finding by its id, about the SA or at least the connection
+// where one is given.
 func (p *Diagnoses) Show(t Target) bool {
-	best := -1
+	best, near := -1, -1
 	for i, row := range p.rows {
-		if f := &p.findings[row]; f.ID == t.Finding {
-			if best < 0 || t.SA != nil && f.Subject.SPIi == t.SA.InitiatorSPI.String() {
-				best = i
-			}
+		f := &p.findings[row]
+		if f.ID != t.Finding {
+			continue
+		}
+		fits := 0
+		switch {
+		case t.SA != nil && f.Subject.SPIi == t.SA.InitiatorSPI.String() && (f.Subject.SPIi != noSPI || f.Subject.Connection == t.SA.Name):
+			fits = 2
+		case t.Connection != "" && f.Subject.Connection == t.Connection:
+			fits = 1
+		}
+		if fits > near {
+			best, near = i, fits
 		}
 	}
 	if best < 0 {

@@ -132,7 +132,12 @@ func (p *Exchanges) line(t *theme.Theme, r rung, selected bool, when, arrow int)
 	add := func(role theme.Role, text string) { line.Spans = append(line.Spans, theme.S(role, text)) }
 	switch r.kind {
 	case rungHead:
-		add(theme.Title, r.sa.InitiatorSPI.String()+"  ")
+		if r.sa.Name != "" {
+			add(theme.Title, saName(r.sa)+"  ")
+		}
+		if r.sa.InitiatorSPI != 0 {
+			add(theme.Title, r.sa.InitiatorSPI.String()+"  ")
+		}
 		add(theme.Plain, sideEndpoint(r.sa.Local)+" "+t.Glyphs.Line+" "+sideEndpoint(r.sa.Remote)+"  ")
 		add(ikeRole(r.sa.State), string(r.sa.State)+"  ")
 		add(theme.Muted, suiteWords(&r.sa.Suite))
@@ -160,7 +165,7 @@ func (p *Exchanges) line(t *theme.Theme, r rung, selected bool, when, arrow int)
 	}
 	line.Spans = append(line.Spans, a.View(t, arrow)...)
 	size, trip := "", ""
-	if r.message != nil {
+	if r.message != nil && r.message.Length > 0 {
 		size = fmt.Sprint(r.message.Length)
 	}
 	if d, ok := r.exchange.RTT.Get(); ok && r.kind == rungMessage && r.message == r.exchange.Response {
@@ -193,8 +198,12 @@ func (p *Exchanges) rowKeys() []theme.Binding {
 	if p.scope == nil {
 		noScope = "all are shown"
 	}
+	open := theme.Binding{Action: theme.Open, Keys: []string{"enter"}, Does: "the message: payloads beside their octets", Hint: "open", Off: noMessage}
+	if ok && r.toldOnly() {
+		open.Does, open.Hint = "what the log says of the message", "log"
+	}
 	return []theme.Binding{
-		{Action: theme.Open, Keys: []string{"enter"}, Does: "the message: payloads beside their octets", Hint: "open", Off: noMessage},
+		open,
 		{Action: "compare", Keys: []string{"d"}, Does: "what was offered against what was accepted", Hint: "compare proposals", Off: p.noProposal()},
 		{Action: "packet", Keys: []string{"p"}, Does: "the packet on the Packets page", Off: cmp.Or(noMessage, p.noFrame(r))},
 		{Action: "log", Keys: []string{"l"}, Does: "the log at this time", Off: p.noLog()},
@@ -305,6 +314,9 @@ func (p *Exchanges) open() Outcome {
 	if !ok || r.message == nil {
 		return Outcome{}
 	}
+	if r.toldOnly() {
+		return Outcome{Jump: "7", To: Target{Time: r.time}}
+	}
 	p.message = newMessageView(r.label()+"   "+endpoint(r.message.Src)+" to "+endpoint(r.message.Dst), r.frame)
 	if len(r.message.Octets) == 0 {
 		p.message.wait()
@@ -382,7 +394,7 @@ func (p *Exchanges) find(t Target) int {
 	}
 	best, off := -1, time.Duration(0)
 	for i, r := range p.rows {
-		if r.sa != t.SA || r.exchange == nil || t.Message && r.exchange.MessageID != t.MessageID {
+		if r.sa != t.SA || r.exchange == nil || r.kind == rungMeaning || t.Message && r.exchange.MessageID != t.MessageID {
 			continue
 		}
 		if d := r.time.Sub(t.Time).Abs(); best < 0 || d < off {

@@ -30,6 +30,7 @@ type Packets struct {
 	current int64   // the selected one, where had says so
 	had     bool
 	live    bool
+	daemon  bool // the source is one
 	first   time.Time
 	clock   bool
 	message *messageView
@@ -56,7 +57,7 @@ func (p *Packets) SetFilter(f widget.Filter) {
 func (p *Packets) Sync(d feed.Data, _ time.Time) {
 	p.remember()
 	following := d.Live() && p.message == nil && p.list.Len > 0 && p.list.At == p.list.Len-1
-	p.packets, p.live, p.first = d.Packets(), d.Live(), d.Trace().First
+	p.packets, p.live, p.daemon, p.first = d.Packets(), d.Live(), d.Daemon() != nil, d.Trace().First
 	p.scan()
 	p.list.SetLen(p.shown())
 	switch {
@@ -174,7 +175,7 @@ const withPorts = 19
 // View draws the list, and the open packet below it.
 func (p *Packets) View(t *theme.Theme, r widget.Rect) []theme.Line {
 	if p.packets == nil || p.packets.Len() == 0 {
-		return []theme.Line{{}, theme.L(theme.S(theme.Muted, "  no packet of IKE, ESP or AH seen yet"))}
+		return p.empty()
 	}
 	table, below := r, widget.Rect{}
 	if p.message != nil {
@@ -203,6 +204,21 @@ func (p *Packets) View(t *theme.Theme, r widget.Rect) []theme.Line {
 			lines = append(lines, theme.Line{})
 		}
 		lines = append(lines, p.message.View(t, below)...)
+	}
+	return lines
+}
+
+func (p *Packets) empty() []theme.Line {
+	words := []string{"no packet of IKE, ESP or AH seen yet"}
+	if p.daemon {
+		words = []string{
+			"a daemon tells its messages, not its packets: they are on the page Exchanges",
+			"for packets, in another terminal:  cvlanctl pcap capture -i INTERFACE -w FILE",
+		}
+	}
+	lines := []theme.Line{{}}
+	for _, w := range words {
+		lines = append(lines, theme.L(theme.S(theme.Muted, "  "+w)))
 	}
 	return lines
 }

@@ -88,6 +88,7 @@ type Order struct {
 	Verb       string // up, down, rekey, dpd
 	Connection string
 	Child      string // "" for the connection itself
+	KeyDir     string // up: where key tables of the new SAs go, "" for nowhere
 	IKEID      uint32 // the unique id where one SA is meant, else 0
 	ChildID    uint32
 	// Question is asked before it is done, "" where it harms nothing.

@@ -25,6 +25,10 @@ type rung struct {
 	frame    int64
 }
 
+// toldOnly says whether a message is known from a daemon's log: it has
+// neither octets nor a packet.
+func (r *rung) toldOnly() bool { return r.message != nil && r.frame == 0 && len(r.message.Octets) == 0 }
+
 type rungKind uint8
 
 const (

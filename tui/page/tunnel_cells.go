@@ -27,6 +27,7 @@ type tunnelCells struct {
 	// of a daemon
 	rekey countdown
 	rates *feed.Rates
+	wide  bool // peer is a sentence: the cells behind it up to the findings are empty
 }
 
 func (c *tunnelCells) text() string {

@@ -58,7 +58,7 @@ func (p *Tunnels) tunnelCells(c *tunnelCells, g *tunnelGroup) {
 	case len(t.SAs) > 0:
 		c.peer = p.peerWords(t)
 	case past.Failure != nil:
-		c.peer = p.failureWords(past.Failure)
+		c.peer, c.wide = p.pastWords(past), true
 	default:
 		c.peer = p.peerWords(t)
 	}
@@ -100,6 +100,15 @@ func (p *Tunnels) pastAge(past backend.Past, up bool) string {
 	return ""
 }
 
+// pastWords says how something failed, and when it was last up.
+func (p *Tunnels) pastWords(past backend.Past) string {
+	words := p.failureWords(past.Failure)
+	if !past.LastUp.IsZero() {
+		words += " (last up " + p.age(past.LastUp, time.Time{}) + " ago)"
+	}
+	return words
+}
+
 func (p *Tunnels) failureWords(f *backend.Failure) string {
 	words := f.Text
 	if f.Notify != "" && !strings.Contains(words, f.Notify) {
@@ -138,7 +147,7 @@ func (p *Tunnels) downCells(child *backend.Child) tunnelCells {
 	switch {
 	case child.Failure != nil:
 		c.state = theme.S(theme.Bad, "failed")
-		c.peer = p.failureWords(child.Failure)
+		c.peer, c.wide = p.pastWords(child.Past), true
 	case !child.LastUp.IsZero():
 		c.state = theme.S(theme.Warning, "down")
 	}
@@ -213,14 +222,24 @@ var daemonColumns = []widget.Column{
 	{Title: "REKEY IN", Min: 11, Max: 11, Drop: 2},
 	{Title: "IN", Min: 5, Max: 14, Grow: 2},
 	{Title: "OUT", Min: 5, Max: 14, Grow: 2},
+	{Title: "PKT IN", Min: 6, Max: 6, Right: true, Drop: 8},
+	{Title: "PKT OUT", Min: 7, Max: 7, Right: true, Drop: 8},
 	{Title: "NAT", Min: 4, Max: 4, Drop: 4},
 	{Title: "DPD", Min: 4, Max: 4, Drop: 5},
 	{Title: "WORST", Min: 5, Max: 5},
 	{Title: "FINDING", Min: 12, Max: 26, Drop: 7},
 }
 
-// The columns of the traffic.
-const columnIn, columnOut = 6, 7
+// The columns of peer, traffic and findings.
+const columnPeer, columnIn, columnOut, columnWorst = 2, 6, 7, 12
+
+// spread gives the sentence of a row the room of the empty cells behind it.
+func (p *Tunnels) spread(c *tunnelCells, widths []int) []int {
+	if p.daemon == nil || !c.wide {
+		return widths
+	}
+	return widget.Spread(widths, columnPeer, columnWorst)
+}
 
 func (p *Tunnels) columns() []widget.Column {
 	if p.daemon != nil {
@@ -240,7 +259,7 @@ func (p *Tunnels) spans(c *tunnelCells, t *theme.Theme, widths []int) []theme.Sp
 	}
 	return []theme.Span{
 		theme.S(c.role, c.name), c.state, theme.S(theme.Plain, c.peer), theme.S(theme.Muted, c.suite), theme.S(theme.Plain, c.age),
-		c.rekey.span(t), in, out, c.nat, c.dpd, c.severity, c.finding,
+		c.rekey.span(t), in, out, theme.S(theme.Plain, c.packetsIn), theme.S(theme.Plain, c.packetsOut), c.nat, c.dpd, c.severity, c.finding,
 	}
 }
 

@@ -248,7 +248,7 @@ func (p *Tunnels) View(t *theme.Theme, r widget.Rect) []theme.Line {
 	from, to := p.list.Window(p.height)
 	for i := from; i < to; i++ {
 		cells := p.cells(p.rows[i], t.Glyphs)
-		lines = append(lines, widget.TableRow(t, columns, widths, p.spans(&cells, t, widths), i == p.list.At))
+		lines = append(lines, widget.TableRow(t, columns, p.spread(&cells, widths), p.spans(&cells, t, widths), i == p.list.At))
 	}
 	if p.detail {
 		for len(lines) < table.H {
@@ -337,7 +337,7 @@ func (p *Tunnels) Do(a theme.Action) Outcome {
 		_, _, at := p.Selection()
 		return Outcome{Jump: "2", To: at}
 	case "findings":
-		return Outcome{Jump: "5", To: Target{Finding: p.cells(row, theme.Unicode).finding.Text, SA: row.sa}}
+		return Outcome{Jump: "5", To: Target{Finding: p.cells(row, theme.Unicode).finding.Text, SA: row.sa, Connection: row.group.key.name}}
 	case actionUp, actionDown, actionRekey, actionDPD:
 		return p.order(a)
 	case "pane-down":

@@ -1,6 +1,10 @@
 package widget
 
-import "github.com/cloudvlan/cvlanctl/tui/theme"
+import (
+	"slices"
+
+	"github.com/cloudvlan/cvlanctl/tui/theme"
+)
 
 // Column is a column of a table.
 type Column struct {
@@ -84,6 +88,19 @@ func TableRow(t *theme.Theme, columns []Column, widths []int, cells []theme.Span
 		line.Spans = append(line.Spans, theme.S(cell.Role, t.Fit(cell.Text, widths[i], columns[i].Right)))
 	}
 	return line
+}
+
+// Spread gives widths in which column from has the room of all columns up to
+// and without column to: a long text lies over cells that are empty.
+func Spread(widths []int, from, to int) []int {
+	out := slices.Clone(widths)
+	for i := from + 1; i < to; i++ {
+		if out[i] > 0 {
+			out[from] += gap + out[i]
+			out[i] = 0
+		}
+	}
+	return out
 }
 
 // Cursor is the cell before a row that says whether the row is selected.

@@ -23,26 +23,23 @@ type daemonKeys struct {
 	cut bool
 }
 
-// newDaemonKeys prepares for keys that were asked for, and warns of them.
-func newDaemonKeys(app *App, dir string) (*daemonKeys, error) {
+// newDaemonKeys prepares for keys that were asked for. Whoever calls it has
+// warned of them.
+func newDaemonKeys(dir string) (*daemonKeys, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("folder for the key tables: %w", err)
 	}
-	fmt.Fprintf(app.Term.Err, "cvlanctl: the key tables in %s open all traffic of these SAs; treat them as secrets\n", dir)
 	return &daemonKeys{dir: dir}, nil
 }
 
 // before keeps what an event of the daemon's log tells of keys, and hands on
-// only what the usual level would have told.
+// only what the usual level would have told, where there is a next.
 func (k *daemonKeys) before(next backend.Progress) backend.Progress {
 	return func(e *event.Event) {
-		l := e.Log
-		if l == nil {
-			next(e)
-			return
+		if e.Log != nil {
+			k.line(e.Log)
 		}
-		k.line(l)
-		if l.Level <= 1 {
+		if next != nil && (e.Log == nil || e.Log.Level <= 1) {
 			next(e)
 		}
 	}
@@ -60,20 +57,22 @@ func (k *daemonKeys) line(l *event.Log) {
 	}
 }
 
-// write writes the tables of all keys that were told.
-func (k *daemonKeys) write() error {
+// write writes the tables of all keys that were told, and says of how many SAs
+// they are.
+func (k *daemonKeys) write() (int, error) {
 	keys, err := charonlog.Parse(&k.log)
 	if k.cut {
 		err = errors.Join(err, fmt.Errorf("the daemon told more than %d octets; later keys are missing", maxKeyLog))
 	}
-	if err == nil && len(keys.IKE)+len(keys.IKEv1)+len(keys.ESP) == 0 {
-		return nil // nothing came up
+	n := len(keys.IKE) + len(keys.IKEv1) + len(keys.ESP)
+	if err == nil && n == 0 {
+		return 0, nil // nothing came up
 	}
 	if failed := (charonlog.Tables{AnyAddress: true}).Write(k.dir, keys); failed != nil {
 		err = errors.Join(err, failed)
 	}
 	if err != nil {
-		return fmt.Errorf("key tables: %w", err)
+		return n, fmt.Errorf("key tables: %w", err)
 	}
-	return nil
+	return n, nil
 }

@@ -99,11 +99,15 @@ func runIPsecUp(ctx context.Context, app *App, o *IPsecUpOptions) error {
 		a.begins(s)
 		level, add := app.IPsecDebug, a.add
 		if o.KeyDir != "" {
-			keys, failed := newDaemonKeys(app, o.KeyDir)
+			keys, failed := newDaemonKeys(o.KeyDir)
 			if failed != nil {
 				return failed
 			}
-			defer func() { err = errors.Join(err, keys.write()) }()
+			fmt.Fprintf(app.Term.Err, "cvlanctl: the key tables in %s open all traffic of these SAs; treat them as secrets\n", o.KeyDir)
+			defer func() {
+				_, failed := keys.write()
+				err = errors.Join(err, failed)
+			}()
 			level, add = keyLevel, keys.before(a.add)
 		}
 		for _, goal := range t.goals() {

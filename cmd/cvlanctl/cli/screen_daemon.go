@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"runtime/debug"
 	"sync"
@@ -9,6 +10,7 @@ import (
 
 	"github.com/cloudvlan/cvlanctl/diag"
 	"github.com/cloudvlan/cvlanctl/diag/rule"
+	"github.com/cloudvlan/cvlanctl/engine"
 	"github.com/cloudvlan/cvlanctl/engine/backend"
 	"github.com/cloudvlan/cvlanctl/engine/trace"
 	"github.com/cloudvlan/cvlanctl/tui"
@@ -122,16 +124,7 @@ func obey(ctx context.Context, app *App, b backend.Backend, o page.Order) (strin
 	}
 	switch o.Verb {
 	case "up":
-		targets, err := upTargets(ctx, b, t)
-		if err != nil {
-			return "", err
-		}
-		for _, t := range targets {
-			if err := b.Up(ctx, t, backend.UpOptions{}, nil); err != nil {
-				return "", err
-			}
-		}
-		return o.String() + ": it is up", nil
+		return bringUp(ctx, b, t, o)
 	case "down":
 		if err := b.Down(ctx, t, backend.DownOptions{}, nil); err != nil {
 			return "", err
@@ -156,6 +149,40 @@ func obey(ctx context.Context, app *App, b backend.Backend, o page.Order) (strin
 		return o.String() + ": answered", nil
 	}
 	return "", fmt.Errorf("order %q is not known", o.Verb)
+}
+
+// bringUp brings a target up. Keys are told only where their tables were asked
+// for, and go nowhere else.
+func bringUp(ctx context.Context, b backend.Backend, t backend.Target, o page.Order) (words string, err error) {
+	targets, err := upTargets(ctx, b, t)
+	if err != nil {
+		return "", err
+	}
+	words = o.String() + ": it is up"
+	var options backend.UpOptions
+	var progress backend.Progress
+	if o.KeyDir != "" {
+		keys, failed := newDaemonKeys(o.KeyDir)
+		if failed != nil {
+			return "", failed
+		}
+		options.LogLevel, progress = engine.Some(keyLevel), keys.before(nil)
+		defer func() {
+			n, failed := keys.write()
+			err = errors.Join(err, failed)
+			if n == 0 {
+				words += "; no keys were told"
+			} else {
+				words += fmt.Sprintf("; keys of %s in %s", plural(int64(n), "SA"), o.KeyDir)
+			}
+		}()
+	}
+	for _, t := range targets {
+		if err := b.Up(ctx, t, options, progress); err != nil {
+			return "", err
+		}
+	}
+	return words, nil
 }
 
 // upTargets gives what has to be brought up for a connection as a whole: its

@@ -12,6 +12,7 @@ import (
 	tea "charm.land/bubbletea/v2"
 	"github.com/charmbracelet/x/ansi"
 
+	"github.com/cloudvlan/cvlanctl/capture/keylog"
 	"github.com/cloudvlan/cvlanctl/cmd/cvlanctl/cli/term"
 	"github.com/cloudvlan/cvlanctl/engine/backend"
 	"github.com/cloudvlan/cvlanctl/engine/vici"
@@ -48,8 +49,20 @@ func (w *liveScreen) frame() string {
 }
 
 // press presses a key and does at once what that asks for.
-func (w *liveScreen) press(key rune) {
-	if _, cmd := w.model.Update(tea.KeyPressMsg{Code: key, Text: string(key)}); cmd != nil {
+func (w *liveScreen) press(key rune) { w.key(tea.KeyPressMsg{Code: key, Text: string(key)}) }
+
+// command types a command and answers what it asks with yes.
+func (w *liveScreen) command(line string) {
+	w.press(':')
+	for _, r := range line {
+		w.press(r)
+	}
+	w.key(tea.KeyPressMsg{Code: tea.KeyEnter})
+	w.press('y')
+}
+
+func (w *liveScreen) key(k tea.KeyPressMsg) {
+	if _, cmd := w.model.Update(k); cmd != nil {
 		if msg := cmd(); msg != nil {
 			w.model.Update(msg)
 		}
@@ -109,6 +122,29 @@ func TestTheScreenDrivesARealTunnel(t *testing.T) {
 	w.until(t, "take down connection gw")
 	w.press('y')
 	w.until(t, "down gw: it is down")
+}
+
+// TestTheScreenWritesTheKeysOfWhatItBringsUp has a real daemon tell the keys of
+// one tunnel, and nothing of them appear on the screen.
+func TestTheScreenWritesTheKeysOfWhatItBringsUp(t *testing.T) {
+	r := peers(t)
+	r.must(t, "action", "down", "gw")
+	dir := t.TempDir()
+	w := watchTest(t, viciClient(t, r.A.Socket()), 250, 40)
+	w.until(t, "5.9.8 live", "gw")
+	w.command("up gw/net keys " + dir)
+	w.until(t, "keys of 3 SAs in "+dir)
+	tables, err := keylog.Load([]string{dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if v2, _, esp := tables.Len(); v2 != 1 || esp != 2 {
+		t.Errorf("keys of %d IKE and %d ESP SAs, want 1 and 2", v2, esp)
+	}
+	w.press('7')
+	if shown := w.frame(); strings.Contains(shown, "Sk_") || strings.Contains(shown, "SKEYSEED") {
+		t.Errorf("keys are on the screen:\n%s", shown)
+	}
 }
 
 // TestTheScreenMissesAKilledDaemonAndFollowsItAgain kills a charon under the
