@@ -91,16 +91,17 @@ func Match(m *Message, inner []Payload) (*Form, []Problem) {
 		ps = inner
 	}
 	var best *Form
-	var bestProblems []Problem
+	var bestDeviations, deviations []deviation
 	var distance int
 	for i := range Forms {
 		f := &Forms[i]
 		if f.Exchange != m.Exchange || f.Response != m.Response() || f.Sealed != sealed {
 			continue
 		}
-		problems := f.check(ps)
-		if d := f.distance(ps, problems); best == nil || d < distance {
-			best, bestProblems, distance = f, problems, d
+		deviations = f.check(deviations[:0], ps)
+		if d := f.distance(ps, deviations); best == nil || d < distance {
+			best, distance = f, d
+			bestDeviations, deviations = deviations, bestDeviations
 		}
 	}
 	if best == nil && m.Version.Major() == 2 && m.Exchange.Version2() && hasForms(m.Exchange) {
@@ -111,17 +112,21 @@ func Match(m *Message, inner []Payload) (*Form, []Problem) {
 		return nil, []Problem{{Offset: HeaderLength, Payload: m.NextPayload, Fatal: true, What: what,
 			RFC: "RFC 7296 1.2", Notify: NotifyInvalidSyntax}}
 	}
-	return best, bestProblems
+	var problems []Problem
+	for i := range bestDeviations {
+		problems = append(problems, bestDeviations[i].problem(best))
+	}
+	return best, problems
 }
 
 // distance says how far a chain with these problems is from the form: what is
 // missing weighs more than one payload too many and less than two; an error
 // in a form without errors weighs, and a notify that only this form has
 // decides between equals.
-func (f *Form) distance(ps []Payload, problems []Problem) int {
+func (f *Form) distance(ps []Payload, deviations []deviation) int {
 	d := 0
-	for i := range problems {
-		if problems[i].Fatal {
+	for i := range deviations {
+		if deviations[i].kind != strange {
 			d += 100
 		} else {
 			d += 60
@@ -156,16 +161,49 @@ func Check(m *Message, inner []Payload) []Problem {
 	return problems
 }
 
-// check gives the deviations of a chain of payloads from the form.
-func (f *Form) check(ps []Payload) []Problem {
-	var problems []Problem
-	add := func(off int, t PayloadType, fatal bool, format string, a ...any) {
-		p := Problem{Offset: off, Payload: t, Fatal: fatal, RFC: f.RFC, What: fmt.Sprintf(format, a...)}
-		if fatal {
-			p.Notify = NotifyInvalidSyntax
-		}
-		problems = append(problems, p)
+// deviation is a Problem that is not put into words yet: of all forms that are
+// tried, those of the nearest are told.
+type deviation struct {
+	kind    deviationKind
+	payload PayloadType
+	offset  int
+	max     int        // of surplus
+	notify  NotifyType // of unnamed
+}
+
+type deviationKind uint8
+
+const (
+	strange deviationKind = iota // a payload that does not belong there: not fatal
+	surplus
+	missing
+	unnamed // a notify that has to be there
+	errorless
+)
+
+// problem tells a deviation from the form f.
+func (d *deviation) problem(f *Form) Problem {
+	p := Problem{Offset: d.offset, Payload: d.payload, RFC: f.RFC, Fatal: d.kind != strange}
+	if p.Fatal {
+		p.Notify = NotifyInvalidSyntax
 	}
+	switch d.kind {
+	case strange:
+		p.What = fmt.Sprintf("does not belong into %s", f)
+	case surplus:
+		p.What = fmt.Sprintf("stands more than %d times in %s", d.max, f)
+	case missing:
+		p.What = fmt.Sprintf("is missing from %s", f)
+	case unnamed:
+		p.What = fmt.Sprintf("%s is missing from %s", d.notify, f)
+	case errorless:
+		p.What = fmt.Sprintf("no error is told in %s", f)
+	}
+	return p
+}
+
+// check appends the deviations of a chain of payloads from the form.
+func (f *Form) check(list []deviation, ps []Payload) []deviation {
 	var count [256]int
 	for i := range ps {
 		t := ps[i].Type
@@ -175,25 +213,25 @@ func (f *Form) check(ps []Payload) []Problem {
 		}
 		switch r := f.rule(t); {
 		case r == nil:
-			add(ps[i].Offset, t, false, "does not belong into %s", f)
+			list = append(list, deviation{kind: strange, payload: t, offset: ps[i].Offset})
 		case count[t] == r.Max+1:
-			add(ps[i].Offset, t, true, "stands more than %d times in %s", r.Max, f)
+			list = append(list, deviation{kind: surplus, payload: t, offset: ps[i].Offset, max: r.Max})
 		}
 	}
 	for _, r := range f.Payloads {
 		if count[r.Type] < r.Min {
-			add(0, r.Type, true, "is missing from %s", f)
+			list = append(list, deviation{kind: missing, payload: r.Type})
 		}
 	}
 	for _, r := range f.Notifies {
 		if r.Required && FindNotify(ps, r.Type) == nil {
-			add(0, PayloadNotify, true, "%s is missing from %s", r.Type, f)
+			list = append(list, deviation{kind: unnamed, payload: PayloadNotify, notify: r.Type})
 		}
 	}
 	if f.ErrorOnly && !hasError(ps) {
-		add(0, PayloadNotify, true, "no error is told in %s", f)
+		list = append(list, deviation{kind: errorless, payload: PayloadNotify})
 	}
-	return problems
+	return list
 }
 
 func (f *Form) rule(t PayloadType) *PayloadRule {
