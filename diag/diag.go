@@ -10,6 +10,7 @@ package diag
 import (
 	"time"
 
+	"github.com/cloudvlan/cvlanctl/engine"
 	"github.com/cloudvlan/cvlanctl/engine/trace"
 )
 
@@ -56,6 +57,13 @@ type Facts struct {
 	Trace  *trace.Trace // never nil
 	Now    time.Time    // the end of a capture, or the present of a live source
 	Live   bool         // the source goes on: silence up to Now is meaningful to the second
+
+	// What a daemon has beside its SAs; nil where the source cannot tell it.
+	Connections  []*engine.Connection
+	Policies     []engine.Policy
+	Certificates []engine.Certificate
+	Stats        *engine.Stats
+	Host         *HostFacts // the host that the daemon runs on
 }
 
 // Finding is one diagnosis.

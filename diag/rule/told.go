@@ -199,10 +199,7 @@ func (k *fact) fill() func(string) string {
 // that one rule serves every source, and makes rules of the ids that have no
 // other.
 func withTold(rules []diag.Rule) []diag.Rule {
-	have := make(map[string]int, len(rules))
-	for i := range rules {
-		have[rules[i].ID] = i
-	}
+	rules, have := joined(rules)
 	for _, t := range toldTables {
 		for _, row := range t.table {
 			if _, ok := have[row.id]; !ok {
@@ -225,6 +222,30 @@ func withTold(rules []diag.Rule) []diag.Rule {
 		}
 	}
 	return rules
+}
+
+// joined makes one rule of those with the same ID: what shows a fault on a
+// capture, in a daemon's tables and on the host stands in a file each.
+func joined(rules []diag.Rule) ([]diag.Rule, map[string]int) {
+	at := make(map[string]int, len(rules))
+	var one []diag.Rule
+	for _, r := range rules {
+		i, ok := at[r.ID]
+		if !ok {
+			at[r.ID] = len(one)
+			one = append(one, r)
+			continue
+		}
+		o := &one[i]
+		o.Needs = slices.Concat(o.Needs, r.Needs)
+		o.Find = both(o.Find, r.Find)
+		for _, id := range r.After {
+			if !slices.Contains(o.After, id) {
+				o.After = append(slices.Clone(o.After), id)
+			}
+		}
+	}
+	return one, at
 }
 
 func toldIDs() map[string]bool {

@@ -1,0 +1,112 @@
+package diag
+
+import (
+	"net/netip"
+	"time"
+
+	"github.com/cloudvlan/cvlanctl/engine/wire"
+)
+
+// HostFacts is what is known of the host that a tunnel ends on. It is a plain value
+// that diag/probe fills; a nil list is one that could not be seen, and Unseen
+// says why. Keys never stand in it.
+type HostFacts struct {
+	At         time.Time
+	Sysctls    map[string]string // by name with dots, net.ipv4.ip_forward; those that matter to IPsec
+	Interfaces []HostInterface
+	Routes     []HostRoute
+	Policies   []HostPolicy
+	States     []HostState
+	XfrmStat   map[string]uint64 // /proc/net/xfrm_stat, since the host's start
+	// XfrmGrowth is what XfrmStat grew by while it was looked at, nil where
+	// it was looked at once only.
+	XfrmGrowth map[string]uint64
+	Sockets    []HostSocket // UDP sockets on ports 500 and 4500
+	Chains     []HostChain  // of the firewall that packets come by
+	// Synchronised says whether the clock is held by another one.
+	Synchronised *bool
+	Unseen       []Unseen
+}
+
+// Unseen is a part of HostFacts that could not be looked at.
+type Unseen struct {
+	What string // "xfrm states"
+	Why  string // "operation not permitted"
+}
+
+// HostInterface is a network interface.
+type HostInterface struct {
+	Name     string
+	Kind     string // device, veth, xfrm, vti, tun, ...
+	MTU      int
+	Up       bool
+	IfID     uint32 // of an xfrm interface, 0 for none
+	RPFilter int    // 0 off, 1 strict, 2 loose: the stricter of all and this
+	Prefixes []netip.Prefix
+}
+
+// HostRoute is a route of any table.
+type HostRoute struct {
+	Table   int
+	Dst     netip.Prefix // of length 0 for the default
+	Gateway netip.Addr   // invalid where there is none
+	Dev     string       // "" where there is none
+	Type    string       // unicast, throw, blackhole, unreachable, prohibit
+}
+
+// HostPolicy is an XFRM policy (RFC 4301 4.4.1).
+type HostPolicy struct {
+	Dir      string // in, out, fwd
+	Src, Dst netip.Prefix
+	Block    bool
+	IfID     uint32
+	Reqid    int // of the first template, 0 where there is none
+	Priority int
+	Tunnel   bool // it has a template: packets go into an SA
+}
+
+// HostState is an XFRM state (RFC 4301 4.4.2), without its keys.
+type HostState struct {
+	Src, Dst     netip.Addr
+	SPI          wire.ESPSPI
+	Proto        string // esp, ah, comp
+	Reqid        int
+	IfID         uint32
+	Encap        bool
+	ReplayWindow int
+	Bytes        uint64
+	Packets      uint64
+}
+
+// HostSocket is a bound UDP socket.
+type HostSocket struct {
+	Addr netip.AddrPort
+}
+
+// HostChain is a chain of the firewall that is hooked into the packets' way.
+type HostChain struct {
+	Table, Name string // "ip nat", "POSTROUTING"
+	Hook        string // input, forward, output, prerouting, postrouting
+	Policy      string // accept or drop
+	Rules       []HostRule
+}
+
+// HostRule is a rule of a HostChain as far as it matters here.
+type HostRule struct {
+	Text     string       // as the firewall prints it, in short
+	Verdict  string       // accept, drop, reject, masquerade, snat, return, jump, ""
+	Protocol string       // udp, esp, tcp, ...; "" for any
+	Ports    []uint16     // destination ports, nil for any
+	Dst, Src netip.Prefix // invalid for any
+	IPsec    bool         // it asks for an IPsec policy, or for its absence
+	Narrow   bool         // it asks for something else too: an interface, a state, a mark
+}
+
+// Stat gives a counter of XfrmStat, by its growth where that is known, and
+// says whether it is growth.
+func (h *HostFacts) Stat(name string) (n uint64, grows bool) {
+	if h.XfrmGrowth != nil {
+		return h.XfrmGrowth[name], true
+	}
+	return h.XfrmStat[name], false
+}
