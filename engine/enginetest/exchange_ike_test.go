@@ -51,8 +51,10 @@ func TestIKERekeyRegular(t *testing.T) { // ike_rekey test_regular
 		if sa := s.One(actor); !sa.Initiator() {
 			t.Error("who replaces the IKE SA is not its initiator")
 		}
-		if n := actor.Changes(event.IKEDown) + other.Changes(event.IKEDown); n != 0 && actor.Changes(event.IKERekey) != 1 {
-			t.Errorf("ike-down %d times", n)
+		for _, h := range []*Host{actor, other} {
+			if h.Changes(event.IKERekey) != 1 || h.Changes(event.IKEDown) != 0 || h.Changes(event.IKEUp) != 1 {
+				t.Errorf("%s: rekey %d, down %d, up %d; want 1, 0, 1", h.Name, h.Changes(event.IKERekey), h.Changes(event.IKEDown), h.Changes(event.IKEUp))
+			}
 		}
 	})
 }

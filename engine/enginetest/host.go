@@ -27,6 +27,8 @@ type Host struct {
 	nat   *NAT
 	set   ike.Settings
 	conns []*ike.Connection
+
+	forgotten int // IKE SAs that stood when it restarted: their end was never told
 }
 
 // AddHost puts a host onto the network. Its settings get a Source from the
@@ -55,6 +57,7 @@ func (h *Host) boot() error {
 // Restart makes the host forget everything, as a crash does.
 func (h *Host) Restart() error {
 	h.net.Ladder.note(h.net.now, h.Name+" restarts")
+	h.forgotten += len(h.Established())
 	return h.boot()
 }
 

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/cloudvlan/cvlanctl/engine/auth"
+	"github.com/cloudvlan/cvlanctl/engine/event"
 	"github.com/cloudvlan/cvlanctl/engine/ike"
 	"github.com/cloudvlan/cvlanctl/engine/suite"
 	"github.com/cloudvlan/cvlanctl/engine/wire"
@@ -145,6 +146,10 @@ func (p *Pair) Agree(ikes, children int) {
 	for _, h := range []*Host{p.A, p.B} {
 		if n := len(h.Established()); n != ikes {
 			p.tb.Errorf("%s has %d IKE SAs, want %d", h.Name, n, ikes)
+		}
+		// A rekeying is no up and no down.
+		if up, down := h.Changes(event.IKEUp)-h.forgotten, h.Changes(event.IKEDown); up-down != ikes {
+			p.tb.Errorf("%s told of %d IKE SAs up and %d down, and has %d", h.Name, up, down, ikes)
 		}
 		if n := len(h.Plane.Children); n != children {
 			p.tb.Errorf("%s has %d children, want %d", h.Name, n, children)

@@ -326,7 +326,9 @@ func (s *SA) end(state engine.IKEState, why string, linger bool) {
 	if s.ended() {
 		return
 	}
-	wasUp := !s.established.IsZero()
+	// One that another SA has replaced is gone, but not down: its successor goes
+	// on.
+	wasUp := !s.established.IsZero() && s.rekey.next == nil
 	s.state, s.why = state, why
 	children := s.children
 	for _, c := range children {

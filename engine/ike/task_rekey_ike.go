@@ -159,7 +159,7 @@ func (t *rekeyIKETask) answer(s *SA, m *message) {
 	}
 	switch {
 	case s.state == engine.IKEDeleting:
-		n.state, n.established = engine.IKEEstablished, s.now
+		n.state = engine.IKEEstablished // and never up: nobody is told of its end
 		n.deleteSoon("the IKE SA that it replaces is being deleted")
 		s.res.Related = append(s.res.Related, n)
 	case rival == nil:

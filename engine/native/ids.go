@@ -9,9 +9,8 @@ import (
 
 // known is the number of an IKE SA and the connection that it is of.
 type known struct {
-	id       uint32
-	name     string
-	replaced bool // another has taken its place: its end is no news
+	id   uint32
+	name string
 }
 
 // ids numbers IKE SAs and CHILD SAs as a daemon does: each from 1 on, never
@@ -75,28 +74,20 @@ func (n *ids) reqid(child string) uint32 {
 	return id
 }
 
-// stamp numbers what an event tells of. It says whether the event is one for
-// others: a rekeying is no up and no down.
-func (n *ids) stamp(ev *event.Event) bool {
+// stamp numbers what an event tells of.
+func (n *ids) stamp(ev *event.Event) {
 	if ev.Change == nil {
-		return true
+		return
 	}
 	if ev.Change.Old != nil {
 		n.number(ev.Change.Old)
 	}
 	n.number(ev.Change.SA)
-	switch ev.Change.Kind {
-	case event.IKERekey:
-		n.ike[local(ev.Change.Old)].replaced = true
-	case event.IKEDown:
-		return !n.ike[local(ev.Change.SA)].replaced
-	}
 	if ev.Change.Kind == event.ChildDown {
 		for _, c := range ev.Change.SA.Children {
 			delete(n.child, c.SPIIn.Or(0))
 		}
 	}
-	return true
 }
 
 // known finds an SA by both its SPIs, nil where it has no number.

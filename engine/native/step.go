@@ -98,9 +98,8 @@ func (e *Engine) take(o ike.Output) {
 	}
 	for i := range o.Events {
 		ev := o.Events[i]
-		if e.ids.stamp(&ev) {
-			e.tell(&ev)
-		}
+		e.ids.stamp(&ev)
+		e.tell(&ev)
 	}
 	for i := range o.Updates {
 		e.update(&o.Updates[i])
