@@ -93,7 +93,7 @@ func ladderWidths(width int) (when, arrow, note int) {
 		when = timeWidth
 	}
 	rest := width - 1 - when - sizeWidth - rttWidth - 8
-	arrow = max(26, min(46, rest*52/100))
+	arrow = max(28, min(46, rest*52/100))
 	return when, arrow, max(0, rest-arrow)
 }
 

@@ -177,7 +177,7 @@ var moodRoles = map[feed.Mood]theme.Role{feed.Neutral: theme.Plain, feed.Glad: t
 
 // View draws the lines.
 func (p *Log) View(t *theme.Theme, r widget.Rect) []theme.Line {
-	p.height = r.H - 1
+	p.height = max(1, r.H-1-wholeLines)
 	if p.len() == 0 {
 		words := "  nothing has happened yet"
 		switch {
@@ -205,7 +205,25 @@ func (p *Log) View(t *theme.Theme, r widget.Rect) []theme.Line {
 			theme.S(theme.Plain, sa), theme.S(moodRoles[l.Mood], l.Text),
 		}, i == p.list.At))
 	}
-	return lines
+	for len(lines) < r.H-wholeLines {
+		lines = append(lines, theme.Line{})
+	}
+	return append(lines, p.whole(t, r.W)...)
+}
+
+// wholeLines is how many rows show the selected line as a whole, with the rule
+// above.
+const wholeLines = 4
+
+// whole draws the selected line as far as it has room.
+func (p *Log) whole(t *theme.Theme, width int) []theme.Line {
+	lines := []theme.Line{widget.Rule(t, width)}
+	if l, ok := p.line(p.list.At); ok {
+		for _, words := range widget.Wrap(l.Text, width-2) {
+			lines = append(lines, theme.L(theme.S(theme.Plain, " "), theme.S(moodRoles[l.Mood], words)))
+		}
+	}
+	return lines[:min(len(lines), wholeLines)]
 }
 
 // Keys are the page's own keys.
@@ -289,7 +307,7 @@ func (p *Log) stay() { p.follow = p.list.At >= p.len()-1 }
 // Click selects a line.
 func (p *Log) Click(_, y int) bool {
 	row := p.list.Top + y - 1
-	if y < 1 || row >= p.list.Len {
+	if y < 1 || y > p.height || row >= p.list.Len {
 		return false
 	}
 	again := p.list.At == row

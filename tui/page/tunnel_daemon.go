@@ -82,7 +82,8 @@ func (p *Tunnels) tunnelCells(c *tunnelCells, g *tunnelGroup) {
 func worstPast(t *backend.Tunnel) backend.Past {
 	past := t.Past
 	for i := range t.Children {
-		if c := &t.Children[i]; past.Failure == nil && c.Failure != nil && !c.Up() {
+		// A child that failed while the connection was up is its own affair.
+		if c := &t.Children[i]; past.Failure == nil && c.Failure != nil && !c.Up() && c.Failure.At.After(past.LastUp) {
 			past.Failure = c.Failure
 		}
 	}
@@ -100,9 +101,13 @@ func (p *Tunnels) pastAge(past backend.Past, up bool) string {
 	return ""
 }
 
-// pastWords says how something failed, and when it was last up.
+// pastWords says in short how something failed, and when it was last up.
 func (p *Tunnels) pastWords(past backend.Past) string {
-	words := p.failureWords(past.Failure)
+	words := past.Failure.Notify
+	if words == "" {
+		words = past.Failure.Text
+	}
+	words = p.age(past.Failure.At, time.Time{}) + " ago: " + words
 	if !past.LastUp.IsZero() {
 		words += " (last up " + p.age(past.LastUp, time.Time{}) + " ago)"
 	}
