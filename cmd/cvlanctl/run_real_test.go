@@ -143,6 +143,37 @@ func TestTheEngineLeavesNothingBehindHoweverItEnds(t *testing.T) {
 	}
 }
 
+// TestTheEngineEndsCleanlyOnAFullDisk has it write what happens to where nothing
+// can be written.
+func TestTheEngineEndsCleanlyOnAFullDisk(t *testing.T) {
+	b := bench(t)
+	binary, file := program(t), policy(t, b, "start")
+	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = full.Close() }() // nothing was written
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	var errs bytes.Buffer
+	cmd := exec.CommandContext(ctx, "ip", "netns", "exec", b.NSA.Name, binary, "ipsec", "run", "--config", file, "--socket", "none", "-o", "jsonl")
+	cmd.Stdout, cmd.Stderr = full, &errs
+	var exit *exec.ExitError
+	if err := cmd.Run(); !errors.As(err, &exit) || exit.ExitCode() < 1 || !strings.Contains(errs.String(), "no space left on device") {
+		t.Errorf("it ended with %v: %s", err, errs.String())
+	}
+	left, err := b.NSA.Exec(t.Context(), "sh", "-c", "ip -o link | grep '^[0-9]*: cvl'; ip route | grep -w "+b.InnerB+"; true")
+	if err != nil || strings.TrimSpace(left) != "" {
+		t.Errorf("left behind: %q, %v", left, err)
+	}
+	if err := lab.Eventually(t.Context(), 20*time.Second, "the peer to hear of it", func() bool {
+		text, err := b.B.Swanctl(t.Context(), "--list-sas")
+		return err == nil && !strings.Contains(text, "ESTABLISHED")
+	}); err != nil {
+		t.Error(err)
+	}
+}
+
 // asNobody runs the program in our end's namespace as an ordinary user.
 func asNobody(b *lab.Bench, binary string, args ...string) *exec.Cmd {
 	return exec.Command("ip", append([]string{"netns", "exec", b.NSA.Name, "setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", binary}, args...)...)

@@ -306,7 +306,19 @@ func (p *Plane) send(c *planeChild) {
 	p.publish()
 }
 
-func (p *Plane) move(c *planeChild, u *ike.Update) error { return p.place(c, u) }
+// move follows a peer to another address, which has to be reachable too.
+func (p *Plane) move(c *planeChild, u *ike.Update) error {
+	r, ok := p.device.(Router)
+	if peer := u.Remote.Addr().Unmap(); ok && peer != c.path.Load().remote.Addr() {
+		if err := r.Route(c.update.LocalTS, c.update.RemoteTS, peer); err != nil {
+			return err
+		}
+		if err := r.Unroute(c.update.LocalTS, c.update.RemoteTS); err != nil {
+			return err
+		}
+	}
+	return p.place(c, u)
+}
 
 func (p *Plane) remove(pair ike.SPIPair) error {
 	c := p.children[pair]

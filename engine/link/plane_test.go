@@ -377,7 +377,9 @@ func TestPacketsOfNoTunnelAreCountedAndDropped(t *testing.T) {
 		p[0].device.in <- b
 	}
 	for _, b := range [][]byte{{1, 2, 3}, {9, 9, 9, 9, 0, 0, 0, 1, 0, 0, 0, 0}} {
-		p[1].Receive([]link.ESPPacket{{Remote: p[0].addr, Octets: b}})
+		if _, err := p[0].conn.WriteToUDPAddrPort(b, p[1].addr); err != nil {
+			t.Fatal(err)
+		}
 	}
 	p[0].device.in <- datagram(2, 10, false)
 	p[1].device.next(t)

@@ -16,7 +16,7 @@ import (
 
 // TUN is a device of the system that leads the traffic of tunnels to us. With
 // it go its routes: when the process ends, in whatever way, the system removes
-// both.
+// both. What does not go so is taken back at the next OpenTUN.
 type TUN struct {
 	tun.Device
 	Name  string
@@ -24,19 +24,28 @@ type TUN struct {
 	mtu   int
 	nl    *netlink.Handle
 
-	mu     sync.Mutex
-	routes map[netip.Prefix]int // how many children each is for
+	mu      sync.Mutex
+	routes  map[netip.Prefix]int // how many children each is for
+	outside *outside
 }
 
+// notesDir is where it is written down what has to be taken back after a crash.
+const notesDir = "/run/cvlanctl"
+
 // OpenTUN makes a TUN device, up, in the network namespace of the calling
-// thread. Name may be a pattern with %d; it needs CAP_NET_ADMIN.
-func OpenTUN(name string, mtu int) (*TUN, error) {
+// thread, after it has removed what a process like this one left there when it
+// was killed. Name may be a pattern with %d; it needs CAP_NET_ADMIN. Dir is where
+// notes for that are kept, "" for the usual place.
+func OpenTUN(name string, mtu int, dir string) (*TUN, error) {
+	if dir == "" {
+		dir = notesDir
+	}
 	d, err := tun.CreateTUN(name, mtu)
 	if err != nil {
 		return nil, fmt.Errorf("TUN device %s: %w", name, err)
 	}
 	t := &TUN{Device: d, mtu: mtu, routes: map[netip.Prefix]int{}}
-	if err := t.raise(); err != nil {
+	if err := t.raise(dir); err != nil {
 		return nil, errors.Join(fmt.Errorf("TUN device %s: %w", name, err), d.Close())
 	}
 	go func() {
@@ -46,11 +55,19 @@ func OpenTUN(name string, mtu int) (*TUN, error) {
 	return t, nil
 }
 
-func (t *TUN) raise() (err error) {
+func (t *TUN) raise(dir string) (err error) {
 	if t.Name, err = t.Device.Name(); err != nil {
 		return err
 	}
 	if t.nl, err = netlink.NewHandle(unix.NETLINK_ROUTE); err != nil {
+		return err
+	}
+	here, err := namespace()
+	if err != nil {
+		return err
+	}
+	t.outside = &outside{dir: dir, here: here, nl: t.nl, routes: map[netip.Addr]*netlink.Route{}}
+	if err := t.outside.sweep(); err != nil {
 		return err
 	}
 	l, err := t.nl.LinkByName(t.Name)
@@ -66,33 +83,46 @@ func (t *TUN) MTU() (int, error) { return t.mtu, nil }
 
 // Close removes the device and its routes.
 func (t *TUN) Close() error {
-	err := t.Device.Close()
+	err := errors.Join(t.outside.close(), t.Device.Close())
 	t.nl.Close()
 	return err
 }
 
 // Route leads traffic of selectors to the device. Packets of this host go with
-// an address that it has among the local selectors.
+// an address that it has among the local selectors. A route that is there
+// already, and not ours, is an error: it is not ours to replace.
 func (t *TUN) Route(local, remote []wire.TrafficSelector, peer netip.Addr) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	for _, prefix := range prefixes(remote) {
-		if prefix.Contains(peer) {
-			if prefix.Bits() == prefix.Addr().BitLen() {
-				return fmt.Errorf("the tunnel is for the peer's own address %s: packets of the tunnel itself would go into it", peer)
-			}
-			if err := t.except(peer); err != nil {
-				return err
-			}
+	list := prefixes(remote)
+	for i, prefix := range list {
+		if err := t.lead(prefix, local, peer); err != nil {
+			return errors.Join(err, t.unlead(list[:i]))
 		}
-		if t.routes[prefix]++; t.routes[prefix] > 1 {
-			continue
+	}
+	return nil
+}
+
+// lead leads one network to the device.
+func (t *TUN) lead(prefix netip.Prefix, local []wire.TrafficSelector, peer netip.Addr) error {
+	if prefix.Contains(peer) {
+		if prefix.Bits() == prefix.Addr().BitLen() {
+			return fmt.Errorf("the tunnel is for the peer's own address %s: packets of the tunnel itself would go into it", peer)
 		}
-		if err := t.nl.RouteReplace(t.route(prefix, t.source(local, prefix.Addr().Is4()))); err != nil {
-			delete(t.routes, prefix)
+		if err := t.outside.keep(peer, t.index); err != nil {
+			return err
+		}
+	}
+	if t.routes[prefix] == 0 {
+		err := t.nl.RouteAdd(t.route(prefix, t.source(local, prefix.Addr().Is4())))
+		if errors.Is(err, unix.EEXIST) {
+			return fmt.Errorf("there is a route to %s already, which is not of this tunnel: remove it, or leave the network out of the policy", prefix)
+		}
+		if err != nil {
 			return fmt.Errorf("route to %s through %s: %w", prefix, t.Name, err)
 		}
 	}
+	t.routes[prefix]++
 	return nil
 }
 
@@ -100,15 +130,17 @@ func (t *TUN) Route(local, remote []wire.TrafficSelector, peer netip.Addr) error
 func (t *TUN) Unroute(_, remote []wire.TrafficSelector) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	return t.unlead(prefixes(remote))
+}
+
+func (t *TUN) unlead(list []netip.Prefix) error {
 	var err error
-	for _, prefix := range prefixes(remote) {
+	for _, prefix := range list {
 		if t.routes[prefix]--; t.routes[prefix] > 0 {
 			continue
 		}
 		delete(t.routes, prefix)
-		if failed := t.nl.RouteDel(t.route(prefix, nil)); failed != nil && !errors.Is(failed, unix.ESRCH) && !errors.Is(failed, unix.ENODEV) {
-			err = errors.Join(err, fmt.Errorf("route to %s through %s: %w", prefix, t.Name, failed))
-		}
+		err = errors.Join(err, unroute(t.nl, t.route(prefix, nil)))
 	}
 	return err
 }
@@ -146,45 +178,6 @@ func (t *TUN) source(local []wire.TrafficSelector, four bool) net.IP {
 		}
 	}
 	return nil
-}
-
-// except keeps a peer reachable that lies in a network which a tunnel leads
-// to: by the way that leads to it now. The route is of the device of that way,
-// so it is marked as ours and taken back by protocol.
-func (t *TUN) except(peer netip.Addr) error {
-	ways, err := t.nl.RouteGet(peer.AsSlice())
-	if err != nil || len(ways) == 0 {
-		return fmt.Errorf("the way to the peer %s: %w", peer, err)
-	}
-	if ways[0].LinkIndex == t.index {
-		return nil // a route of ours already: what it led to before is not known any more
-	}
-	r := ways[0]
-	r.Dst = &net.IPNet{IP: peer.AsSlice(), Mask: net.CIDRMask(peer.BitLen(), peer.BitLen())}
-	r.Protocol, r.Table = RouteProtocol, unix.RT_TABLE_MAIN
-	if err := t.nl.RouteReplace(&r); err != nil {
-		return fmt.Errorf("route to the peer %s outside its tunnel: %w", peer, err)
-	}
-	return nil
-}
-
-// RouteProtocol marks the routes to peers that are ours but not of our device
-// (rtnetlink's protocol number, one that no routing daemon has).
-const RouteProtocol = 157
-
-// SweepRoutes removes the routes to peers that an engine before us left, in the
-// network namespace of the calling thread.
-func SweepRoutes() error {
-	routes, err := netlink.RouteListFiltered(netlink.FAMILY_ALL, &netlink.Route{Protocol: RouteProtocol}, netlink.RT_FILTER_PROTOCOL)
-	if err != nil {
-		return fmt.Errorf("routes left by an earlier run: %w", err)
-	}
-	for i := range routes {
-		if failed := netlink.RouteDel(&routes[i]); failed != nil && !errors.Is(failed, unix.ESRCH) {
-			err = errors.Join(err, failed)
-		}
-	}
-	return err
 }
 
 // maxPrefixes bounds the routes of one selector: a range that is no subnet

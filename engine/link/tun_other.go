@@ -14,7 +14,4 @@ type TUN struct {
 }
 
 // OpenTUN needs Linux.
-func OpenTUN(string, int) (*TUN, error) { return nil, ErrNoTUN }
-
-// SweepRoutes has nothing to remove.
-func SweepRoutes() error { return nil }
+func OpenTUN(string, int, string) (*TUN, error) { return nil, ErrNoTUN }

@@ -73,7 +73,7 @@ tunnels:
 `, ours.Local.ID, bench.OuterA, bench.OuterB, theirs.Local.ID, theirs.RemoteTS, theirs.LocalTS, theirs.ESP, tunnel), "lab only: never use this")
 	c := &carried{t: t, bench: bench, peer: bench.B}
 	if err := bench.NSA.Do(func() error {
-		tun, err := link.OpenTUN("cvl%d", 1400)
+		tun, err := link.OpenTUN("cvl%d", 1400, t.TempDir())
 		if err != nil {
 			return err
 		}

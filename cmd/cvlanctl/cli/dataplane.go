@@ -69,17 +69,13 @@ func (o *DataOptions) plane() (plane native.DataPlane, words string, err error) 
 		}
 		return &native.Counter{}, words, nil
 	}
-	// What an earlier run could not take back.
-	if err := link.SweepRoutes(); err != nil {
-		return nil, "", err
-	}
-	tun, err := link.OpenTUN(o.Device, o.MTU)
+	tun, err := link.OpenTUN(o.Device, o.MTU, "")
 	if err != nil {
 		return nil, "", err
 	}
 	p, err := link.NewPlane(tun, link.PlaneOptions{PathMTU: o.PathMTU, Window: o.Window, ClampMSS: o.MSS})
 	if err != nil {
-		return nil, "", err
+		return nil, "", errors.Join(err, tun.Close())
 	}
 	return p, fmt.Sprintf("carries traffic through TUN device %s", tun.Name), nil
 }

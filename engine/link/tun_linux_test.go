@@ -1,0 +1,226 @@
+package link_test
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/cloudvlan/cvlanctl/engine/link"
+	"github.com/cloudvlan/cvlanctl/lab"
+)
+
+// wired gives a namespace with an interface to another one, where the peer
+// 192.0.2.2 is, and a way to everywhere else.
+func wired(t *testing.T) *lab.NS {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	err := lab.Ensure(ctx)
+	if err == nil && os.Geteuid() != 0 {
+		err = lab.ErrNotRoot
+	}
+	if err != nil {
+		if os.Getenv("CI") != "true" && (errors.Is(err, lab.ErrNotRoot) || errors.Is(err, lab.ErrMissing)) {
+			t.Skipf("no namespace: %v", err)
+		}
+		t.Fatalf("no namespace: %v", err)
+	}
+	var both [2]*lab.NS
+	for i, label := range []string{"tun", "peer"} {
+		if both[i], err = lab.NewNS(ctx, label); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() {
+			if err := both[i].Delete(); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	if err := errors.Join(lab.Join(ctx, both[0], "eth0", both[1], "eth0"),
+		lab.Address(ctx, both[0], "eth0", "192.0.2.1/24"), lab.Address(ctx, both[0], "lo", "10.1.0.1/32", "fd00:1::1/128"),
+		lab.Route(ctx, both[0], "192.0.2.254")); err != nil {
+		t.Fatal(err)
+	}
+	return both[0]
+}
+
+// openTUN makes a TUN device in a namespace.
+func openTUN(t *testing.T, ns *lab.NS, dir string) *link.TUN {
+	t.Helper()
+	var tun *link.TUN
+	if err := ns.Do(func() (err error) {
+		tun, err = link.OpenTUN("cvl%d", 1400, dir)
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	return tun
+}
+
+// routes gives the routes of a namespace as the ip tool shows them.
+func routes(t *testing.T, ns *lab.NS) string {
+	t.Helper()
+	out, err := ns.Exec(t.Context(), "sh", "-c", "ip -4 route; ip -6 route | grep -v fe80")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+var peer = netip.MustParseAddr("192.0.2.2")
+
+func TestATUNDeviceTakesItsRoutesBack(t *testing.T) {
+	ns, dir := wired(t), t.TempDir()
+	before := routes(t, ns)
+	tun := openTUN(t, ns, dir)
+	local, remote := network("10.1.0.0/16"), network("0.0.0.0/0")
+	for range 2 { // two children for the same networks
+		if err := tun.Route(local, remote, peer); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := tun.Route(network("fd00:1::/64"), network("fd00:2::/64"), peer); err != nil {
+		t.Fatal(err)
+	}
+	with := routes(t, ns)
+	for _, want := range []string{"0.0.0.0/1 dev cvl0", "128.0.0.0/1 dev cvl0", "src 10.1.0.1", "192.0.2.2 dev eth0", "fd00:2::/64 dev cvl0 src fd00:1::1"} {
+		if !strings.Contains(with, want) {
+			t.Errorf("no route %q:\n%s", want, with)
+		}
+	}
+	if err := tun.Unroute(local, remote); err != nil {
+		t.Fatal(err)
+	}
+	if again := routes(t, ns); again != with {
+		t.Errorf("routes that another child still needs are gone:\n%s", again)
+	}
+	if err := tun.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if after := routes(t, ns); after != before {
+		t.Errorf("the routes were\n%s\nand are now\n%s", before, after)
+	}
+	if notes, err := filepath.Glob(dir + "/*"); err != nil || len(notes) != 0 {
+		t.Errorf("notes are left: %v, %v", notes, err)
+	}
+}
+
+func TestRoutesOfOthersAreNeverReplaced(t *testing.T) {
+	ns := wired(t)
+	if err := ns.IP(t.Context(), "route", "add", "10.9.0.0/16", "via", "192.0.2.7"); err != nil {
+		t.Fatal(err)
+	}
+	before := routes(t, ns)
+	tun := openTUN(t, ns, t.TempDir())
+	// The first network would do, the second does not: nothing must be left.
+	err := tun.Route(network("10.1.0.0/16"), append(network("10.8.0.0/16"), network("10.9.0.0/16")...), peer)
+	if err == nil || !strings.Contains(err.Error(), "there is a route to 10.9.0.0/16 already") {
+		t.Errorf("the error is %v", err)
+	}
+	if after := routes(t, ns); after != before {
+		t.Errorf("the routes were\n%s\nand are now\n%s", before, after)
+	}
+	if err := tun.Route(network("10.1.0.0/16"), network("192.0.2.2/32"), peer); err == nil || !strings.Contains(err.Error(), "the peer's own address") {
+		t.Errorf("a tunnel into itself: %v", err)
+	}
+	// A host route of the peer is not ours, and stays.
+	if err := ns.IP(t.Context(), "route", "add", "192.0.2.2", "dev", "eth0"); err != nil {
+		t.Fatal(err)
+	}
+	before = routes(t, ns)
+	if err := tun.Route(network("10.1.0.0/16"), network("0.0.0.0/0"), peer); err != nil {
+		t.Fatal(err)
+	}
+	if err := tun.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if after := routes(t, ns); after != before {
+		t.Errorf("the routes were\n%s\nand are now\n%s", before, after)
+	}
+}
+
+func TestARouteThatCannotBeNotedDownIsNotSet(t *testing.T) {
+	ns, dir := wired(t), t.TempDir()
+	if out, err := exec.CommandContext(t.Context(), "mount", "-t", "tmpfs", "-o", "size=4k,nr_inodes=1", "none", dir).CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	t.Cleanup(func() {
+		if out, err := exec.Command("umount", dir).CombinedOutput(); err != nil {
+			t.Errorf("%v: %s", err, out)
+		}
+	})
+	before := routes(t, ns)
+	tun := openTUN(t, ns, dir)
+	if err := tun.Route(network("10.1.0.0/16"), network("0.0.0.0/0"), peer); err == nil || !strings.Contains(err.Error(), "no space left") {
+		t.Errorf("the error is %v", err)
+	}
+	if err := tun.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if after := routes(t, ns); after != before {
+		t.Errorf("the routes were\n%s\nand are now\n%s", before, after)
+	}
+}
+
+// TestHelperHoldsADevice is no test: it is what the next one runs, and kills.
+func TestHelperHoldsADevice(t *testing.T) {
+	dir := os.Getenv("CVLANCTL_TEST_TUN")
+	if dir == "" {
+		return
+	}
+	tun, err := link.OpenTUN("cvl%d", 1400, dir)
+	if err == nil {
+		err = tun.Route(network("10.1.0.0/16"), network("0.0.0.0/0"), peer)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "ready"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(time.Hour) // until it is killed
+}
+
+func TestWhatAKilledProcessLeftIsTakenBackAtTheNextStart(t *testing.T) {
+	ns, dir := wired(t), t.TempDir()
+	before := routes(t, ns)
+	p, err := ns.Spawn([]string{"CVLANCTL_TEST_TUN=" + dir}, t.TempDir()+"/log", os.Args[0], "-test.run", "^TestHelperHoldsADevice$")
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = lab.Eventually(t.Context(), patience, "the device of another process", func() bool {
+		_, err := os.Stat(filepath.Join(dir, "ready"))
+		return err == nil
+	})
+	if err != nil {
+		t.Error(err)
+	}
+	// While it lives, what it set is not ours to remove.
+	if err := openTUN(t, ns, dir).Close(); err != nil {
+		t.Error(err)
+	}
+	if now := routes(t, ns); !strings.Contains(now, "192.0.2.2 dev eth0") || !strings.Contains(now, "dev cvl0") {
+		t.Errorf("a living process lost its routes:\n%s", now)
+	}
+	if err := p.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	if now := routes(t, ns); !strings.Contains(now, "192.0.2.2 dev eth0") || strings.Contains(now, "dev cvl") {
+		t.Errorf("after the kill the routes are\n%s", now)
+	}
+	if err := openTUN(t, ns, dir).Close(); err != nil {
+		t.Error(err)
+	}
+	if after := routes(t, ns); after != before {
+		t.Errorf("the routes were\n%s\nand are now\n%s", before, after)
+	}
+	if notes, err := filepath.Glob(dir + "/routes-*"); err != nil || len(notes) != 0 {
+		t.Errorf("notes are left: %v, %v", notes, err)
+	}
+}
