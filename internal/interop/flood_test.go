@@ -39,7 +39,8 @@ type siege struct {
 }
 
 func TestAFloodOfSpoofedRequestsStopsNobody(t *testing.T) {
-	r := newRig(t, ground{weAre: interop.Responder, settings: ike.Settings{HalfOpen: 5 * time.Second}})
+	// The peer is as patient as one that nobody has set up for quick tests.
+	r := newRig(t, ground{weAre: interop.Responder, settings: ike.Settings{HalfOpen: 5 * time.Second}, daemon: []string{"retransmit_tries = 7"}})
 	old := r.tunnel(t, interop.Responder, settings{})
 	old.up()
 	s := siege{rate: 8000, heapBefore: heap()}

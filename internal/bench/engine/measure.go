@@ -241,11 +241,12 @@ type benchmark struct {
 
 var benchLine = regexp.MustCompile(`^Benchmark(\S+?)(?:-\d+)?\s+\d+\s+([0-9.]+) ns/op(?:\s+([0-9.]+) octets/SA)?`)
 
-// inside runs the benchmarks of the engine by themselves.
+// inside runs the benchmarks of the engine by themselves, several times: the
+// best of each counts, which other work on the machine has slowed the least.
 func inside(ctx context.Context) ([]benchmark, error) {
 	var list []benchmark
-	for _, args := range [][]string{{"Handshake|LivenessCheck", "1s"}, {"Memory", "1x"}, {"Recovery", "200x"}} {
-		cmd := exec.CommandContext(ctx, "go", "test", "-run", "^$", "-bench", "^Benchmark("+args[0]+")$", "-benchtime", args[1], "./engine/ike")
+	for _, args := range [][]string{{"Handshake|LivenessCheck", "300ms", "5"}, {"Memory", "1x", "1"}, {"Recovery", "100x", "3"}} {
+		cmd := exec.CommandContext(ctx, "go", "test", "-run", "^$", "-bench", "^Benchmark("+args[0]+")$", "-benchtime", args[1], "-count", args[2], "./engine/ike")
 		out, err := cmd.CombinedOutput()
 		if err != nil {
 			return nil, fmt.Errorf("benchmarks: %w: %s", err, out)
@@ -263,6 +264,10 @@ func inside(ctx context.Context) ([]benchmark, error) {
 				if b.octets, err = strconv.ParseFloat(m[3], 64); err != nil {
 					return nil, err
 				}
+			}
+			if i := slices.IndexFunc(list, func(o benchmark) bool { return o.name == b.name }); i >= 0 {
+				list[i].ns = min(list[i].ns, b.ns)
+				continue
 			}
 			list = append(list, b)
 		}
