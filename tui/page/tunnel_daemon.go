@@ -8,6 +8,7 @@ import (
 	"github.com/cloudvlan/cvlanctl/engine"
 	"github.com/cloudvlan/cvlanctl/engine/backend"
 	"github.com/cloudvlan/cvlanctl/engine/trace"
+	"github.com/cloudvlan/cvlanctl/tui/feed"
 	"github.com/cloudvlan/cvlanctl/tui/theme"
 	"github.com/cloudvlan/cvlanctl/tui/widget"
 )
@@ -217,7 +218,7 @@ func (p *Tunnels) liveDPD(sa *trace.IKESA) theme.Span {
 }
 
 // daemonColumns are the columns where the source is a daemon. IN and OUT have
-// the octets so far, and where there is room how they came lately.
+// the octets so far, and LATELY how they came.
 var daemonColumns = []widget.Column{
 	{Title: "TUNNEL", Min: 18, Max: 34},
 	{Title: "STATE", Min: 11, Max: 11},
@@ -225,18 +226,19 @@ var daemonColumns = []widget.Column{
 	{Title: "SUITE", Min: 16, Max: 34, Drop: 6, Grow: 2},
 	{Title: "AGE", Min: 5, Max: 5, Right: true},
 	{Title: "REKEY IN", Min: 11, Max: 11, Drop: 2},
-	{Title: "IN", Min: 5, Max: 14, Grow: 2},
-	{Title: "OUT", Min: 5, Max: 14, Grow: 2},
+	{Title: "IN", Min: 5, Max: 5, Right: true},
+	{Title: "OUT", Min: 5, Max: 5, Right: true},
+	{Title: "IN, OUT LATELY", Min: 14, Max: 25, Drop: 5, Grow: 2},
 	{Title: "PKT IN", Min: 6, Max: 6, Right: true, Drop: 8},
 	{Title: "PKT OUT", Min: 7, Max: 7, Right: true, Drop: 8},
-	{Title: "NAT", Min: 4, Max: 4, Drop: 4},
-	{Title: "DPD", Min: 4, Max: 4, Drop: 5},
+	{Title: "NAT", Min: 4, Max: 4, Drop: 3},
+	{Title: "DPD", Min: 4, Max: 4, Drop: 4},
 	{Title: "WORST", Min: 5, Max: 5},
 	{Title: "FINDING", Min: 12, Max: 26, Drop: 7},
 }
 
 // The columns of peer, traffic and findings.
-const columnPeer, columnIn, columnOut, columnWorst = 2, 6, 7, 12
+const columnPeer, columnLately, columnWorst = 2, 8, 13
 
 // spread gives the sentence of a row the room of the empty cells behind it.
 func (p *Tunnels) spread(c *tunnelCells, widths []int) []int {
@@ -257,28 +259,25 @@ func (p *Tunnels) spans(c *tunnelCells, t *theme.Theme, widths []int) []theme.Sp
 	if p.daemon == nil {
 		return c.spans()
 	}
-	in, out := theme.S(theme.Plain, c.in), theme.S(theme.Plain, c.out)
+	sparks := theme.S(theme.Busy, "")
 	if c.rates != nil {
-		in.Text = traffic(c.in, c.rates.In[:], t, widths[columnIn])
-		out.Text = traffic(c.out, c.rates.Out[:], t, widths[columnOut])
+		sparks.Text = lately(c.rates, t, widths[columnLately])
 	}
 	return []theme.Span{
 		theme.S(c.role, c.name), c.state, theme.S(theme.Plain, c.peer), theme.S(theme.Muted, c.suite), theme.S(theme.Plain, c.age),
-		c.rekey.span(t), in, out, theme.S(theme.Plain, c.packetsIn), theme.S(theme.Plain, c.packetsOut), c.nat, c.dpd, c.severity, c.finding,
+		c.rekey.span(t), theme.S(theme.Plain, c.in), theme.S(theme.Plain, c.out), sparks, theme.S(theme.Plain, c.packetsIn), theme.S(theme.Plain, c.packetsOut), c.nat, c.dpd, c.severity, c.finding,
 	}
 }
 
-// amountWidth is the width of an amount.
-const amountWidth = 5
-
-// traffic gives the octets so far, and their newest samples as a sparkline
-// where there is room.
-func traffic(total string, samples []int64, t *theme.Theme, width int) string {
-	room := width - amountWidth - 1
-	if room < 3 {
-		return total
+// lately gives the newest samples of both directions as sparklines, side by
+// side.
+func lately(r *feed.Rates, t *theme.Theme, width int) string {
+	each := (width - 1) / 2
+	if each < 1 {
+		return ""
 	}
-	return fmt.Sprintf("%-*s %s", amountWidth, total, widget.Sparkline(t, samples[max(0, len(samples)-room):]))
+	newest := func(samples []int64) string { return widget.Sparkline(t, samples[max(0, len(samples)-each):]) }
+	return t.Fit(newest(r.In[:]), each, false) + " " + newest(r.Out[:])
 }
 
 // noOrder says why an order cannot be given about the selected row.
