@@ -50,6 +50,30 @@ func succeeded(x *trace.Exchange) bool {
 	return x.Response != nil && (proposals(x.Response) != nil || !x.Response.Decrypted && x.Response.First == wire.PayloadSA)
 }
 
+// rekeyed names the CHILD SA that an exchange is to replace, "" where that cannot
+// be read.
+func rekeyed(x *trace.Exchange) string {
+	if x.Request == nil {
+		return ""
+	}
+	if n := x.Request.Notify(wire.NotifyRekeySA); n != nil {
+		return string(n.SPI)
+	}
+	return ""
+}
+
+// mendedBy gives for each CHILD SA the place of the last exchange that replaced
+// it: what failed before is settled.
+func mendedBy(xs []*trace.Exchange) map[string]int {
+	mended := map[string]int{}
+	for i, x := range xs {
+		if x.Response != nil && rekeysChild(x) && succeeded(x) {
+			mended[rekeyed(x)] = i
+		}
+	}
+	return mended
+}
+
 func pfsMismatch(f *diag.Facts) []diag.Finding {
 	var found []diag.Finding
 	for _, sa := range v2(f) {
@@ -59,12 +83,11 @@ func pfsMismatch(f *diag.Facts) []diag.Finding {
 		}
 		d := about(sa)
 		refusedBy, failures, keyed := "", 0, false
-		for _, x := range xs {
+		mended := mendedBy(xs)
+		for i, x := range xs {
 			m := x.Response
 			switch {
-			case m == nil || !rekeysChild(x):
-			case succeeded(x):
-				d.Evidence, failures, keyed = nil, 0, false
+			case m == nil || !rekeysChild(x) || succeeded(x) || i < mended[rekeyed(x)]:
 			case m.Decrypted && m.Notify(wire.NotifyNoProposalChosen) != nil:
 				keyed = true
 				failures++

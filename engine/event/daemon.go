@@ -56,8 +56,10 @@ type Log struct {
 	Group    string // IKE, CFG, NET, ENC, CHD, ...
 	Level    int    // -1 to 4; -2 where the source does not say
 	Thread   int
-	IKE      string // connection of the IKE SA that it is about, "" for none
-	IKEID    uint32 // its unique id, 0 for none
+	IKE      string   // connection of the IKE SA that it is about, "" for none
+	IKEID    uint32   // its unique id, 0 for none
+	SPIi     wire.SPI // of the IKE SA, 0 where the source does not tell
+	SPIr     wire.SPI
 	Text     string
 	Progress bool // it belongs to a command that this program gave
 

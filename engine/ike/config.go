@@ -176,7 +176,8 @@ type Settings struct {
 	Window int
 	// Source gives nonces and SPIs: nil for crypto/rand.
 	Source Source
-	// Packets has every IKE message reported as an event, decrypted.
+	// Packets has every IKE message reported as an event, decrypted, and the
+	// repetitions of requests too.
 	Packets bool
 }
 

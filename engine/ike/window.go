@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/cloudvlan/cvlanctl/engine"
+	"github.com/cloudvlan/cvlanctl/engine/event"
 	"github.com/cloudvlan/cvlanctl/engine/wire"
 )
 
@@ -32,6 +33,7 @@ type request struct {
 	tries int      // repetitions
 	next  time.Time
 	first time.Time
+	told  *event.Packet // as it was reported, nil where that is not wanted
 }
 
 // window is the side that asks (RFC 7296 2.3).
@@ -148,6 +150,9 @@ func (s *SA) ask(t task) {
 		s.initRequest = octets[0]
 	}
 	r := &request{id: id, task: t, wire: octets, first: s.now, next: s.now.Add(s.set.Retransmit.after(0))}
+	if n := len(s.res.Events); s.set.Packets && n > 0 {
+		r.told = s.res.Events[n-1].Packet // protect has just reported it
+	}
 	s.out.requests = append(s.out.requests, r)
 	s.out.next = id + 1
 	s.transmit(s.path, octets...)
@@ -192,6 +197,11 @@ func (s *SA) retransmit() {
 		r.tries++
 		r.next = s.now.Add(s.set.Retransmit.after(r.tries))
 		s.note("retransmit", "", "request %d, %s, for the %s time", r.id, r.task.name(), ordinal(r.tries))
+		if r.told != nil {
+			again := *r.told
+			again.Src, again.SrcPort, again.Dst, again.DstPort = s.path.local.Addr(), s.path.local.Port(), s.path.remote.Addr(), s.path.remote.Port()
+			s.emit(event.Event{Packet: &again})
+		}
 		s.transmit(s.path, r.wire...)
 	}
 	s.retransmitTimer()

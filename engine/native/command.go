@@ -130,7 +130,9 @@ func (a *attempt) begin(now time.Time, c *ike.Connection) (ike.Output, error) {
 	a.asked = a.child != ""
 	var out ike.Output
 	var err error
-	a.sa, out, err = e.endpoint.Initiate(now, c.Name, c.Local)
+	if a.sa, out, err = e.endpoint.Initiate(now, c.Name, c.Local); err == nil {
+		e.ids.number(a.sa.Model()) // what fails at once is in no listing
+	}
 	return out, err
 }
 

@@ -182,10 +182,11 @@ func (e *Engine) failed(o *ike.Output) *event.Event {
 		default:
 			continue
 		}
+		l.SPIi, l.SPIr = spiI, spiR
 		if k := e.ids.known(spiI, spiR); k != nil {
 			l.IKEID, l.IKE = k.id, k.name
-			break
 		}
+		break
 	}
 	return &event.Event{Time: at, Log: l}
 }

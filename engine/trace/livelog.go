@@ -19,6 +19,9 @@ func (t *Trace) addLog(at time.Time, l *event.Log) {
 	if l.IKEID != 0 {
 		sa = t.byUnique[l.IKEID]
 	}
+	if sa == nil && l.SPIi != 0 {
+		sa = t.findSA(&wire.Header{InitiatorSPI: l.SPIi, ResponderSPI: l.SPIr})
+	}
 	if sa == nil && l.IKEID != 0 && (l.Message != nil || l.Datagram != nil || l.Established != nil || l.Failure != nil) {
 		sa = t.newLive(at, l.IKEID, l.IKE)
 	}
