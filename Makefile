@@ -4,7 +4,6 @@ export CGO_ENABLED = 0
 GO ?= go
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
 LDFLAGS = -s -w -X github.com/cloudvlan/cvlanctl/cmd/cvlanctl/cli.version=$(VERSION)
-DEMO ?= testdata/captures/no-proposal-ike.pcap
 FUZZTIME ?= 30s
 STATICCHECK = $(GO) run honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
@@ -17,9 +16,8 @@ help: ## list the targets
 build: ## build bin/cvlanctl, one static binary
 	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/cvlanctl ./cmd/cvlanctl
 
-demo: build ## open the screen on a recorded capture (DEMO=FILE); text where there is no terminal
-	@if [ -t 0 ] && [ -t 1 ]; then bin/cvlanctl tui --source pcap:$(DEMO); \
-	else bin/cvlanctl pcap exchanges $(DEMO) && bin/cvlanctl pcap diagnose $(DEMO) || [ $$? -eq 3 ]; fi
+demo: build ## two engines and a NAT on loopback: the screen in a terminal, events without one
+	bin/cvlanctl demo $(DEMOFLAGS)
 
 test: ## vet and run every test; say at the end which were skipped and why
 	$(GO) vet ./...

@@ -43,7 +43,13 @@ var Faults = []*Fault{
 		network: judged(func(relay.Packet) bool { return false })},
 	{ID: "udp4500-blocked", What: "only the port for plain IKE gets through",
 		network: judged(func(p relay.Packet) bool { return p.Way != wayNATT })},
-	{ID: "esp-one-way-out", What: "ESP gets through to the hub, and none comes back",
+	{ID: "esp-one-way-out", What: "ESP gets through to the hub, and none comes back (it takes 10 s to be sure)",
+		setup: func(s *setup) { // a CHILD SA has to live as long
+			for _, c := range children {
+				s.child(s.branch, c.name).Set("rekey_time", "1m")
+				s.child(s.branch, c.name).Set("life_time", "2m")
+			}
+		},
 		network: judged(func(p relay.Packet) bool { return p.Out || !isESP(p) })},
 	{ID: "esp-path-loss", What: "one packet of five is lost on the path",
 		network: judged(func(relay.Packet) bool { return rand.IntN(5) > 0 })},

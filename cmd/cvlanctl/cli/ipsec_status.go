@@ -46,23 +46,25 @@ func NewCmdIPsecStatus(app *App, runF func(context.Context, *IPsecStatusOptions)
 }
 
 func runIPsecStatus(ctx context.Context, app *App, o *IPsecStatusOptions) error {
-	show := func(ctx context.Context, t *term.Terminal, c *vici.Client) error {
-		s, err := c.Snapshot(ctx)
-		if err != nil {
-			return err
-		}
-		stats, err := c.Stats(ctx)
-		if err != nil {
-			return err
-		}
-		now := time.Now()
-		d := doc.NewStatus(c.Source(), s, &stats, worstOf(c.Source(), s, now))
-		if !app.Output.Text() {
-			return print.Document(t.Out, app.Output, d, d.Tunnels)
-		}
-		return writeStatus(app, t, d, s, &stats, now)
+	return o.run(ctx, app, func(ctx context.Context, t *term.Terminal, c *vici.Client) error { return showStatus(ctx, app, t, c) })
+}
+
+// showStatus writes how a daemon stands.
+func showStatus(ctx context.Context, app *App, t *term.Terminal, c *vici.Client) error {
+	s, err := c.Snapshot(ctx)
+	if err != nil {
+		return err
 	}
-	return o.run(ctx, app, show)
+	stats, err := c.Stats(ctx)
+	if err != nil {
+		return err
+	}
+	now := time.Now()
+	d := doc.NewStatus(c.Source(), s, &stats, worstOf(c.Source(), s, now))
+	if !app.Output.Text() {
+		return print.Document(t.Out, app.Output, d, d.Tunnels)
+	}
+	return writeStatus(app, t, d, s, &stats, now)
 }
 
 // worstOf folds the SAs of a snapshot and gives the worst finding about them,

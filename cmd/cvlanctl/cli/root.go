@@ -19,11 +19,16 @@ exchanges, the security associations, what is wrong, how that is known, and
 the line to change on either side. It shows and drives a running strongSwan
 over VICI: what is up, what is down and why, and brings tunnels up and down.
 
+Without a command it shows on the screen what is here: a charon, or an engine of
+our own. Where neither is, it says where it looked, and offers the demo.
+
 Results go to standard output, everything else to standard error.
 
 Exit codes: 0 fine, 1 the operation failed, 2 wrong usage, 3 findings at or
 above --fail-on, 4 not permitted, 5 source unreachable, 130 interrupted.`,
-		Example: `  cvlanctl ipsec status
+		Example: `  cvlanctl
+  cvlanctl demo
+  cvlanctl ipsec status
   cvlanctl ipsec up office
   cvlanctl pcap diagnose broken.pcap
   cvlanctl pcap decode -o jsonl trace.pcapng.gz | jq .ike.exchange
@@ -33,10 +38,7 @@ above --fail-on, 4 not permitted, 5 source unreachable, 130 interrupted.`,
 		SilenceErrors: true,
 		Args:          noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if app.Source == "" {
-				return welcome(app, cmd)
-			}
-			return runTUI(cmd.Context(), app, &TUIOptions{})
+			return runBare(cmd.Context(), app)
 		},
 		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error { return app.settings(cmd) },
 	}
@@ -68,18 +70,6 @@ above --fail-on, 4 not permitted, 5 source unreachable, 130 interrupted.`,
 		NewCmdCompletion(app, nil),
 	)
 	return cmd
-}
-
-// welcome is the bare cvlanctl where no source is named: it says what can be
-// opened and prints the help.
-func welcome(app *App, cmd *cobra.Command) error {
-	fmt.Fprintln(app.Term.Out, `No source is named. To look at a capture, or at a strongSwan that runs here:
-
-  cvlanctl tui --source pcap:FILE    the screen
-  cvlanctl pcap diagnose FILE        what is wrong, as text
-  cvlanctl ipsec status              the daemon and its tunnels`)
-	fmt.Fprintln(app.Term.Out)
-	return cmd.Help()
 }
 
 // levelFlag is the value of --log-level.
