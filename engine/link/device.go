@@ -44,6 +44,16 @@ type Reports interface {
 	// Expired tells that an SA has used up its octets or packets: softly, to
 	// be replaced, or hard, to be closed. It is told once of each.
 	Expired(in wire.ESPSPI, hard bool)
+	// Acquire tells that there is traffic for a trap, at most once a second for
+	// each.
+	Acquire(connection, child string)
+}
+
+// Trap is a child that traffic brings up.
+type Trap struct {
+	Connection, Child string
+	Local, Remote     []wire.TrafficSelector
+	Peer              netip.Addr // must stay reachable outside of the tunnel
 }
 
 // Attachment is what an engine hands its data plane before anything else.

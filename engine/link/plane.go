@@ -70,6 +70,8 @@ type Plane struct {
 	order    []*planeChild // in which they came
 	inbound  atomic.Pointer[map[wire.ESPSPI]*planeChild]
 	outbound atomic.Pointer[esp.Table[*planeChild]]
+	trapped  []*planeTrap
+	traps    atomic.Pointer[esp.Table[*planeTrap]]
 	write    sync.Mutex // of the device
 
 	noSA, noPolicy, unsent atomic.Uint64
@@ -116,6 +118,7 @@ func NewPlane(d Device, o PlaneOptions) (*Plane, error) {
 	p := &Plane{device: d, o: o, stop: make(chan struct{}), children: map[ike.SPIPair]*planeChild{}}
 	p.inbound.Store(&map[wire.ESPSPI]*planeChild{})
 	p.outbound.Store(esp.NewTable[*planeChild](nil))
+	p.traps.Store(esp.NewTable[*planeTrap](nil))
 	return p, nil
 }
 
@@ -158,6 +161,7 @@ func (p *Plane) Close() error {
 	for pair := range p.children {
 		err = errors.Join(err, p.remove(pair))
 	}
+	err = errors.Join(err, p.setTraps(nil))
 	if p.rawIP != nil {
 		err = errors.Join(err, p.rawIP.Close())
 	}

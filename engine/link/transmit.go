@@ -77,6 +77,7 @@ func (t *transmitter) packet(buf []byte, size int) {
 	c, ok := t.p.outbound.Load().Find(&h)
 	if !ok {
 		t.p.noPolicy.Add(1)
+		t.p.sprung(&h)
 		return
 	}
 	path := c.path.Load()

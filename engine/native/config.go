@@ -25,7 +25,8 @@ func unsupported(c *policy.Connection, format string, args ...any) error {
 
 // supported refuses what the engine does not do, rather than doing something
 // else in silence.
-func supported(c *policy.Connection) error {
+func (o *Options) supported(c *policy.Connection) error {
+	_, traps := o.Plane.(Trapper)
 	switch {
 	case c.Reauth > 0:
 		return unsupported(c, "reauthentication")
@@ -39,16 +40,21 @@ func supported(c *policy.Connection) error {
 		return unsupported(c, "authentication by %s and %s", c.Local.Method, c.Remote.Method)
 	case c.Remote.Revocation == "ifuri" || c.Remote.Revocation == "strict":
 		return unsupported(c, "revocation %s: the engine asks no CRL and no OCSP responder", c.Remote.Revocation)
-	case c.DPD.Action == "trap":
+	case c.DPD.Action == "trap" && !traps:
 		return unsupported(c, "the DPD action trap, without a data plane that waits for traffic")
 	case c.RemotePort == wire.PortNATT:
 		return unsupported(c, "port %d as the first to speak to", wire.PortNATT)
 	}
 	for i := range c.Children {
 		ch := &c.Children[i]
-		switch {
-		case ch.Start == "trap":
+		if ch.Start != "trap" {
+			continue
+		}
+		if !traps {
 			return unsupported(c, "tunnel %s: start trap, without a data plane that waits for traffic", ch.Name)
+		}
+		if !slices.ContainsFunc(c.RemoteAddrs, policy.Address.Single) {
+			return unsupported(c, "tunnel %s: start trap, for a peer without an address to bring it up at", ch.Name)
 		}
 	}
 	return nil
@@ -114,7 +120,7 @@ func ownIdentity(from *policy.Connection, m *material, local netip.Addr) (wire.I
 
 // convert makes the engine's connection of a policy's and what it brings.
 func (o *Options) convert(ctx context.Context, from *policy.Connection, m *material, local netip.Addr, s *store) (*configured, error) {
-	if err := supported(from); err != nil {
+	if err := o.supported(from); err != nil {
 		return nil, err
 	}
 	c := &ike.Connection{Name: from.Name, Local: local,
@@ -134,14 +140,16 @@ func (o *Options) convert(ctx context.Context, from *policy.Connection, m *mater
 	}
 	c.Credentials = &credentials{store: s, material: m, local: from.Local.Method, peer: from.Remote.Method}
 	c.Proposals = transforms(from.Proposals)
+	trapped := map[string]bool{}
 	for i := range from.Children {
 		child, err := convertChild(from, &from.Children[i], c)
 		if err != nil {
 			return nil, err
 		}
 		c.Children = append(c.Children, child)
+		trapped[child.Name] = from.Children[i].Start == "trap"
 	}
-	return &configured{Connection: c, material: m, listed: listed(from, m, c, o.ownPort())}, nil
+	return &configured{Connection: c, material: m, trapped: trapped, listed: listed(from, m, c, o.ownPort())}, nil
 }
 
 // ownPort is the port for plain IKE.
@@ -151,8 +159,11 @@ func convertChild(conn *policy.Connection, from *policy.Child, c *ike.Connection
 	child := &ike.ChildConfig{Name: from.Name, Proposals: transforms(from.Proposals), Transport: from.Transport,
 		Lifetime: lifetime(from.Time.Rekey, from.Time.Hard, from.Time.Jitter), Wait: from.Start != "start",
 		Octets: volume(from.Octets), Packets: volume(from.Packets)}
-	if conn.DPD.Action == "restart" {
+	switch conn.DPD.Action {
+	case "restart":
 		child.DPDAction = ike.ActionStart
+	case "trap":
+		child.DPDAction = ike.ActionTrap
 	}
 	var err error
 	if child.LocalTS, err = selectors(conn, from.Local, c.Local); err != nil {

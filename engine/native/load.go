@@ -19,6 +19,9 @@ type configured struct {
 	*ike.Connection
 	material *material
 	listed   *engine.Connection
+	// trapped says which children traffic brings up. It is of the pump's
+	// goroutine.
+	trapped map[string]bool
 }
 
 // configured gives the connections that there are, in their order.
@@ -80,7 +83,11 @@ func (e *Engine) LoadConnection(ctx context.Context, name string, settings *back
 	}
 	var failed error
 	err = e.do(ctx, func(time.Time) ike.Output {
-		failed = e.put(c)
+		if failed = e.put(c); failed == nil {
+			if failed = e.setTraps(); failed != nil {
+				clear(c.trapped)
+			}
+		}
 		return ike.Output{}
 	})
 	if err != nil || failed != nil {
@@ -132,6 +139,9 @@ func (e *Engine) UnloadConnection(ctx context.Context, name string) error {
 		e.conns = slices.DeleteFunc(e.conns, func(o *configured) bool { return o.Name == name && o.material.loaded })
 		e.mu.Unlock()
 		e.endpoint.Drop(name)
+		if err := e.setTraps(); err != nil {
+			e.log("%s", err)
+		}
 		e.pruneCounts()
 		e.log("removed vici connection: %s", name)
 		return ike.Output{}

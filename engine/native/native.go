@@ -62,7 +62,8 @@ type Engine struct {
 	mu    sync.Mutex
 	conns []*configured // changed on the pump's goroutine only
 
-	reported chan report // by the data plane
+	reported  chan report // by the data plane
+	acquiring sync.Map    // backend.Target of children that traffic has asked for
 
 	run     context.Context // ends when the engine does
 	stop    context.CancelFunc
@@ -120,7 +121,7 @@ func Start(ctx context.Context, o Options) (*Engine, error) {
 	var conns []*ike.Connection
 	for i := range o.Policy.Connections {
 		from := &o.Policy.Connections[i]
-		if err := supported(from); err != nil {
+		if err := o.supported(from); err != nil {
 			return nil, err // before its files are read
 		}
 		m, err := materialOf(ctx, o.Policy, from)
@@ -179,6 +180,9 @@ func (e *Engine) open(local netip.Addr, conns []*ike.Connection) error {
 	e.run, e.stop = context.WithCancel(context.Background())
 	if err == nil {
 		err = e.plane.Attach(link.Attachment{Local: local, NATT: natt, Reports: reports{e}})
+	}
+	if err == nil {
+		err = e.setTraps()
 	}
 	if err != nil {
 		e.stop()

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/cloudvlan/cvlanctl/engine"
+	"github.com/cloudvlan/cvlanctl/engine/backend"
 	"github.com/cloudvlan/cvlanctl/engine/ike"
 	"github.com/cloudvlan/cvlanctl/engine/link"
 	"github.com/cloudvlan/cvlanctl/engine/wire"
@@ -102,10 +103,11 @@ func (c *Counter) Orders(k ike.UpdateKind) int {
 // engine's.
 type reports struct{ e *Engine }
 
-// report is one thing told.
+// report is one thing told: about a CHILD SA, or of a child that is asked for.
 type report struct {
 	in      wire.ESPSPI
 	command ike.Command
+	acquire backend.Target // where command is nil
 }
 
 // maxReports is how many reports wait for the engine.
@@ -115,7 +117,7 @@ const maxReports = 1024
 // waits it is left out: there will be more.
 func (r reports) Heard(in wire.ESPSPI, from netip.AddrPort) {
 	select {
-	case r.e.reported <- report{in, ike.Heard{From: from}}:
+	case r.e.reported <- report{in: in, command: ike.Heard{From: from}}:
 	default:
 	}
 }
@@ -123,8 +125,17 @@ func (r reports) Heard(in wire.ESPSPI, from netip.AddrPort) {
 // Expired has an SA replaced or closed.
 func (r reports) Expired(in wire.ESPSPI, hard bool) {
 	select {
-	case r.e.reported <- report{in, ike.Expired{SPI: in, Hard: hard}}:
+	case r.e.reported <- report{in: in, command: ike.Expired{SPI: in, Hard: hard}}:
 	case <-r.e.run.Done():
+	}
+}
+
+// Acquire has a child brought up. Where too much waits it is left out: there
+// will be more traffic.
+func (r reports) Acquire(connection, child string) {
+	select {
+	case r.e.reported <- report{acquire: backend.Target{IKE: connection, Child: child}}:
+	default:
 	}
 }
 
@@ -133,6 +144,10 @@ func (e *Engine) obey() {
 	for {
 		select {
 		case r := <-e.reported:
+			if r.command == nil {
+				e.acquire(r.acquire)
+				continue
+			}
 			// An engine that has ended has no use for it.
 			_ = e.do(e.run, func(now time.Time) ike.Output {
 				if s := e.parent(r.in); s != nil {

@@ -145,7 +145,8 @@ func (e *Engine) update(u *ike.Update) {
 
 // again sets a child up anew whose peer was lost.
 func (e *Engine) again(a ike.Again) {
-	if a.Action != ike.ActionStart {
+	if a.Action == ike.ActionTrap {
+		e.hold(a)
 		return
 	}
 	e.work.Go(func() {

@@ -36,6 +36,12 @@ type carried struct {
 // peer's end, and tunnel what stands in the policy for the tunnel.
 func carry(t *testing.T, s lab.Scenario, tunnel string, change func(theirs *lab.End)) *carried {
 	t.Helper()
+	return carryLost(t, s, "restart", tunnel, change)
+}
+
+// carryLost is carry with what becomes of the tunnel when its peer is lost.
+func carryLost(t *testing.T, s lab.Scenario, lost, tunnel string, change func(theirs *lab.End)) *carried {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	if os.Geteuid() != 0 {
@@ -67,10 +73,10 @@ func carry(t *testing.T, s lab.Scenario, tunnel string, change func(theirs *lab.
 	p := loadPolicy(t, fmt.Sprintf(`version: 1
 node: {identity: %q, addresses: %q}
 peers:
-  gw: {addresses: %q, identity: %q, auth: psk, psk: {file: psk}, dpd: {interval: 2s, action: restart}}
+  gw: {addresses: %q, identity: %q, auth: psk, psk: {file: psk}, dpd: {interval: 2s, action: %s}}
 tunnels:
   net: {peer: gw, local: %q, remote: %q, esp: {proposals: %s}%s}
-`, ours.Local.ID, bench.OuterA, bench.OuterB, theirs.Local.ID, theirs.RemoteTS, theirs.LocalTS, theirs.ESP, tunnel), "lab only: never use this")
+`, ours.Local.ID, bench.OuterA, bench.OuterB, theirs.Local.ID, lost, theirs.RemoteTS, theirs.LocalTS, theirs.ESP, tunnel), "lab only: never use this")
 	c := &carried{t: t, bench: bench, peer: bench.B}
 	if err := bench.NSA.Do(func() error {
 		tun, err := link.OpenTUN("cvl%d", 1400, t.TempDir())
@@ -360,6 +366,51 @@ func TestAPeerThatCameBackIsReachedAgain(t *testing.T) {
 	}
 	t.Logf("back after %s, with DPD after 2 s of silence and 3 retransmissions from 0.3 s on", time.Since(began).Round(100*time.Millisecond))
 	c.pings(10)
+}
+
+// pinged waits until pings are answered through a tunnel that is up.
+func (c *carried) pinged() {
+	c.t.Helper()
+	if err := lab.Eventually(c.t.Context(), time.Minute, "traffic to bring the tunnel up", func() bool {
+		n, err := lab.Ping(c.t.Context(), c.bench.NSA, c.bench.InnerA, c.bench.InnerB, 1, time.Second)
+		return err == nil && n == 1
+	}); err != nil {
+		c.t.Fatal(err)
+	}
+	if sas, err := c.SAs(c.t.Context(), backend.Filter{Child: "net"}); err != nil || len(sas) != 1 {
+		c.t.Fatalf("%d SAs, %v", len(sas), err)
+	}
+}
+
+func TestTrafficBringsATunnelUp(t *testing.T) {
+	t.Run("from the start", func(t *testing.T) {
+		c := carry(t, lab.Scenario{}, ", start: trap", nil)
+		if sas, err := c.SAs(t.Context(), backend.Filter{}); err != nil || len(sas) != 0 {
+			t.Fatalf("without traffic there are %d SAs, %v", len(sas), err)
+		}
+		c.pinged()
+	})
+	t.Run("after its peer was lost", func(t *testing.T) {
+		c := carryLost(t, lab.Scenario{}, "trap", "", nil)
+		c.up()
+		c.pings(10)
+		if err := c.peer.Kill(); err != nil {
+			t.Fatal(err)
+		}
+		if err := lab.Eventually(t.Context(), time.Minute, "the peer to be found lost", func() bool {
+			sas, err := c.SAs(t.Context(), backend.Filter{})
+			return err == nil && len(sas) == 0
+		}); err != nil {
+			t.Fatal(err)
+		}
+		if err := c.peer.Start(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if err := c.peer.Load(t.Context(), c.bench.EndB.SwanctlConf()); err != nil {
+			t.Fatal(err)
+		}
+		c.pinged()
+	})
 }
 
 // TestReplayedAndChangedPacketsAreDroppedAndCounted sends ESP packets that a
