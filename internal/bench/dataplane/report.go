@@ -26,11 +26,12 @@ one table. Both ends, sender and receiver share the machine: %s.
 
 One TCP stream (iperf3), %s each, %d times, every second time the other way, median;
 packets are UDP with %d octets of data, at the highest rate of which at most 1 %% is lost,
-median of %d searches; the round trip is the median of %d pings, and its median:
+median of %d searches; the round trip is the median of %d pings in a row, and of %d
+rows the median:
 
 | tunnel | TCP Mbit/s | against kernel-libipsec | against wireguard-go | packets/s | against the better of both | round trip | added to veth's |
 |---|---:|---:|---:|---:|---:|---:|---:|
-`, f.version, innerMTU, machine(), o.stream, o.repeats, payload, o.repeats, o.pings)
+`, f.version, innerMTU, machine(), o.stream, o.repeats, payload, o.repeats, o.pings/rounds, o.repeats*rounds)
 	tcp := func(t tunnel) float64 { return median(f.tcp[t.name]) }
 	packets := func(t tunnel) float64 { return median(f.packets[t.name]) }
 	rtt := func(t tunnel) time.Duration { return median(f.rtt[t.name]) }
