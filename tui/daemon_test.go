@@ -208,6 +208,17 @@ func TestADaemonThatIsAwayIsNeverShownAsLive(t *testing.T) {
 	d.press("7").has("the daemon is back")
 }
 
+func TestADaemonThatDoesNotAnswerIsNeverShownAsLive(t *testing.T) {
+	s := daemon()
+	d := drive(t, s, 120, 40, atSecond(19))
+	d.has("5.9.8 live")
+	d.send(tui.Tick(at(23 * time.Second)))
+	d.has("NO ANSWER for 7s", "all of the past").hasNot("5.9.8 live")
+	s.Add(&event.Event{Time: at(24 * time.Second), Table: &event.Table{SAs: []*engine.IKESA{officeSA(24)}}})
+	d.send(tui.Tick(at(25 * time.Second)))
+	d.has("5.9.8 live").hasNot("NO ANSWER", "all of the past")
+}
+
 func TestAPausedScreenStandsStill(t *testing.T) {
 	s := daemon()
 	d := drive(t, s, 120, 40, atSecond(17))

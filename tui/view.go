@@ -158,6 +158,8 @@ func (m *Model) daemonState(d *feed.Daemon) (string, theme.Role) {
 		return fmt.Sprintf("AWAY for %s, trying again", m.now.Sub(d.Away).Truncate(time.Second)), theme.Bad
 	case !t.Daemon.Connected:
 		return "connecting", theme.Busy
+	case m.silent(d) > 0:
+		return fmt.Sprintf("NO ANSWER for %s", m.silent(d).Truncate(time.Second)), theme.Bad
 	}
 	return strings.TrimSpace(name + " live"), theme.Good
 }
@@ -223,7 +225,20 @@ func (m *Model) worst() theme.Span {
 // it was so before.
 func (m *Model) past() bool {
 	d := m.options.Data.Daemon()
-	return d != nil && (!d.Away.IsZero() || !m.options.Data.Trace().Daemon.Connected)
+	return d != nil && (!d.Away.IsZero() || !m.options.Data.Trace().Daemon.Connected || m.silent(d) > 0)
+}
+
+// patience is how old the list of SAs may be, which comes every second, to be
+// shown as of now.
+const patience = 3 * time.Second
+
+// silent is for how long a daemon that is there has owed its list, 0 where it
+// does not.
+func (m *Model) silent(d *feed.Daemon) time.Duration {
+	if old := m.now.Sub(d.Listed); !d.Listed.IsZero() && old > patience {
+		return old
+	}
+	return 0
 }
 
 // logPage is the key of the page of what happened, which is always of the past.

@@ -77,11 +77,17 @@ func childUp(s engine.ChildState) bool {
 func Join(connections []*engine.Connection, sas []*engine.IKESA, h *History) []Tunnel {
 	tunnels := make([]Tunnel, 0, len(connections))
 	byName := make(map[string]int, len(connections))
+	configured := 0
 	for _, c := range connections {
-		t := Tunnel{Name: c.Name, Connection: c, Children: make([]Child, 0, len(c.Children))}
+		configured += len(c.Children)
+	}
+	children := make([]Child, 0, configured) // of all: thousands of small lists are dear
+	for _, c := range connections {
+		first := len(children)
 		for _, cc := range c.Children {
-			t.Children = append(t.Children, Child{Name: cc.Name, Config: cc})
+			children = append(children, Child{Name: cc.Name, Config: cc})
 		}
+		t := Tunnel{Name: c.Name, Connection: c, Children: children[first:len(children):len(children)]}
 		if _, twice := byName[c.Name]; !twice {
 			byName[c.Name] = len(tunnels)
 		}

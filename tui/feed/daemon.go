@@ -15,6 +15,7 @@ type Daemon struct {
 	Connections []*engine.Connection // in the daemon's order; nobody writes them
 	Away        time.Time            // since when it is lost, zero while it is there
 	Why         string               // it was lost
+	Listed      time.Time            // when it last listed its SAs, zero before it did
 	History     *backend.History     // what was last up, and how things last failed
 	rates       map[rateKey]*Rates
 	generation  uint32
@@ -248,7 +249,7 @@ func (s *Store) fold(e *event.Event) {
 		if e.Table.First {
 			s.reached = true
 		}
-		d.Away, d.Why = time.Time{}, ""
+		d.Away, d.Why, d.Listed = time.Time{}, "", e.Time
 		d.measure(e.Time, e.Table.SAs)
 	case e.Change != nil:
 		d.inherit(e.Change)

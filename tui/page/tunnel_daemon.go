@@ -35,9 +35,10 @@ func (p *Tunnels) join() {
 		}
 	}
 	tunnels := backend.Join(p.daemon.Connections, models, p.daemon.History)
+	groups := make([]tunnelGroup, len(tunnels))
 	for i := range tunnels {
-		t := &tunnels[i]
-		g := &tunnelGroup{key: groupKey{name: t.Name}, tunnel: t}
+		t, g := &tunnels[i], &groups[i]
+		g.key, g.tunnel = groupKey{name: t.Name}, t
 		for _, m := range t.SAs {
 			g.sas = append(g.sas, traced[m])
 		}

@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
@@ -16,7 +15,6 @@ import (
 	"github.com/cloudvlan/cvlanctl/cmd/cvlanctl/cli/term"
 	"github.com/cloudvlan/cvlanctl/engine/backend"
 	"github.com/cloudvlan/cvlanctl/engine/vici"
-	"github.com/cloudvlan/cvlanctl/engine/vici/vicitest"
 	"github.com/cloudvlan/cvlanctl/lab"
 	"github.com/cloudvlan/cvlanctl/tui"
 )
@@ -178,37 +176,4 @@ func TestTheScreenMissesAKilledDaemonAndFollowsItAgain(t *testing.T) {
 			t.Fatalf("%d goroutines before, %d after:\n%s", before, runtime.NumGoroutine(), buffer[:runtime.Stack(buffer, true)])
 		}
 	}
-}
-
-// BenchmarkScreenOfALargeDaemon draws frames of a daemon with 5,000
-// connections and 2,000 SAs, read anew every second, while somebody scrolls. It
-// reports the 99th percentile of a frame's time and the memory in use.
-func BenchmarkScreenOfALargeDaemon(b *testing.B) {
-	s := vicitest.NewDaemon(5000, 2000)
-	path := filepath.Join(b.TempDir(), "vici")
-	if err := s.Listen("unix", path); err != nil {
-		b.Fatal(err)
-	}
-	defer func() { _ = s.Close() }() // its work is done
-	w := watchTest(b, viciClient(b, path), 160, 50)
-	w.until(b, "ESTABLISHED")
-	var frames []time.Duration
-	b.ResetTimer()
-	for b.Loop() {
-		msg := w.pulse() // the wait until the next frame is not the frame's
-		began := time.Now()
-		_, w.pulse = w.model.Update(msg)
-		w.model.Update(tea.KeyPressMsg{Code: tea.KeyPgDown})
-		_ = w.model.View()
-		frames = append(frames, time.Since(began))
-	}
-	b.StopTimer()
-	slices.Sort(frames)
-	var m runtime.MemStats
-	runtime.GC()
-	runtime.ReadMemStats(&m)
-	b.ReportMetric(float64(frames[len(frames)*99/100].Microseconds())/1000, "p99-ms")
-	b.ReportMetric(float64(frames[len(frames)/2].Microseconds())/1000, "median-ms")
-	b.ReportMetric(float64(frames[len(frames)-1].Microseconds())/1000, "max-ms")
-	b.ReportMetric(float64(m.HeapInuse)/(1<<20), "heap-MiB")
 }

@@ -128,6 +128,30 @@ func TestTheScreenOnARealTerminal(t *testing.T) {
 	<-x.done
 }
 
+// TestTheScreenSaysThatADaemonHangs stops a real daemon, which then neither
+// answers nor hangs up.
+func TestTheScreenSaysThatADaemonHangs(t *testing.T) {
+	r := peers(t)
+	pid, err := r.A.PID()
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := watchTest(t, viciClient(t, r.A.Socket()), 120, 40)
+	w.until(t, "5.9.8 live", "gw")
+	goOn := func() {
+		if err := syscall.Kill(pid, syscall.SIGCONT); err != nil {
+			t.Error(err)
+		}
+	}
+	if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(goOn)
+	w.until(t, "NO ANSWER for", "all of the past")
+	goOn()
+	w.until(t, "5.9.8 live")
+}
+
 // hangUp closes the outside of a terminal.
 func hangUp(f *os.File) error {
 	err := f.Close()
