@@ -24,7 +24,7 @@ type eventForm struct {
 type plainPacket Packet
 
 type packetForm struct {
-	*plainPacket
+	plainPacket
 	IKE *ikeForm `json:",omitempty"`
 }
 
@@ -41,7 +41,7 @@ type ikeForm struct {
 func Encode(e *Event) ([]byte, error) {
 	form := eventForm{plainEvent: (*plainEvent)(e)}
 	if p := e.Packet; p != nil {
-		form.Packet = &packetForm{plainPacket: (*plainPacket)(p)}
+		form.Packet = &packetForm{plainPacket: plainPacket(*p)}
 		if k := p.IKE; k != nil {
 			form.Packet.IKE = &ikeForm{Decrypted: k.Decrypted, DecryptError: k.DecryptError, Opened: k.Inner != nil, Plain: k.Plain, Fragment: k.Fragment}
 		}
@@ -67,10 +67,7 @@ func Decode(b []byte) (*Event, error) {
 	if form.Packet == nil {
 		return e, e.whole()
 	}
-	p := (*Packet)(form.Packet.plainPacket)
-	if p == nil {
-		p = &Packet{}
-	}
+	p := (*Packet)(&form.Packet.plainPacket)
 	e.Packet = p
 	if k := form.Packet.IKE; k != nil {
 		p.IKE = k.ike(p.Octets)

@@ -44,6 +44,24 @@ func newAction(app *App, source, name string) *action {
 	return a
 }
 
+// ofEngine has the messages drawn of our own engine in another process: it
+// speaks from the addresses and the port of its connections.
+func (a *action) ofEngine(s *backend.Snapshot) {
+	local, remote := map[string]uint16{}, map[string]bool{}
+	for _, c := range s.Connections {
+		for _, addr := range c.LocalAddrs {
+			local[addr] = c.LocalPort.Or(0)
+		}
+		for _, addr := range c.RemoteAddrs {
+			remote[addr] = true
+		}
+	}
+	a.own = func(addr netip.AddrPort) bool {
+		port, ours := local[addr.Addr().String()]
+		return ours && (!remote[addr.Addr().String()] || port == addr.Port())
+	}
+}
+
 // begins tells the fold which SAs there were before.
 func (a *action) begins(s *backend.Snapshot) {
 	a.trace.Add(&event.Event{Time: s.At, Table: &event.Table{SAs: s.SAs, First: true}})

@@ -20,6 +20,8 @@ type IPsecMonitorOptions struct {
 	Duration time.Duration
 	Level    int    // log only
 	Name     string // of a connection, "" for all
+
+	engine bool // the daemon is our own engine
 }
 
 // NewCmdIPsecMonitor makes `cvlanctl ipsec monitor`.
@@ -62,7 +64,8 @@ func NewCmdIPsecLog(app *App, runF func(context.Context, *IPsecMonitorOptions) e
 		Long: `Show the lines of the daemon's log as they are written. strongSwan sends
 levels up to 1 over VICI and no more; a higher level of one command comes with
 --ipsec-debug of 'ipsec up' and 'ipsec down', of everything only from the
-daemon's own log file.`,
+daemon's own log file. Our own engine tells its messages, steps and failed
+comparisons at level 1, and every comparison at level 2.`,
 		Example: `  cvlanctl ipsec log
   cvlanctl ipsec log --level 0 --name office
   cvlanctl ipsec log -o jsonl | jq -r 'select(.log.failure) | .log.text'`,
@@ -70,13 +73,17 @@ daemon's own log file.`,
 		RunE: func(cmd *cobra.Command, _ []string) error { return runF(cmd.Context(), opts) },
 	}
 	opts.flags(cmd, app)
-	cmd.Flags().IntVar(&opts.Level, "level", maxLogLevel, "lines up to this level: -1, 0 or 1")
-	complete(cmd, "level", words("-1", "0", "1"))
+	cmd.Flags().IntVar(&opts.Level, "level", maxLogLevel, "lines up to this level: -1, 0 or 1; of our own engine also 2")
+	complete(cmd, "level", words("-1", "0", "1", "2"))
 	return cmd
 }
 
 // maxLogLevel is the highest level that strongSwan sends over VICI.
 const maxLogLevel = 1
+
+// maxEngineLevel is the highest level that our own engine has: comparisons that
+// succeed.
+const maxEngineLevel = 2
 
 func runIPsecMonitor(ctx context.Context, app *App, o *IPsecMonitorOptions) error {
 	return o.follow(ctx, app, func(e *event.Event) bool {
@@ -95,17 +102,20 @@ func runIPsecMonitor(ctx context.Context, app *App, o *IPsecMonitorOptions) erro
 }
 
 func runIPsecLog(ctx context.Context, app *App, o *IPsecMonitorOptions) error {
-	if o.Level < -1 || o.Level > maxLogLevel {
-		return usagef("--level %d cannot be had: strongSwan sends levels -1 to %d over VICI", o.Level, maxLogLevel)
+	if o.Level < -1 || o.Level > maxEngineLevel {
+		return usagef("--level %d cannot be had: strongSwan sends levels -1 to %d over VICI, our own engine has up to %d", o.Level, maxLogLevel, maxEngineLevel)
 	}
 	return o.follow(ctx, app, func(e *event.Event) bool {
 		switch {
 		case e.Table != nil:
 			return e.Table.First
-		case e.Log != nil:
-			return e.Log.Level <= o.Level && (o.Name == "" || o.Name == e.Log.IKE)
+		case e.Gap != nil:
+			return true
+		case e.Change != nil && !o.engine, e.Alert != nil:
+			return false // a strongSwan tells it in its log too
 		}
-		return e.Gap != nil
+		l := event.Line(e)
+		return l != nil && l.Level <= o.Level && (o.Name == "" || o.Name == l.IKE)
 	})
 }
 
@@ -120,6 +130,7 @@ func (o *IPsecMonitorOptions) follow(ctx context.Context, app *App, want func(*e
 		return err
 	}
 	defer closeBackend(app, client)
+	o.engine = client.Addr().Engine
 	ends, cancel := ctx, context.CancelFunc(func() {})
 	if o.Duration > 0 {
 		ends, cancel = context.WithTimeout(ctx, o.Duration)
@@ -202,6 +213,11 @@ func (w *eventWriter) text(e *event.Event) (string, term.Meaning) {
 	case e.Table != nil:
 		w.begun = true
 		return "following the daemon, which has " + plural(int64(len(e.Table.SAs)), "IKE SA"), term.Muted
+	case e.Check != nil && !e.Check.OK:
+		text, _ := logText(event.Line(e))
+		return text, term.Bad
+	case event.Line(e) != nil:
+		return logText(event.Line(e))
 	}
 	return "", term.Plain
 }

@@ -67,6 +67,9 @@ func runIPsecRekey(ctx context.Context, app *App, o *IPsecRekeyOptions) error {
 			return r.finish(fmt.Errorf("%s is down: there is nothing to rekey", t))
 		}
 		r.begins(s)
+		if c.Addr().Engine {
+			r.ofEngine(s)
+		}
 		err = r.run(ctx)
 		if err == nil {
 			r.say(term.Good, "%s is rekeyed", t)
@@ -234,6 +237,9 @@ func runIPsecDPD(ctx context.Context, app *App, o *IPsecDPDOptions) error {
 	}
 	a := newAction(app, client.Source(), "dpd")
 	a.doc.Connection = t.connection
+	if client.Addr().Engine {
+		a.ofEngine(s)
+	}
 	if !t.tunnel.Up() {
 		return a.finish(fmt.Errorf("%s is down: a liveness check needs an IKE SA", t.connection))
 	}

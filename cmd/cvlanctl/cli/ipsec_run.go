@@ -104,6 +104,7 @@ func runIPsecRun(ctx context.Context, app *App, o *IPsecRunOptions) (err error) 
 		}
 	}
 	n.Watched = true
+	n.Settings.Packets = true // for those who follow the engine at its socket
 	var socket net.Listener
 	if o.Socket != noSocket {
 		if socket, err = app.listenEngine(o.Socket); err != nil {
@@ -128,7 +129,7 @@ func runIPsecRun(ctx context.Context, app *App, o *IPsecRunOptions) (err error) 
 		if err != nil {
 			return err
 		}
-		if e.Check != nil || e.Step != nil {
+		if e.Check != nil || e.Step != nil || e.Packet != nil {
 			continue // the outcome of what they tell comes as a change or a failure
 		}
 		if err := out.event(e); err != nil {

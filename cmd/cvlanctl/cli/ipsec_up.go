@@ -97,6 +97,9 @@ func runIPsecUp(ctx context.Context, app *App, o *IPsecUpOptions) error {
 		}
 		app.warnKeys()
 		a.begins(s)
+		if c.Addr().Engine {
+			a.ofEngine(s)
+		}
 		level, add := app.IPsecDebug, a.add
 		if o.KeyDir != "" {
 			keys, failed := newDaemonKeys(o.KeyDir)
@@ -210,6 +213,9 @@ func runIPsecDown(ctx context.Context, app *App, o *IPsecUpOptions) error {
 		}
 		app.warnKeys()
 		a.begins(s)
+		if c.Addr().Engine {
+			a.ofEngine(s)
+		}
 		goal := backend.Target{IKE: t.connection, Child: t.child}
 		err = c.Down(ctx, goal, backend.DownOptions{LogLevel: engine.Some(app.IPsecDebug), Force: o.Force, NoWait: o.NoWait}, a.add)
 		if err != nil {

@@ -127,7 +127,7 @@ func TestLogPicksLevelAndConnection(t *testing.T) {
 	if code != exitInterrupted || strings.Contains(out, "detailed") || strings.Contains(out, "another") || strings.Contains(out, "\x1b") {
 		t.Errorf("exit code %d: %q", code, out)
 	}
-	if code, _, errs := f.run(t, "log", "--level", "2"); code != exitUsage || !strings.Contains(errs, "levels -1 to 1") {
+	if code, _, errs := f.run(t, "log", "--level", "3"); code != exitUsage || !strings.Contains(errs, "levels -1 to 1") {
 		t.Errorf("--level 2: exit code %d, %q", code, errs)
 	}
 }

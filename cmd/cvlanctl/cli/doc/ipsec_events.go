@@ -13,7 +13,8 @@ import (
 type Event struct {
 	Time string `json:"time"`
 	// Kind is a change of an SA by VICI's name (ike-up, child-rekey, ...),
-	// alert, log, connected, away or dropped.
+	// alert, log, connected, away or dropped; of our own engine also packet,
+	// check and step.
 	Kind       string     `json:"kind"`
 	Connection string     `json:"connection,omitempty"`
 	UniqueID   uint32     `json:"unique_id,omitempty"` // of the IKE SA
@@ -24,6 +25,41 @@ type Event struct {
 	What       string     `json:"what,omitempty"`
 	Dropped    uint64     `json:"dropped,omitempty"`
 	Log        *LogLine   `json:"log,omitempty"`
+	Packet     *Packet    `json:"packet,omitempty"`
+	Check      *Check     `json:"check,omitempty"`
+	Step       *Step      `json:"step,omitempty"`
+}
+
+// Packet is an IKE message that our own engine sent or took.
+type Packet struct {
+	Src     string `json:"src"`
+	Dst     string `json:"dst"`
+	SPort   uint16 `json:"sport"`
+	DPort   uint16 `json:"dport"`
+	Length  int    `json:"length"`
+	Summary string `json:"summary"` // exchange and payloads, decrypted
+}
+
+// Check is a comparison that our own engine made.
+type Check struct {
+	SPIi   string `json:"spi_i"`
+	SPIr   string `json:"spi_r"`
+	Kind   string `json:"kind"`
+	What   string `json:"what"`
+	Local  string `json:"local"`
+	Remote string `json:"remote"`
+	OK     bool   `json:"ok"`
+	Why    string `json:"why,omitempty"`
+	RFC    string `json:"rfc,omitempty"`
+}
+
+// Step is another fact that our own engine tells.
+type Step struct {
+	SPIi  string `json:"spi_i"`
+	SPIr  string `json:"spi_r"`
+	Kind  string `json:"kind"`
+	Child string `json:"child,omitempty"`
+	Text  string `json:"text"`
 }
 
 // LogLine is a line of a daemon's log and what it was recognised as.
@@ -116,6 +152,15 @@ func NewEvent(e *event.Event) Event {
 			live := NewLiveIKESA(sa, e.Time)
 			d.Connection, d.UniqueID, d.IKESA = sa.Name, sa.UniqueID, &live
 		}
+	case e.Packet != nil:
+		p := e.Packet
+		d.Kind, d.Packet = "packet", &Packet{host(p.Src), host(p.Dst), p.SrcPort, p.DstPort, p.Length, event.Summary(e)}
+	case e.Check != nil:
+		c := e.Check
+		d.Kind, d.Check = "check", &Check{c.SPIi.String(), c.SPIr.String(), string(c.Kind), c.What, c.Local, c.Remote, c.OK, c.Why, c.RFC}
+	case e.Step != nil:
+		s := e.Step
+		d.Kind, d.Step = "step", &Step{s.SPIi.String(), s.SPIr.String(), s.Kind, s.Child, s.Text}
 	case e.Table != nil:
 		n := len(e.Table.SAs)
 		d.Kind, d.IKESAs = "connected", &n

@@ -257,6 +257,12 @@ func NewStats(source string, v engine.Version, s *engine.Stats, now time.Time) *
 		Workers: s.Workers, Queues: s.Queues, Scheduled: known(s.Scheduled), IKESAs: known(s.IKESAs), HalfOpen: known(s.HalfOpen),
 		Plugins: append([]string{}, s.Plugins...), Memory: s.Memory,
 	}
+	if d.Workers == nil { // our own engine has none
+		d.Workers = map[string]int{}
+	}
+	if d.Queues == nil {
+		d.Queues = map[string]int{}
+	}
 	if s.Running > 0 {
 		d.Running = decimal(s.Running)
 	}
