@@ -211,13 +211,13 @@ func TestRunServesItsSocketAndTakesItAway(t *testing.T) {
 			if code != exitFine || !strings.Contains(out, "lan{1}") {
 				t.Errorf("list-sas: exit code %d: %s%s", code, out, errs)
 			}
-			if code, _, errs := run(t, "", nil, "ipsec", "run", "--config", file, "--socket", path); code != exitFailed || !strings.Contains(errs, "Another engine runs") {
+			if code, _, errs := run(t, "", nil, "ipsec", "run", "--config", file, "--data", "none", "--socket", path); code != exitFailed || !strings.Contains(errs, "Another engine runs") {
 				t.Errorf("a second engine at the same socket: exit code %d: %s", code, errs)
 			}
 		}
 		return true
 	}
-	code, out, errs := onScreen(t, false, enough, "ipsec", "run", "--config", file, "--port", "5500", "--natt-port", "5501", "--peer-natt-port", "5501", "--socket", path)
+	code, out, errs := onScreen(t, false, enough, "ipsec", "run", "--config", file, "--port", "5500", "--natt-port", "5501", "--peer-natt-port", "5501", "--data", "none", "--socket", path)
 	if code != exitInterrupted || asked == "" {
 		t.Errorf("exit code %d: %s%s", code, out, errs)
 	}
