@@ -10,6 +10,7 @@ import (
 
 	"github.com/cloudvlan/cvlanctl/diag"
 	"github.com/cloudvlan/cvlanctl/diag/rule"
+	"github.com/cloudvlan/cvlanctl/engine"
 	"github.com/cloudvlan/cvlanctl/engine/backend"
 	"github.com/cloudvlan/cvlanctl/engine/demo"
 	"github.com/cloudvlan/cvlanctl/engine/event"
@@ -78,8 +79,16 @@ func TestTunnelsBehindTheNATCarryTrafficAreProbedAndRekeyed(t *testing.T) {
 			probes += sa.DPD.Answered
 		}
 		traffic := d.Traffic()
-		return seen["child-rekey lan"] > 1 && seen["child-rekey lan6"] > 0 && seen["ike-rekey"] > 0 && probes > 0 && traffic.Answered > 20 && traffic.Transfers > 1
+		return e.Change != nil && e.Change.Kind == event.ChildRekey && seen["child-rekey lan"] > 1 && seen["child-rekey lan6"] > 0 && seen["ike-rekey"] > 0 && probes > 0 && traffic.Answered > 20 && traffic.Transfers > 1
 	})
+	// The tables have each CHILD SA once, whoever told of it first.
+	for _, sa := range tr.SAs {
+		for i, c := range sa.Children {
+			if slices.ContainsFunc(sa.Children[:i], func(o *engine.ChildSA) bool { return o.SPIIn == c.SPIIn }) || c.UniqueID == 0 {
+				t.Errorf("child SA %s{%d} %s of %d is there twice", c.Name, c.UniqueID, c.SPIIn.Or(0), len(sa.Children))
+			}
+		}
+	}
 	if traffic := d.Traffic(); traffic.Failed > 0 || traffic.Pings-traffic.Answered > 2 {
 		t.Errorf("traffic %+v, which no fault disturbs", traffic)
 	}

@@ -272,17 +272,25 @@ func (t *Trace) changeChildren(at time.Time, c *event.Change) {
 	}
 }
 
-// putChild replaces the child of the same unique id, or adds it.
+// putChild replaces the child of the same unique id, or the one that the packets
+// have shown before the daemon told of it, or adds it.
 func (sa *IKESA) putChild(from *engine.ChildSA) *engine.ChildSA {
 	clone := *from
 	for i, c := range sa.Children {
-		if c.UniqueID == from.UniqueID {
+		if c.UniqueID == from.UniqueID || c.UniqueID == 0 && samePair(c, from) {
 			sa.Children[i] = &clone
 			return &clone
 		}
 	}
 	sa.Children = append(sa.Children, &clone)
 	return &clone
+}
+
+// samePair says that two views of a CHILD SA, perhaps of either end, have the
+// same SPIs.
+func samePair(a, b *engine.ChildSA) bool {
+	aIn, aOut, bIn, bOut := a.SPIIn.Or(0), a.SPIOut.Or(0), b.SPIIn.Or(0), b.SPIOut.Or(0)
+	return aIn != 0 && aOut != 0 && (aIn == bIn && aOut == bOut || aIn == bOut && aOut == bIn)
 }
 
 // ours says which side of an SA the daemon is.
