@@ -32,8 +32,13 @@ const (
 
 // PlaneOptions are how a Plane carries packets.
 type PlaneOptions struct {
-	// PathMTU is the size in octets of the largest outer packet, 0 for 1500.
+	// PathMTU is the size in octets of the largest outer packet, 0 for 1500. It
+	// is less where the system knows that a path takes less.
 	PathMTU int
+	// Discover gives what the system knows of the path to an address: the size
+	// of the largest packet, 0 where it does not know. It is asked now and then
+	// for paths in use; nil for KnownMTU.
+	Discover func(remote netip.Addr) int
 	// Window is the size of the anti-replay window, 0 for 64.
 	Window int
 	// ClampMSS lowers the segment size of TCP to what fits.
@@ -98,6 +103,7 @@ type planePath struct {
 	remote netip.AddrPort
 	addr   net.Addr // of remote, as sockets want it
 	encap  bool
+	header int // octets in front of an ESP packet
 	room   int // octets of the ESP packets that fit
 }
 
@@ -111,6 +117,9 @@ func NewPlane(d Device, o PlaneOptions) (*Plane, error) {
 	}
 	if o.Cores == 0 {
 		o.Cores = runtime.GOMAXPROCS(0)
+	}
+	if o.Discover == nil {
+		o.Discover = KnownMTU
 	}
 	if o.RawESP == nil {
 		o.RawESP = listenESP
@@ -136,7 +145,7 @@ func (p *Plane) Attach(a Attachment) error {
 	return nil
 }
 
-// tick keeps the clock.
+// tick keeps the clock, and what is known of the paths.
 func (p *Plane) tick() {
 	t := time.NewTicker(time.Second)
 	defer t.Stop()
@@ -144,6 +153,9 @@ func (p *Plane) tick() {
 		select {
 		case now := <-t.C:
 			p.clock.Store(now.Unix())
+			if now.Unix()%discoverEvery == 0 {
+				p.discoverPaths(now.Unix())
+			}
 		case <-p.stop:
 			return
 		}
@@ -269,9 +281,49 @@ func (p *Plane) place(c *planeChild, u *ike.Update) error {
 			return err
 		}
 	}
-	path.room = p.o.PathMTU - header
+	path.header = header
+	path.room = p.room(path)
 	c.path.Store(path)
 	return nil
+}
+
+// minPathMTU is the smallest path MTU that is believed; all of IPv4 takes it, to
+// all ends (RFC 791 3.1).
+const minPathMTU = 576
+
+// room gives how large ESP packets may be on a path.
+func (p *Plane) room(path *planePath) int {
+	mtu := p.o.PathMTU
+	if known := p.o.Discover(path.remote.Addr()); known > 0 {
+		mtu = min(mtu, max(known, minPathMTU))
+	}
+	return mtu - path.header
+}
+
+// discoverEvery is how often paths in use are looked at, in seconds.
+const discoverEvery = 5
+
+// discoverPaths looks at the paths that packets went lately, whether they take
+// as much as before.
+func (p *Plane) discoverPaths(now int64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	rooms := map[netip.Addr]int{} // with the header, of those that were looked at
+	for _, c := range p.order {
+		if now-c.lastOut.Load() > discoverEvery {
+			continue
+		}
+		path := *c.path.Load()
+		mtu, known := rooms[path.remote.Addr()]
+		if !known {
+			mtu = p.room(&path) + path.header
+			rooms[path.remote.Addr()] = mtu
+		}
+		if path.room != mtu-path.header {
+			path.room = mtu - path.header
+			c.path.Store(&path)
+		}
+	}
 }
 
 // openRaw opens the socket for ESP alone.

@@ -8,6 +8,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -371,6 +372,40 @@ func TestWhatDoesNotFitIsAnsweredOrTakenApart(t *testing.T) {
 	}
 	if got != 2008 {
 		t.Errorf("the fragments hold %d octets", got)
+	}
+}
+
+func TestAPathThatTakesLessIsFollowed(t *testing.T) {
+	var mtu atomic.Int64
+	mtu.Store(1000)
+	p := pair(t, link.PlaneOptions{Discover: func(netip.Addr) int { return int(mtu.Load()) }})
+	install(t, p, orders(p, 1))
+	told := func() int {
+		p[0].device.in <- datagram(1, 1400, true)
+		answer := p[0].device.next(t)
+		if answer[9] != 1 || answer[20] != 3 || answer[21] != 4 {
+			t.Fatalf("the answer is % x", answer[:28])
+		}
+		return int(binary.BigEndian.Uint16(answer[26:]))
+	}
+	first := told()
+	if first < 900 || first >= 1000 {
+		t.Errorf("packets of %d octets would fit, it says", first)
+	}
+	mtu.Store(800)
+	wait(t, "the path to be looked at again", func() bool {
+		p[0].device.in <- datagram(2, 10, false) // a path in use
+		p[1].device.next(t)
+		return told() < 800
+	})
+	mtu.Store(68) // a lie
+	wait(t, "the path to be looked at again", func() bool {
+		p[0].device.in <- datagram(3, 10, false)
+		p[1].device.next(t)
+		return told() < 576
+	})
+	if n := told(); n < 500 {
+		t.Errorf("an unbelievable path MTU was believed: %d octets would fit", n)
 	}
 }
 

@@ -168,6 +168,34 @@ func TestARouteThatCannotBeNotedDownIsNotSet(t *testing.T) {
 	}
 }
 
+func TestTheSystemTellsThePathMTU(t *testing.T) {
+	ns := wired(t)
+	ask := func(a string) (mtu int) {
+		if err := ns.Do(func() error {
+			mtu = link.KnownMTU(netip.MustParseAddr(a))
+			return nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+		return mtu
+	}
+	if n := ask("192.0.2.2"); n != 1500 {
+		t.Errorf("an MTU of %d", n)
+	}
+	if err := errors.Join(ns.IP(t.Context(), "route", "add", "198.51.100.1", "via", "192.0.2.2", "mtu", "1300"),
+		lab.Address(t.Context(), ns, "eth0", "2001:db8::1/64"), ns.IP(t.Context(), "link", "set", "eth0", "mtu", "1400")); err != nil {
+		t.Fatal(err)
+	}
+	for a, want := range map[string]int{"198.51.100.1": 1300, "192.0.2.2": 1400, "2001:db8::2": 1400} {
+		if n := ask(a); n != want {
+			t.Errorf("%s: an MTU of %d, want %d", a, n, want)
+		}
+	}
+	if n := ask("2001:db9::1"); n != 0 {
+		t.Errorf("without a route an MTU of %d", n)
+	}
+}
+
 // TestHelperHoldsADevice is no test: it is what the next one runs, and kills.
 func TestHelperHoldsADevice(t *testing.T) {
 	dir := os.Getenv("CVLANCTL_TEST_TUN")

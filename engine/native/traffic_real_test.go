@@ -83,7 +83,13 @@ tunnels:
 		if err != nil {
 			return err
 		}
-		c.plane, err = link.NewPlane(tun, link.PlaneOptions{RawESP: func(a netip.Addr) (*net.IPConn, error) {
+		c.plane, err = link.NewPlane(tun, link.PlaneOptions{Discover: func(a netip.Addr) (mtu int) {
+			_ = bench.NSA.Do(func() error { // 0 where that is gone already
+				mtu = link.KnownMTU(a)
+				return nil
+			})
+			return mtu
+		}, RawESP: func(a netip.Addr) (*net.IPConn, error) {
 			var raw *net.IPConn
 			err := bench.NSA.Do(func() (err error) {
 				raw, err = net.ListenIP("ip4:50", &net.IPAddr{IP: a.AsSlice()})
@@ -166,6 +172,44 @@ func TestATunnelWithStrongSwanCarriesPacketsOfEverySize(t *testing.T) {
 	text := swanctl(t, c.peer, "--list-sas")
 	if !strings.Contains(text, "INSTALLED") {
 		t.Errorf("the peer: %s", text)
+	}
+}
+
+// TestPacketsTooBigForThePathAreAnsweredInside has a path that takes 1300 octets:
+// nothing may be fragmented outside, and everything must come through.
+func TestPacketsTooBigForThePathAreAnsweredInside(t *testing.T) {
+	c := carry(t, lab.Scenario{}, "", nil)
+	for _, ns := range []*lab.NS{c.bench.NSA, c.bench.NSB} {
+		if err := ns.IP(t.Context(), "link", "set", "eth0", "mtu", "1300"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c.up()
+	path := t.TempDir() + "/esp.pcap"
+	recorder, err := lab.Record(t.Context(), c.bench.NSA, "eth0", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, _ := c.bench.NSA.Exec(t.Context(), "ping", "-n", "-c", "2", "-W", "5", "-i", "0.2", "-M", "do", "-s", "1300", "-I", c.bench.InnerA, c.bench.InnerB)
+	if !strings.Contains(out, "Frag needed") && !strings.Contains(out, "essage too long") {
+		t.Errorf("a packet that does not fit: %s", out)
+	}
+	c.pings(1, 1000, 1200, 1300, 3000)
+	if err := recorder.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	all, err := exec.CommandContext(t.Context(), "tshark", "-r", path, "-Y", "ip.src == "+c.bench.OuterA, "-T", "fields", "-e", "ip.flags.mf", "-e", "ip.frag_offset").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := strings.Fields(string(all))
+	if len(lines) < 40 {
+		t.Errorf("%d packets of ours were captured", len(lines)/2)
+	}
+	for _, field := range lines {
+		if field != "0" && field != "False" {
+			t.Fatalf("a fragment is outside: %s", field)
+		}
 	}
 }
 
