@@ -92,3 +92,19 @@ func TestWrongSecretLeadsFromFindingToMessage(t *testing.T) {
 	d.press("enter", "enter").has("IKE message")
 	d.press("esc", "esc").has("evidence")
 }
+
+// TestAMessageOfOurEngineIsOpenedWhereItIsListed gives a daemon's screen the
+// packets of a recorded tunnel, as our engine tells them: without a frame.
+func TestAMessageOfOurEngineIsOpenedWhereItIsListed(t *testing.T) {
+	store := feed.NewStore(feed.Options{Title: "engine:127.0.0.1", Live: true, Daemon: true, Trace: trace.Options{KeepOctets: true}})
+	events(t, "child-rekey", func(e *event.Event) bool {
+		if e.Packet != nil && e.Packet.IKE != nil {
+			e.Frame = 0
+			store.Add(e)
+		}
+		return true
+	})
+	d := drive(t, store, 120, 40)
+	d.press("2", "down", "down", "down", "enter").has("IKE message", "IKE_AUTH").hasNot("frame 0", "reading the packet")
+	d.press("esc").has("INITIATOR")
+}

@@ -35,6 +35,14 @@ func newMessageView(title string, frame int64) *messageView {
 	return &messageView{title: title, frame: frame}
 }
 
+// where names the frame of the message, where it came in one.
+func (v *messageView) where() string {
+	if v.frame == 0 {
+		return " "
+	}
+	return fmt.Sprintf(" frame %d  ", v.frame)
+}
+
 // wait says that the packet has been asked for.
 func (v *messageView) wait() { v.waiting = true }
 
@@ -115,7 +123,7 @@ func (v *messageView) Do(a theme.Action) string {
 // View draws title, tree and octets.
 func (v *messageView) View(t *theme.Theme, r widget.Rect) []theme.Line {
 	lines := []theme.Line{
-		theme.L(theme.S(theme.Muted, fmt.Sprintf(" frame %d  ", v.frame)), theme.S(theme.Title, v.title)),
+		theme.L(theme.S(theme.Muted, v.where()), theme.S(theme.Title, v.title)),
 		{},
 	}
 	switch {
@@ -231,5 +239,5 @@ func (v *messageView) sheet() widget.Sheet {
 	for _, b := range v.buffers {
 		text += "\n" + b.name + "\n" + widget.HexText(b.data)
 	}
-	return widget.Sheet{Title: fmt.Sprintf("%s (frame %d)", v.title, v.frame), Text: text}
+	return widget.Sheet{Title: strings.TrimSpace(v.title + "  " + v.where()), Text: text}
 }

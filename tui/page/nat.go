@@ -209,7 +209,7 @@ func (p *NAT) compose(t *theme.Theme, width int) {
 	}
 	for _, timer := range sa.Timers {
 		if timer.Name == "nat-keepalive" {
-			f.add("next keepalive", "in "+short(timer.Due.Sub(p.now)))
+			f.add("keepalive", "next in "+short(timer.Due.Sub(p.now)))
 		}
 	}
 	for _, m := range sa.Moves {

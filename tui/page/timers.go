@@ -61,6 +61,9 @@ func (p *Timers) Sync(d feed.Data, now time.Time) {
 			continue
 		}
 		for _, t := range sa.Timers {
+			if t.Name == "child" { // the soonest of its child SAs' own, which follow
+				continue
+			}
 			add(timerRow{t, sa, nil, p.began(t.Name, sa)})
 		}
 		for _, c := range sa.Children {

@@ -51,6 +51,7 @@ func watch(ctx context.Context, app *App, b backend.Backend) (options tui.Option
 	source := b.Source()
 	store := feed.NewStore(feed.Options{
 		Title: source, Live: true, Daemon: true,
+		Trace: trace.Options{KeepOctets: true}, // of our engine's messages
 		Diagnose: func(t *trace.Trace) []diag.Finding {
 			return diag.Diagnose(&diag.Facts{Source: source, Trace: t, Now: time.Now(), Live: true}, rule.All())
 		},
