@@ -292,3 +292,14 @@ func TestKeysAreWrittenOnlyAfterAQuestion(t *testing.T) {
 		t.Error("keys are written though nobody asked")
 	}
 }
+
+func TestAConnectionThatIsDownShowsWhyItsLastSAEnded(t *testing.T) {
+	s := daemon()
+	for n := range 4 { // the daemon lists the SA of the branch no more
+		s.Add(&event.Event{Time: at(time.Duration(17+n) * time.Second), Table: &event.Table{SAs: []*engine.IKESA{officeSA(17 + n)}}})
+	}
+	s.Diagnose()
+	d := drive(t, s, 120, 40, atSecond(21))
+	d.press("/", "branch", "enter").has("failed       8.0s ago: AUTHENTICATION_FAILED", "high")
+	d.press("f").has("198.51.100.7 refused the authentication of 192.0.2.1")
+}

@@ -14,19 +14,23 @@ type blame struct {
 	byIKE    map[string][]int
 	byChild  map[string][]int
 	byHosts  map[[2]string][]int
-	byConn   map[string][]int
+	byConn   map[string][]int // that are about a connection and no SA of it
+	byName   map[string][]int // all that name a connection
 }
 
 func newBlame(findings []diag.Finding) blame {
 	b := blame{
 		findings: findings, byIKE: map[string][]int{}, byChild: map[string][]int{},
-		byHosts: map[[2]string][]int{}, byConn: map[string][]int{},
+		byHosts: map[[2]string][]int{}, byConn: map[string][]int{}, byName: map[string][]int{},
 	}
 	for i := range findings {
 		s := findings[i].Subject
 		if s.Local != "" || s.Remote != "" {
 			k := hosts(s.Local, s.Remote)
 			b.byHosts[k] = append(b.byHosts[k], i)
+		}
+		if s.Connection != "" {
+			b.byName[s.Connection] = append(b.byName[s.Connection], i)
 		}
 		switch {
 		case s.ChildSPI != "":

@@ -97,7 +97,10 @@ var natColumns = []widget.Column{
 
 // saName names an IKE SA: by its connection, or by its SPI.
 func saName(sa *trace.IKESA) string {
-	if sa.Name != "" {
+	switch {
+	case sa.Name != "" && sa.UniqueID == 0: // it ended before it was listed
+		return sa.Name
+	case sa.Name != "":
 		return fmt.Sprintf("%s[%d]", sa.Name, sa.UniqueID)
 	}
 	return sa.InitiatorSPI.String()
