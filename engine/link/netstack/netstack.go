@@ -1,4 +1,4 @@
-// Package netstack is a link.Device that is a TCP/IP stack within the process:
+// Package netstack is a link.Device and link.Router that is a TCP/IP stack within the process:
 // tunnels without root, and without a trace in the system. Programs dial,
 // listen and ping through it.
 //
@@ -14,6 +14,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"slices"
 	"sync"
 
 	"gvisor.dev/gvisor/pkg/buffer"
@@ -44,6 +45,10 @@ type Stack struct {
 	ctx    context.Context // ends with the stack
 	cancel context.CancelFunc
 	close  sync.Once
+
+	mu     sync.Mutex
+	own    []netip.Addr // the addresses, in the order in which they came
+	routes []route
 }
 
 // New makes a stack that has some addresses and reaches every other one
@@ -53,6 +58,7 @@ func New(mtu int, addresses ...netip.Addr) (*Stack, error) {
 		return nil, fmt.Errorf("MTU %d of the stack; %d to 65535 are possible", mtu, minMTU)
 	}
 	s := &Stack{mtu: mtu, link: channel.New(queue, uint32(mtu), "")}
+	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.stack = stack.New(stack.Options{
 		NetworkProtocols:   []stack.NetworkProtocolFactory{ipv4.NewProtocol, ipv6.NewProtocol},
 		TransportProtocols: []stack.TransportProtocolFactory{tcp.NewProtocol, udp.NewProtocol, icmp.NewProtocol4, icmp.NewProtocol6},
@@ -66,22 +72,41 @@ func New(mtu int, addresses ...netip.Addr) (*Stack, error) {
 	}
 	for _, a := range addresses {
 		if err := s.Add(a); err != nil {
-			return nil, err
+			return nil, errors.Join(err, s.Close())
 		}
 	}
 	s.stack.SetRouteTable([]tcpip.Route{{Destination: header.IPv4EmptySubnet, NIC: nic}, {Destination: header.IPv6EmptySubnet, NIC: nic}})
-	s.ctx, s.cancel = context.WithCancel(context.Background())
 	return s, nil
 }
 
-// Add gives the stack another address.
+// maxAddresses bounds the addresses of a stack.
+const maxAddresses = 1024
+
+// Add gives the stack another address; one that it has already is no error.
 func (s *Stack) Add(a netip.Addr) error {
-	a = a.Unmap()
+	a = a.Unmap().WithZone("")
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case slices.Contains(s.own, a):
+		return nil
+	case !a.IsValid() || a.IsUnspecified() || a.IsMulticast():
+		return fmt.Errorf("%s cannot be an address of the stack", a)
+	case len(s.own) >= maxAddresses:
+		return fmt.Errorf("address %s of the stack: it has %d already", a, maxAddresses)
+	}
 	p := tcpip.ProtocolAddress{Protocol: protocol(a), AddressWithPrefix: tcpip.AddrFromSlice(a.AsSlice()).WithPrefix()}
 	if err := s.stack.AddProtocolAddress(nic, p, stack.AddressProperties{}); err != nil {
 		return fmt.Errorf("address %s of the stack: %s", a, err)
 	}
+	s.own = append(s.own, a)
 	return nil
+}
+
+func (s *Stack) addresses() []netip.Addr {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.own)
 }
 
 func protocol(a netip.Addr) tcpip.NetworkProtocolNumber {
@@ -154,7 +179,7 @@ func (s *Stack) Close() error {
 		s.cancel()
 		s.stack.RemoveNIC(nic)
 		s.link.Close()
-		s.stack.Close()
+		s.stack.Destroy()
 	})
 	return nil
 }
@@ -175,16 +200,23 @@ func (s *Stack) DialContext(ctx context.Context, network, address string) (net.C
 	if err != nil {
 		return nil, &net.OpError{Op: "dial", Net: network, Err: err}
 	}
+	if s.ctx.Err() != nil {
+		return nil, &net.OpError{Op: "dial", Net: network, Err: os.ErrClosed}
+	}
 	to, proto := full(a)
+	from := tcpip.FullAddress{NIC: nic}
+	if own := s.source(a.Addr().Unmap()); own.IsValid() {
+		from.Addr = tcpip.AddrFromSlice(own.AsSlice())
+	}
 	switch network {
 	case "tcp", "tcp4", "tcp6":
-		c, err := gonet.DialContextTCP(ctx, s.stack, to, proto)
+		c, err := gonet.DialTCPWithBind(ctx, s.stack, from, to, proto)
 		if err != nil {
 			return nil, err
 		}
 		return c, nil
 	case "udp", "udp4", "udp6":
-		c, err := gonet.DialUDP(s.stack, nil, &to, proto)
+		c, err := gonet.DialUDP(s.stack, &from, &to, proto)
 		if err != nil {
 			return nil, err
 		}

@@ -155,8 +155,13 @@ func TestAStackThatCannotBeIsRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = s.Close() }() // nothing is in it
-	if err := s.Add(netip.MustParseAddr("10.0.0.1")); err == nil {
-		t.Error("an address is taken twice")
+	if err := s.Add(netip.MustParseAddr("10.0.0.1")); err != nil {
+		t.Errorf("an address that it has already: %v", err)
+	}
+	for _, a := range []netip.Addr{{}, netip.IPv4Unspecified(), netip.MustParseAddr("224.0.0.1")} {
+		if err := s.Add(a); err == nil {
+			t.Errorf("%s is taken as an address", a)
+		}
 	}
 	if _, err := s.Ping(limited(t), netip.MustParseAddr("10.0.0.2"), 1<<20); err == nil {
 		t.Error("a ping of a megabyte is sent")

@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"net/netip"
+	"os"
 	"sync/atomic"
 	"time"
 
@@ -26,6 +27,9 @@ const echoHeader = 8
 func (s *Stack) Ping(ctx context.Context, to netip.Addr, n int) (time.Duration, error) {
 	if n < 0 || n > 65535-echoHeader-40 {
 		return 0, fmt.Errorf("ping with %d octets", n)
+	}
+	if s.ctx.Err() != nil {
+		return 0, fmt.Errorf("ping of %s: %w", to, os.ErrClosed)
 	}
 	to = to.Unmap()
 	transport := icmp.ProtocolNumber4
@@ -48,6 +52,11 @@ func (s *Stack) Ping(ctx context.Context, to netip.Addr, n int) (time.Duration, 
 	wait, notify := waiter.NewChannelEntry(waiter.ReadableEvents)
 	queue.EventRegister(&wait)
 	defer queue.EventUnregister(&wait)
+	if own := s.source(to); own.IsValid() {
+		if failed := ep.Bind(tcpip.FullAddress{NIC: nic, Addr: tcpip.AddrFromSlice(own.AsSlice())}); failed != nil {
+			return 0, fmt.Errorf("ping of %s from %s: %s", to, own, failed)
+		}
+	}
 	if failed := ep.Connect(tcpip.FullAddress{NIC: nic, Addr: tcpip.AddrFromSlice(to.AsSlice())}); failed != nil {
 		return 0, fmt.Errorf("ping of %s: %s", to, failed)
 	}
@@ -69,6 +78,8 @@ func (s *Stack) Ping(ctx context.Context, to netip.Addr, n int) (time.Duration, 
 		}
 		select {
 		case <-notify:
+		case <-s.ctx.Done():
+			return 0, fmt.Errorf("ping of %s: %w", to, os.ErrClosed)
 		case <-ctx.Done():
 			return 0, fmt.Errorf("ping of %s: no answer within %s: %w", to, time.Since(sent).Round(time.Millisecond), ctx.Err())
 		}
