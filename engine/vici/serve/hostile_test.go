@@ -248,16 +248,17 @@ func TestASlowReaderLosesEventsAndIsTold(t *testing.T) {
 	}
 	const lines = 3000
 	text := strings.Repeat("x", 4000)
+	taken := make(chan struct{}, lines)
 	var work sync.WaitGroup
 	work.Go(func() {
 		for i := range lines {
-			f.events <- &event.Event{Time: time.Now(), Log: &event.Log{Group: "IKE", Level: 1, Text: fmt.Sprintf("%d %s", i, text)}}
-			if i%10 == 9 {
-				time.Sleep(time.Millisecond) // as fast as the quick one reads
+			if i >= 50 {
+				<-taken // as fast as the quick one reads
 			}
+			f.events <- &event.Event{Time: time.Now(), Log: &event.Log{Group: "IKE", Level: 1, Text: fmt.Sprintf("%d %s", i, text)}}
 		}
 	})
-	last := func(p *plug) (seen int, gaps []uint64) {
+	last := func(p *plug, took func()) (seen int, gaps []uint64) {
 		for {
 			got := p.read()
 			if got.Name != packet.EventName {
@@ -278,6 +279,7 @@ func TestASlowReaderLosesEventsAndIsTold(t *testing.T) {
 				gaps = append(gaps, e.Gap.Dropped)
 			case e.Log.Text != "end":
 				seen++
+				took()
 			}
 		}
 	}
@@ -287,14 +289,14 @@ func TestASlowReaderLosesEventsAndIsTold(t *testing.T) {
 	}
 	read := make(chan outcome, 1)
 	go func() {
-		seen, gaps := last(quick)
+		seen, gaps := last(quick, func() { taken <- struct{}{} })
 		read <- outcome{seen, gaps}
 	}()
 	work.Wait()
 	// Now the slow one reads: until it has room again, nothing is told of the loss.
 	done := make(chan outcome, 1)
 	go func() {
-		seen, gaps := last(slow)
+		seen, gaps := last(slow, func() {})
 		done <- outcome{seen, gaps}
 	}()
 	end := time.NewTicker(20 * time.Millisecond)
