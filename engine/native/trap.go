@@ -6,7 +6,9 @@ import (
 	"net/netip"
 	"time"
 
+	"github.com/cloudvlan/cvlanctl/engine"
 	"github.com/cloudvlan/cvlanctl/engine/backend"
+	"github.com/cloudvlan/cvlanctl/engine/event"
 	"github.com/cloudvlan/cvlanctl/engine/ike"
 	"github.com/cloudvlan/cvlanctl/engine/link"
 	"github.com/cloudvlan/cvlanctl/engine/wire"
@@ -60,10 +62,71 @@ func (e *Engine) setTraps() error {
 	return nil
 }
 
+// Policies lists the children that traffic brings up.
+func (e *Engine) Policies(ctx context.Context) ([]engine.Policy, error) {
+	var list []engine.Policy
+	err := e.do(ctx, func(time.Time) ike.Output {
+		for _, c := range e.configured() {
+			for _, t := range trapsOf(c) {
+				p := engine.Policy{Connection: t.Connection, Child: t.Child, Mode: "TUNNEL"}
+				for i := range t.Local {
+					p.LocalTS = append(p.LocalTS, event.SelectorText(&t.Local[i]))
+				}
+				for i := range t.Remote {
+					p.RemoteTS = append(p.RemoteTS, event.SelectorText(&t.Remote[i]))
+				}
+				list = append(list, p)
+			}
+		}
+		return ike.Output{}
+	})
+	return list, err
+}
+
+// Install has traffic bring a child up, from now on.
+func (e *Engine) Install(ctx context.Context, t backend.Target) error { return e.trap(ctx, t, true) }
+
+// Uninstall undoes Install, and a child's start action trap.
+func (e *Engine) Uninstall(ctx context.Context, t backend.Target) error { return e.trap(ctx, t, false) }
+
+// trap sets whether traffic brings a child up.
+func (e *Engine) trap(ctx context.Context, t backend.Target, on bool) error {
+	if _, ok := e.plane.(Trapper); !ok {
+		return unsupportedBy("trap policies, without a data plane that waits for traffic")
+	}
+	conn, err := e.wanted(t)
+	switch {
+	case err != nil:
+		return err
+	case t.Child == "":
+		return refused("%s: which child is not said", name(t))
+	case on && !conn.Remote.IsValid():
+		return refused("%s: its peer has no address to bring it up at", name(t))
+	}
+	var failed error
+	err = e.do(ctx, func(time.Time) ike.Output {
+		c := e.find(conn.Name)
+		switch {
+		case c == nil:
+			failed = refused("no connection %q any more", conn.Name)
+		case !on && !c.trapped[t.Child]:
+			failed = refused("%s: nothing is installed", name(t))
+		default:
+			before := c.trapped[t.Child]
+			c.trapped[t.Child] = on
+			if failed = e.setTraps(); failed != nil {
+				c.trapped[t.Child] = before
+			}
+		}
+		return ike.Output{}
+	})
+	return first(err, failed)
+}
+
 // hold has traffic bring up a child whose peer was lost, from now on.
 func (e *Engine) hold(a ike.Again) {
 	c := e.find(a.Connection.Name)
-	if c == nil || c.trapped == nil || c.trapped[a.Child] {
+	if c == nil || c.trapped[a.Child] {
 		return
 	}
 	c.trapped[a.Child] = true

@@ -7,25 +7,12 @@ import (
 	"github.com/cloudvlan/cvlanctl/engine/backend"
 )
 
-// Policies lists none: the engine installs no trap, pass or drop policies.
-func (e *Engine) Policies(context.Context) ([]engine.Policy, error) { return nil, nil }
-
 // Pools lists none: the engine gives no addresses away.
 func (e *Engine) Pools(context.Context, bool) ([]engine.Pool, error) { return nil, nil }
 
 // Redirect is not supported.
 func (e *Engine) Redirect(context.Context, backend.Target, string) (int, error) {
 	return 0, unsupportedBy("redirection (RFC 5685)")
-}
-
-// Install is not supported.
-func (e *Engine) Install(context.Context, backend.Target) error {
-	return unsupportedBy("trap and shunt policies")
-}
-
-// Uninstall is not supported.
-func (e *Engine) Uninstall(context.Context, backend.Target) error {
-	return unsupportedBy("trap and shunt policies")
 }
 
 // ReloadSettings is not supported.
