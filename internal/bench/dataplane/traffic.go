@@ -3,7 +3,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -201,7 +200,8 @@ func gcm() (float64, error) {
 	return 2 * 1400 * 8 * 1e9 / float64(r.NsPerOp()), failed
 }
 
-func median[T cmp.Ordered](list []T) T {
+func median[T float64 | time.Duration](list []T) T {
 	sorted := slices.Sorted(slices.Values(list))
-	return sorted[len(sorted)/2]
+	n := len(sorted)
+	return (sorted[(n-1)/2] + sorted[n/2]) / 2
 }
