@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -200,6 +201,26 @@ func TestAnOrdinaryUserPingsThroughATunnelToStrongSwan(t *testing.T) {
 		t.Error(err)
 	}
 
+	t.Run("for programs", func(t *testing.T) {
+		out, err := asNobody(b, binary, "ipsec", "up", "gw/net", "--config", file, "--netstack", "--ping", b.InnerB, "--count", "2", "-o", "json").Output()
+		var told struct {
+			Success bool
+			Events  []struct{ Kind string }
+			Pings   []struct {
+				Address  string
+				Answered bool
+				RTT      float64
+			}
+		}
+		if err := errors.Join(err, json.Unmarshal(out, &told)); err != nil || !told.Success || len(told.Events) == 0 || len(told.Pings) != 2 || !told.Pings[1].Answered || told.Pings[1].RTT <= 0 || told.Pings[1].Address != b.InnerB {
+			t.Errorf("%v\n%s", err, out)
+		}
+		for _, e := range told.Events {
+			if e.Kind == "unknown" {
+				t.Errorf("an event that tells nothing:\n%s", out)
+			}
+		}
+	})
 	t.Run("a host that does not answer", func(t *testing.T) {
 		out, err := asNobody(b, binary, "ipsec", "up", "gw/net", "--config", file, "--netstack", "--ping", "10.200.0.1", "--count", "1").CombinedOutput()
 		var exit *exec.ExitError

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"net"
 	"net/netip"
@@ -13,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/cloudvlan/cvlanctl/cmd/cvlanctl/cli/print"
 	"github.com/cloudvlan/cvlanctl/cmd/cvlanctl/cli/term"
 	"github.com/cloudvlan/cvlanctl/engine/backend"
 	"github.com/cloudvlan/cvlanctl/engine/ike"
@@ -45,38 +45,6 @@ func (o *HereOptions) flags(cmd *cobra.Command) {
 	f.IntVar(&o.Size, "size", 56, "with --ping: octets of data")
 	f.StringArrayVar(&o.Forward, "forward", nil, "with --netstack: LOCAL:REMOTE, take TCP connections on LOCAL and carry them through the tunnel to REMOTE; may be given again")
 	o.DataOptions.flags(cmd)
-}
-
-// forward is one way from a local listener through the tunnel.
-type forward struct{ local, remote string }
-
-func (o *HereOptions) forwards() ([]forward, error) {
-	var list []forward
-	for _, s := range o.Forward {
-		// LOCAL may be a port, or an address and a port; REMOTE is an address
-		// and a port, with brackets for IPv6.
-		cut := strings.LastIndex(s, ":")
-		if cut > 0 {
-			if cut = strings.LastIndex(s[:cut], ":"); strings.Contains(s[cut+1:], "]:") {
-				cut = strings.LastIndex(s, ":[")
-			}
-		}
-		if cut <= 0 {
-			return nil, usagef("--forward %q is not LOCAL:REMOTE, such as 8080:10.2.0.1:80", s)
-		}
-		f := forward{s[:cut], s[cut+1:]}
-		if !strings.Contains(f.local, ":") {
-			f.local = "127.0.0.1:" + f.local
-		}
-		if _, err := netip.ParseAddrPort(f.remote); err != nil {
-			return nil, usagef("--forward %q: %s is not an IP address with a port", s, f.remote)
-		}
-		if _, err := netip.ParseAddrPort(f.local); err != nil {
-			return nil, usagef("--forward %q: %s is not a port, or an address with a port", s, f.local)
-		}
-		list = append(list, f)
-	}
-	return list, nil
 }
 
 // checkHere refuses what only a tunnel in this process has.
@@ -127,7 +95,14 @@ func runUpHere(ctx context.Context, app *App, o *IPsecUpOptions) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, h.engine.Close()) }()
-	if err := h.up(ctx, connection.Name, child); err != nil {
+	a, err := h.up(ctx, connection.Name, child)
+	switch {
+	case err != nil:
+		return err
+	case h.ping.IsValid():
+		return a.finish(h.pings(ctx, a))
+	}
+	if err := a.finish(nil); err != nil {
 		return err
 	}
 	return h.use(ctx)
@@ -246,17 +221,18 @@ func firstHost(r policy.Range) netip.Addr {
 	return r.From
 }
 
-// up brings the tunnel up, and shows how.
-func (h *here) up(ctx context.Context, connection, child string) error {
+// up brings the tunnel up, and shows how. The action has ended only where there
+// is an error.
+func (h *here) up(ctx context.Context, connection, child string) (*action, error) {
 	limited, cancel := h.app.patience(ctx, defaultTimeout)
 	defer cancel()
 	s, err := h.engine.Snapshot(limited)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	found, err := find(s, h.o.Name)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	h.target = *found
 	a := newAction(h.app, h.engine.Source(), "up")
@@ -265,18 +241,15 @@ func (h *here) up(ctx context.Context, connection, child string) error {
 	a.begins(s)
 	for _, goal := range found.goals() {
 		if err := h.engine.Up(limited, goal, backend.UpOptions{}, a.add); err != nil {
-			return a.finish(a.failure(limited, name(goal)+" did not come up", err))
+			return nil, a.finish(a.failure(limited, name(goal)+" did not come up", err))
 		}
 		a.say(term.Good, "%s is up", name(goal))
 	}
-	return a.finish(nil)
+	return a, nil
 }
 
 // use does what the tunnel is for.
 func (h *here) use(ctx context.Context) error {
-	if h.ping.IsValid() {
-		return h.pings(ctx)
-	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	for _, f := range h.ways {
@@ -294,99 +267,19 @@ func (h *here) use(ctx context.Context) error {
 	return h.watch(ctx)
 }
 
-// pings sends pings through the tunnel and says what came back.
-func (h *here) pings(ctx context.Context) error {
-	answered := 0
-	var least, most, sum time.Duration
-	for n := range h.o.Count {
-		if n > 0 {
-			select {
-			case <-ctx.Done():
-				return ctx.Err()
-			case <-time.After(200 * time.Millisecond):
-			}
-		}
-		limited, cancel := context.WithTimeout(ctx, 2*time.Second)
-		rtt, err := h.stack.Ping(limited, h.ping, h.o.Size)
-		cancel()
-		switch {
-		case ctx.Err() != nil:
-			return ctx.Err()
-		case err != nil:
-			fmt.Fprintf(h.app.Term.Out, "%s\n", cleaned(err.Error()))
-			continue
-		}
-		if answered++; answered == 1 || rtt < least {
-			least = rtt
-		}
-		most, sum = max(most, rtt), sum+rtt
-		fmt.Fprintf(h.app.Term.Out, "%d octets from %s through the tunnel: %.2f ms\n", h.o.Size+8, h.ping, ms(rtt))
-	}
-	if answered == 0 {
-		return fmt.Errorf("the tunnel is up, and %s answers none of %s through it", h.ping, plural(int64(h.o.Count), "ping"))
-	}
-	_, err := fmt.Fprintf(h.app.Term.Out, "%d of %s answered, %.2f / %.2f / %.2f ms\n", answered, plural(int64(h.o.Count), "ping"), ms(least), ms(sum/time.Duration(answered)), ms(most))
-	return err
-}
-
-func ms(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
-
-// accept carries TCP connections through the tunnel until the listener ends.
-func (h *here) accept(ctx context.Context, l net.Listener, remote string) {
-	for {
-		c, err := l.Accept()
-		if err != nil {
-			return
-		}
-		go func() {
-			if err := h.carry(ctx, c, remote); err != nil && ctx.Err() == nil {
-				fmt.Fprintf(h.app.Term.Err, "cvlanctl: connection to %s: %s\n", remote, cleaned(err.Error()))
-			}
-		}()
-	}
-}
-
-// carry joins a connection with one through the tunnel.
-func (h *here) carry(ctx context.Context, near net.Conn, remote string) error {
-	defer func() { _ = near.Close() }() // the other direction has told all there is
-	limited, cancel := context.WithTimeout(ctx, 30*time.Second)
-	defer cancel()
-	far, err := h.stack.DialContext(limited, "tcp", remote)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = far.Close() }()
-	done := make(chan error, 2)
-	half := func(to, from net.Conn) {
-		_, err := io.Copy(to, from)
-		if w, ok := to.(interface{ CloseWrite() error }); ok {
-			_ = w.CloseWrite() // it may be closed altogether
-		}
-		done <- err
-	}
-	go half(far, near)
-	go half(near, far)
-	for range 2 {
-		select {
-		case err = <-done:
-		case <-ctx.Done():
-			return nil
-		}
-	}
-	return err
-}
-
 // watchEvery is how often the SA that is up is shown anew.
 const watchEvery = time.Second
 
-// watch shows the SA as it lives, until ctx ends or the engine does.
+// watch shows the SA as it lives, until ctx ends or the engine does: on a
+// terminal in one line, else by what happens to it.
 func (h *here) watch(ctx context.Context) error {
+	if !h.app.Output.Text() || !h.app.Term.OutTTY {
+		return h.follow(ctx)
+	}
 	tick := time.NewTicker(watchEvery)
 	defer tick.Stop()
-	if h.app.Term.OutTTY && h.app.Output.Text() {
-		fmt.Fprintln(h.app.Term.Out, "Ctrl-C takes it down.")
-		defer fmt.Fprintln(h.app.Term.Out)
-	}
+	fmt.Fprintln(h.app.Term.Out, "Ctrl-C takes it down.")
+	defer fmt.Fprintln(h.app.Term.Out)
 	for {
 		select {
 		case <-ctx.Done():
@@ -394,11 +287,38 @@ func (h *here) watch(ctx context.Context) error {
 		case <-h.engine.Wait():
 			return errors.New("the engine has ended")
 		case <-tick.C:
-			if h.app.Term.OutTTY && h.app.Output.Text() {
-				h.line(ctx)
-			}
+			h.line(ctx)
 		}
 	}
+}
+
+// follow writes what happens to the SA, in text and as JSON lines, where no
+// document was written already.
+func (h *here) follow(ctx context.Context) error {
+	if h.app.Output == print.JSON || h.app.Output == print.YAML {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-h.engine.Wait():
+			return errors.New("the engine has ended")
+		}
+	}
+	out := newEventWriter(h.app, h.engine.Source())
+	for e, err := range h.engine.Events(ctx, backend.EventOptions{Every: -1}) {
+		if err != nil {
+			return err
+		}
+		if e.Change == nil && (e.Log == nil || e.Log.Failure == nil) {
+			continue
+		}
+		if err := out.event(e); err != nil {
+			return err
+		}
+	}
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	return errors.New("the engine has ended")
 }
 
 // line shows the tunnel in one line, over the line before.

@@ -2,6 +2,7 @@ package doc
 
 import (
 	"encoding/json"
+	"net/netip"
 	"time"
 
 	"github.com/cloudvlan/cvlanctl/diag"
@@ -161,6 +162,8 @@ func NewEvent(e *event.Event) Event {
 	case e.Step != nil:
 		s := e.Step
 		d.Kind, d.Step = "step", &Step{s.SPIi.String(), s.SPIr.String(), s.Kind, s.Child, s.Text}
+	case e.Packet != nil, e.Check != nil, e.Step != nil:
+		d.Kind, d.Log = "log", newLogLine(event.Line(e))
 	case e.Table != nil:
 		n := len(e.Table.SAs)
 		d.Kind, d.IKESAs = "connected", &n
@@ -227,6 +230,7 @@ type Action struct {
 	Error      string         `json:"error,omitempty"`
 	Matches    *int           `json:"matches,omitempty"` // SAs that a rekeying was begun for
 	Probe      *Probe         `json:"probe,omitempty"`
+	Pings      []Ping         `json:"pings,omitempty"` // through the tunnel
 	Failures   []Failure      `json:"failures"`
 	Proposals  *LogProposals  `json:"proposals,omitempty"`
 	Findings   []diag.Finding `json:"findings"`
@@ -239,6 +243,24 @@ type Probe struct {
 	Answered        bool        `json:"answered"`
 	RTT             json.Number `json:"rtt,omitzero"`
 	Retransmissions int         `json:"retransmissions"`
+}
+
+// Ping is one echo request through a tunnel.
+type Ping struct {
+	Sequence int         `json:"sequence"`
+	Address  string      `json:"address"`
+	Length   int         `json:"length"` // octets of data
+	Answered bool        `json:"answered"`
+	RTT      json.Number `json:"rtt,omitzero"`
+	Error    string      `json:"error,omitempty"`
+}
+
+// NewPing makes the document of a ping; err is why there was no answer.
+func NewPing(n int, to netip.Addr, length int, rtt time.Duration, err error) Ping {
+	if err != nil {
+		return Ping{Sequence: n, Address: host(to), Length: length, Error: err.Error()}
+	}
+	return Ping{Sequence: n, Address: host(to), Length: length, Answered: true, RTT: decimal(rtt)}
 }
 
 // NewAction begins the document of an action.
