@@ -13,6 +13,7 @@ import (
 	"github.com/cloudvlan/cvlanctl/engine/backend"
 	"github.com/cloudvlan/cvlanctl/engine/event"
 	"github.com/cloudvlan/cvlanctl/engine/ike"
+	"github.com/cloudvlan/cvlanctl/engine/link"
 	"github.com/cloudvlan/cvlanctl/engine/native"
 	"github.com/cloudvlan/cvlanctl/engine/policy"
 	"github.com/cloudvlan/cvlanctl/engine/suite"
@@ -181,6 +182,52 @@ func TestUpOfAPeerThatHasGoneFailsAndLeavesNothing(t *testing.T) {
 	}
 	if err := a.Note(limited(t), "APP", "a line"); err != nil || len(a.sas(t)) != 0 {
 		t.Errorf("%d IKE SAs, %v", len(a.sas(t)), err)
+	}
+}
+
+// trapper is a data plane that keeps what traffic is to bring up.
+type trapper struct {
+	native.Counter
+	traps []link.Trap
+	fail  error
+}
+
+func (p *trapper) SetTraps(list []link.Trap) error {
+	if p.fail == nil {
+		p.traps = list
+	}
+	return p.fail
+}
+
+func TestTrapsAreInstalledListedAndTakenOutByCommand(t *testing.T) {
+	p := &trapper{}
+	a, _ := pair(t, func(o *native.Options) { o.Plane = p })
+	ctx, target := limited(t), backend.Target{IKE: "gw", Child: "net"}
+	if err := a.Uninstall(ctx, target); !errors.Is(err, backend.ErrRefused) {
+		t.Errorf("taking out what is not there: %v", err)
+	}
+	if err := a.Install(ctx, target); err != nil {
+		t.Fatal(err)
+	}
+	list, err := a.Policies(ctx)
+	if err != nil || len(list) != 1 || list[0].Child != "net" || list[0].Mode != "TUNNEL" || len(list[0].LocalTS) != 1 || len(p.traps) != 1 {
+		t.Errorf("policies %+v, %v", list, err)
+	}
+	p.fail = errors.New("no room")
+	if err := a.Uninstall(ctx, target); err == nil || !strings.Contains(err.Error(), "no room") {
+		t.Errorf("a data plane that fails: %v", err)
+	}
+	p.fail = nil
+	if err := a.Uninstall(ctx, target); err != nil {
+		t.Fatal(err)
+	}
+	if list, err := a.Policies(ctx); err != nil || len(list)+len(p.traps) != 0 {
+		t.Errorf("policies %+v, %v", list, err)
+	}
+	for _, bad := range []backend.Target{{IKE: "gw"}, {IKE: "none", Child: "net"}} {
+		if err := a.Install(ctx, bad); !errors.Is(err, backend.ErrRefused) {
+			t.Errorf("%+v: %v", bad, err)
+		}
 	}
 }
 
