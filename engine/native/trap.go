@@ -136,59 +136,6 @@ func (e *Engine) hold(a ike.Again) {
 	}
 }
 
-// Policies lists the traps that are set: the children that traffic brings up.
-func (e *Engine) Policies(ctx context.Context) ([]engine.Policy, error) {
-	var list []engine.Policy
-	err := e.do(ctx, func(time.Time) ike.Output {
-		for _, c := range e.configured() {
-			for _, ch := range c.listed.Children {
-				if c.trapped[ch.Name] {
-					list = append(list, engine.Policy{Connection: c.Name, Child: ch.Name, Mode: ch.Mode, LocalTS: ch.LocalTS, RemoteTS: ch.RemoteTS})
-				}
-			}
-		}
-		return ike.Output{}
-	})
-	return list, err
-}
-
-// Install has traffic bring a child up from now on.
-func (e *Engine) Install(ctx context.Context, t backend.Target) error { return e.trap(ctx, t, true) }
-
-// Uninstall has traffic no longer do so; SAs of the child stand.
-func (e *Engine) Uninstall(ctx context.Context, t backend.Target) error { return e.trap(ctx, t, false) }
-
-func (e *Engine) trap(ctx context.Context, t backend.Target, on bool) error {
-	if t.Child == "" {
-		return refused("a trap needs the name of a child")
-	}
-	c, err := e.wanted(t)
-	if err != nil {
-		return err
-	}
-	var failed error
-	err = e.do(ctx, func(time.Time) ike.Output {
-		own := e.find(c.Name)
-		_, can := e.plane.(Trapper)
-		switch {
-		case own == nil:
-			failed = refused("connection %s was unloaded meanwhile", c.Name)
-		case !can:
-			failed = unsupportedBy("trap and shunt policies, without a data plane that waits for traffic")
-		case !on && !own.trapped[t.Child]:
-			failed = refused("policy '%s' not found", t.Child)
-		default:
-			was := own.trapped[t.Child]
-			own.trapped[t.Child] = on
-			if failed = e.setTraps(); failed != nil {
-				own.trapped[t.Child] = was
-			}
-		}
-		return ike.Output{}
-	})
-	return first(err, failed)
-}
-
 // acquireTimeout bounds how long one packet's wish for a tunnel is followed.
 const acquireTimeout = time.Minute
 

@@ -11,9 +11,9 @@ import (
 func TestWhatTheEngineHasNotIsUnsupportedAndWhatItHasIsListed(t *testing.T) {
 	a, _ := pair(t, nil)
 	for name, call := range map[string]func(context.Context) error{
-		"install":         func(ctx context.Context) error { return a.Install(ctx, backend.Target{IKE: "gw", Child: "net"}) },
+		"install":         func(ctx context.Context) error { return a.Install(ctx, backend.Target{IKE: "gw"}) },
 		"redirect":        func(ctx context.Context) error { _, err := a.Redirect(ctx, backend.Target{IKE: "gw"}, "x"); return err },
-		"uninstall":       func(ctx context.Context) error { return a.Uninstall(ctx, backend.Target{IKE: "gw", Child: "net"}) },
+		"uninstall":       func(ctx context.Context) error { return a.Uninstall(ctx, backend.Target{IKE: "gw"}) },
 		"reload settings": a.ReloadSettings,
 		"load a pool":     func(ctx context.Context) error { return a.LoadPool(ctx, "x", nil) },
 		"unload a pool":   func(ctx context.Context) error { return a.UnloadPool(ctx, "x") },

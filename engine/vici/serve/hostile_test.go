@@ -175,7 +175,7 @@ func TestRequestsOfAnyFormAreAnswered(t *testing.T) {
 		{"redirect", "missing redirect selector", []packet.Element{packet.Value("gateway", "x")}},
 		{"install", "missing configuration name", nil},
 		{"uninstall", "missing configuration name", nil},
-		{"uninstall", "trap and shunt", []packet.Element{packet.Value("child", "x")}},
+		{"uninstall", "trap policies", []packet.Element{packet.Value("child", "x")}},
 		{"load-conn", "one section", nil},
 		{"load-conn", "no section", []packet.Element{packet.Value("x", "y")}},
 		{"load-authority", "one section", nil},

@@ -192,7 +192,7 @@ func TestRealSwanctlDrivesTheEngine(t *testing.T) {
 		{"no matching SAs to terminate found", []string{"--terminate", "--ike", "none"}},
 		{"no SA of", []string{"--rekey", "--ike", "none"}},
 		{"reauthentication", []string{"--rekey", "--ike", "gw", "--reauth"}},
-		{"trap and shunt policies", []string{"--install", "--child", "net"}},
+		{"trap policies", []string{"--install", "--child", "net"}},
 		{"redirection", []string{"--redirect", "--ike", "gw", "--gateway", "192.0.2.1"}},
 		{"reloading", []string{"--reload-settings"}},
 		{"no counters found", []string{"--counters", "--name", "none"}},
