@@ -175,6 +175,7 @@ type IKESA struct {
 	TasksQueued   []string // what the daemon has still to do, waits for an answer to, and answers
 	TasksActive   []string
 	TasksPassive  []string
+	Waiting       string // in words, what our own engine waits for; "" where not known
 }
 
 // ChildSA is one CHILD SA (or IKEv1 quick mode SA) with its two ESP or AH SAs.

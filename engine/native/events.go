@@ -130,6 +130,7 @@ func (e *Engine) models() []*engine.IKESA {
 			continue
 		}
 		m := s.Model()
+		m.Waiting = s.Waiting()
 		e.ids.number(m)
 		e.counted(m)
 		list = append(list, m)

@@ -37,6 +37,7 @@ type LiveIKESA struct {
 	TasksQueued   []string    `json:"tasks_queued,omitempty"`
 	TasksActive   []string    `json:"tasks_active,omitempty"`
 	TasksPassive  []string    `json:"tasks_passive,omitempty"`
+	Waiting       string      `json:"waiting,omitempty"` // in words; of our own engine
 	ChildSAs      []LiveChild `json:"child_sas"`
 }
 
@@ -126,7 +127,7 @@ func NewLiveIKESA(sa *engine.IKESA, now time.Time) LiveIKESA {
 		DPD: LiveDPD{seconds(sa.DPD.Delay)}, RemoteEAPID: sa.RemoteEAPID, RemoteXAuthID: sa.RemoteXAuthID,
 		IfIDIn: hex32(sa.IfIDIn), IfIDOut: hex32(sa.IfIDOut), PPK: known(sa.PPK),
 		LocalVIPs: sa.LocalVIPs, RemoteVIPs: sa.RemoteVIPs,
-		TasksQueued: sa.TasksQueued, TasksActive: sa.TasksActive, TasksPassive: sa.TasksPassive,
+		TasksQueued: sa.TasksQueued, TasksActive: sa.TasksActive, TasksPassive: sa.TasksPassive, Waiting: sa.Waiting,
 		ChildSAs: []LiveChild{},
 	}
 	for _, c := range sa.Children {
