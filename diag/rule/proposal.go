@@ -62,11 +62,16 @@ func noProposalIKE(f *diag.Facts) []diag.Finding {
 		d.Evidence = []diag.Evidence{at(r.x.Response, "N(NO_PROPOSAL_CHOSEN) from %s", r.x.Response.Src)}
 		offered := proposals(r.x.Request)
 		if r.x.Request != nil {
-			e := at(r.x.Request, "offered: %s", listProposals(offered))
+			e := at(r.x.Request, "%s request", r.x.Type)
+			if len(offered) > 0 { // a log names the payload and not what is in it
+				e.What = "offered: " + listProposals(offered)
+			}
 			d.Evidence = append([]diag.Evidence{e}, d.Evidence...)
 		}
-		d.Summary = fmt.Sprintf("%s accepts none of the IKE proposals of %s: offered %s",
-			r.x.Response.Src.Addr(), r.x.Response.Dst.Addr(), offeredByType(offered))
+		d.Summary = fmt.Sprintf("%s accepts none of the IKE proposals of %s", r.x.Response.Src.Addr(), r.x.Response.Dst.Addr())
+		if len(offered) > 0 {
+			d.Summary += ": offered " + offeredByType(offered)
+		}
 		d.Surer = "the responder's configured proposals: its log, or a probe transform by transform"
 		var lines []diag.Remedy
 		if words := strong(offered, weakIKE); words != "" {

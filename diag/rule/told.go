@@ -165,7 +165,24 @@ func (r *telling) finding(k *fact, idx peers) diag.Finding {
 		d.Summary += "; a later attempt succeeded"
 	}
 	d.Evidence = []diag.Evidence{{Time: k.time, What: short(k.text)}}
+	if k.sa != nil && strings.HasPrefix(r.id, "no-proposal") {
+		d.Evidence = append(d.Evidence, bothOffers(k)...)
+	}
 	return d
+}
+
+// bothOffers are the proposals of both sides as the log has them.
+func bothOffers(k *fact) []diag.Evidence {
+	var l []diag.Evidence
+	for _, side := range []struct {
+		whose string
+		list  []string
+	}{{"theirs", k.sa.Offers.Received}, {"ours", k.sa.Offers.Configured}} {
+		for _, p := range side.list[:min(len(side.list), maxListed)] {
+			l = append(l, diag.Evidence{Time: k.time, What: side.whose + ": " + short(p)})
+		}
+	}
+	return l
 }
 
 // notTold stands for a detail that is not known.
@@ -213,7 +230,7 @@ func withTold(rules []diag.Rule) []diag.Rule {
 		r := &rules[i]
 		if said[r.ID] {
 			r.Needs = append(slices.Clone(r.Needs), "a daemon's log and alerts, or our own engine's comparisons")
-			r.Find = both(r.Find, toldFindings(r.ID))
+			r.Find = confirmed(r.Find, toldFindings(r.ID))
 		}
 		for _, id := range toldAfter[r.ID] {
 			if id != r.ID && !slices.Contains(r.After, id) {
@@ -263,6 +280,47 @@ func both(a, b func(*diag.Facts) []diag.Finding) func(*diag.Facts) []diag.Findin
 		return b
 	}
 	return func(f *diag.Facts) []diag.Finding { return append(a(f), b(f)...) }
+}
+
+// confirmed joins what a rule sees in an SA's messages with what was told in
+// words about the same SA: they are one occurrence, and the words say more.
+func confirmed(seen, told func(*diag.Facts) []diag.Finding) func(*diag.Facts) []diag.Finding {
+	if seen == nil {
+		return told
+	}
+	return func(f *diag.Facts) []diag.Finding {
+		found := seen(f)
+		words := told(f)
+		if len(words) == 0 {
+			return found
+		}
+		at := make(map[string]int, len(found))
+		for i := range found {
+			if s := found[i].Subject.SPIi; s != "" {
+				at[s] = i
+			}
+		}
+		for _, w := range words {
+			i, ok := at[w.Subject.SPIi]
+			if !ok {
+				found = append(found, w)
+				continue
+			}
+			o := &found[i]
+			evidence := append(slices.Clone(o.Evidence), w.Evidence...)
+			if w.Confidence <= o.Confidence {
+				if w.Remedies == nil {
+					w.Remedies = o.Remedies
+				}
+				w.Variant, w.Count = o.Variant, o.Count
+				w.FirstSeen = o.FirstSeen
+				*o = w
+			}
+			o.Evidence = evidence
+			*o = span(*o)
+		}
+		return found
+	}
 }
 
 // The conditions that rows share.

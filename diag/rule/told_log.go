@@ -4,6 +4,8 @@ import (
 	"strings"
 
 	"github.com/cloudvlan/cvlanctl/diag"
+	"github.com/cloudvlan/cvlanctl/engine/trace"
+	"github.com/cloudvlan/cvlanctl/engine/wire"
 )
 
 // own, theirs and key name owners shortly.
@@ -108,14 +110,15 @@ var failureTellings = []telling{
 	{kind: "path-probing", id: "mobike-address-change-failed", says: "after a change of address no path to {peer} was found"},
 }
 
-// firstChild says that no CHILD SA stood before: a rekey has rules of its own.
+// firstChild says that it is no rekeying that failed: that has rules of its
+// own.
 func firstChild(k *fact) bool {
 	if k.sa == nil {
 		return true
 	}
-	for _, c := range k.sa.Children {
-		if !c.Installed.IsZero() {
-			return false
+	for i := len(k.sa.Exchanges) - 1; i >= 0; i-- {
+		if x := k.sa.Exchanges[i]; x.Type == wire.ExchangeCreateChildSA {
+			return x.Purpose != trace.PurposeRekeyChild && x.Purpose != trace.PurposeRekeyIKE
 		}
 	}
 	return true

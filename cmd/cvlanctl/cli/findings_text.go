@@ -25,7 +25,7 @@ const textWidth = 92
 // writeFindings writes a diagnosis for an operator: for each finding what is
 // wrong, how that is known and what to change.
 func writeFindings(t *term.Terminal, tr *trace.Trace, name string, findings []diag.Finding) error {
-	w := &wrapper{w: bufio.NewWriter(t.Out), term: t, width: textWidth}
+	w := &wrapper{w: bufio.NewWriter(t.Out), term: t, width: textWidth, live: tr.Daemon.Known}
 	if t.Width > 20 && t.Width < w.width {
 		w.width = t.Width
 	}
@@ -68,6 +68,7 @@ type wrapper struct {
 	w     *bufio.Writer
 	term  *term.Terminal
 	width int
+	live  bool // of a daemon: then one side is ours
 }
 
 func (w *wrapper) blank() { w.w.WriteString("\n") }
@@ -114,7 +115,7 @@ func (w *wrapper) verbatim(indent, text string) {
 
 func (w *wrapper) finding(n int, f *diag.Finding) {
 	w.line(severityMeaning(f.Severity), fmt.Sprintf("%d. ", n), f.Summary)
-	about := fmt.Sprintf("%s, %s, %s", f.Severity, confidenceText(f.Confidence), ownershipText(f.Ownership))
+	about := fmt.Sprintf("%s, %s, %s", f.Severity, confidenceText(f.Confidence), ownershipText(f.Ownership, w.live))
 	w.line(term.Muted, "   ", fmt.Sprintf("[%s] %s%s", f.ID, about, subjectText(&f.Subject)))
 	if f.Cause != "" {
 		w.line(term.Plain, "   why:   ", f.Cause)
@@ -182,7 +183,13 @@ func confidenceText(c diag.Confidence) string {
 	return "a hint only"
 }
 
-func ownershipText(o diag.Ownership) string {
+func ownershipText(o diag.Ownership, live bool) string {
+	switch {
+	case live && o == diag.LocalConfig:
+		return "the configuration of this side"
+	case live && o == diag.PeerConfig:
+		return "the configuration of the peer"
+	}
 	switch o {
 	case diag.External:
 		return "neither side's configuration: the network between them"

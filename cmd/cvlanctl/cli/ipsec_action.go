@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/cloudvlan/cvlanctl/cmd/cvlanctl/cli/doc"
@@ -26,6 +27,7 @@ type action struct {
 	ladder *liveLadder // nil where the output is for programs
 	trace  *trace.Trace
 	failed []*event.Event // that tell a failure
+	before []diag.Finding // what was wrong already
 	offers event.LogProposals
 	quiet  int                       // requests repeated without an answer since the last one
 	own    func(netip.AddrPort) bool // of our own engine: which addresses are ours
@@ -64,6 +66,7 @@ func (a *action) ofEngine(s *backend.Snapshot) {
 
 // begins tells the fold which SAs there were before.
 func (a *action) begins(s *backend.Snapshot) {
+	a.before = judge(a.doc.Source, s, a.begin)
 	a.trace.Add(&event.Event{Time: s.At, Table: &event.Table{SAs: s.SAs, First: true}})
 }
 
@@ -145,6 +148,7 @@ func (a *action) finish(failed error) error {
 	var findings []diag.Finding
 	if failed != nil {
 		findings = diag.Diagnose(&diag.Facts{Source: a.doc.Source, Trace: a.trace, Now: time.Now()}, rule.All())
+		findings = slices.DeleteFunc(findings, a.stale)
 		a.doc.Error = failed.Error()
 	}
 	a.doc.Finish(failed == nil, time.Since(a.begin), a.failed, &a.offers, findings)
@@ -166,10 +170,16 @@ func (a *action) finish(failed error) error {
 	return failed
 }
 
+// stale says that a finding was true before the action began, and so is no
+// reason for its failure.
+func (a *action) stale(f diag.Finding) bool {
+	return slices.ContainsFunc(a.before, func(o diag.Finding) bool { return o.ID == f.ID && o.Subject == f.Subject })
+}
+
 // explain says as text why it failed, as far as the log and the rules know.
 func (a *action) explain(findings []diag.Finding) error {
 	t := a.app.Term
-	w := &wrapper{w: bufio.NewWriter(t.Out), term: t, width: textWidth}
+	w := &wrapper{w: bufio.NewWriter(t.Out), term: t, width: textWidth, live: true}
 	w.blank()
 	if e := a.decisive(); e != nil {
 		w.line(term.Bad, "failed: ", e.Log.Text)

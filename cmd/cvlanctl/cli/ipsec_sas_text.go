@@ -9,6 +9,7 @@ import (
 	"github.com/cloudvlan/cvlanctl/cmd/cvlanctl/cli/doc"
 	"github.com/cloudvlan/cvlanctl/cmd/cvlanctl/cli/print"
 	"github.com/cloudvlan/cvlanctl/cmd/cvlanctl/cli/term"
+	"github.com/cloudvlan/cvlanctl/diag"
 	"github.com/cloudvlan/cvlanctl/engine"
 	"github.com/cloudvlan/cvlanctl/engine/backend"
 	"github.com/cloudvlan/cvlanctl/internal/clean"
@@ -20,33 +21,46 @@ func liveTable(s *backend.Snapshot, now time.Time, want doc.Wanted) *print.Rows 
 	rows := &print.Rows{
 		Columns: []print.Column{
 			{Title: "name"}, {Title: "state"}, {Title: "for", Right: true}, {Title: "local"}, {Title: "remote"},
-			{Title: "NAT"}, {Title: "in", Right: true}, {Title: "out", Right: true}, {Title: "rekey in", Right: true}, {Title: "note"},
+			{Title: "NAT"}, {Title: "in", Right: true}, {Title: "out", Right: true}, {Title: "rekey in", Right: true}, {Title: "finding"}, {Title: "note"},
 		},
 		Empty: "No connection is configured, and there is no security association.",
 	}
 	if want != nil {
 		rows.Empty = "Nothing of that name is configured or active."
 	}
+	findings := judge("", s, now)
 	for i := range s.Tunnels {
 		t := &s.Tunnels[i]
 		if want == nil || want(t.Name, "") {
-			tunnelRows(rows, s, t, now, want)
+			tunnelRows(rows, s, t, findings, now, want)
 		}
 	}
 	return rows
 }
 
-func tunnelRows(rows *print.Rows, s *backend.Snapshot, t *backend.Tunnel, now time.Time, want doc.Wanted) {
+// worstAbout gives the worst finding above info about an IKE SA, "" where there is
+// none.
+func worstAbout(findings []diag.Finding, sa *engine.IKESA) string {
+	for i := range findings {
+		if f := &findings[i]; f.Severity < diag.Info && f.Subject.SPIi == sa.InitiatorSPI.String() {
+			return fmt.Sprintf("%s: %s", f.Severity, f.ID)
+		}
+	}
+	return ""
+}
+
+func tunnelRows(rows *print.Rows, s *backend.Snapshot, t *backend.Tunnel, findings []diag.Finding, now time.Time, want doc.Wanted) {
 	if len(t.SAs) == 0 {
 		rows.Add(print.C(t.Name), print.Cell{Text: doc.Down, Meaning: term.Bad}, print.C(""), print.C(localAddrs(t)), print.C(remoteAddrs(t)),
-			print.C(""), print.C(""), print.C(""), print.C(""), print.C(pastText(s, &t.Past, now)))
+			print.C(""), print.C(""), print.C(""), print.C(""), print.C(""), print.C(pastText(s, &t.Past, now)))
 	}
 	for _, sa := range t.SAs {
 		rows.Add(
 			print.C(fmt.Sprintf("%s[%d]", sa.Name, sa.UniqueID)),
 			print.Cell{Text: string(sa.State), Meaning: ikeMeaning(sa.State)}, print.C(age(sa.Established, now)),
 			print.C(endpointText(sa.Local.Host, sa.Local.Port)), print.C(endpointText(sa.Remote.Host, sa.Remote.Port)),
-			print.C(natWord(&sa.NAT)), print.C(""), print.C(""), print.C(due(sa.Timers, "rekey", now)), print.C(ikeNote(t, sa)),
+			print.C(natWord(&sa.NAT)), print.C(""), print.C(""), print.C(due(sa.Timers, "rekey", now)),
+			print.Cell{Text: worstAbout(findings, sa), Meaning: term.Bad}, print.C(ikeNote(t, sa)),
 		)
 		for _, c := range sa.Children {
 			if want == nil || want(t.Name, c.Name) {
@@ -64,7 +78,7 @@ func tunnelRows(rows *print.Rows, s *backend.Snapshot, t *backend.Tunnel, now ti
 			local, remote = joined(c.Config.LocalTS), joined(c.Config.RemoteTS)
 		}
 		rows.Add(print.C("  "+c.Name), print.Cell{Text: doc.Down, Meaning: term.Bad}, print.C(""), print.C(local), print.C(remote),
-			print.C(""), print.C(""), print.C(""), print.C(""), print.C(pastText(s, &c.Past, now)))
+			print.C(""), print.C(""), print.C(""), print.C(""), print.C(""), print.C(pastText(s, &c.Past, now)))
 	}
 }
 
@@ -73,7 +87,7 @@ func childRow(rows *print.Rows, c *engine.ChildSA, now time.Time) {
 		print.C(fmt.Sprintf("  %s{%d}", c.Name, c.UniqueID)),
 		print.Cell{Text: string(c.State), Meaning: childMeaning(c.State)}, print.C(age(c.Installed, now)),
 		print.C(joined(c.LocalTS)), print.C(joined(c.RemoteTS)), print.C(""),
-		print.C(octets(c.BytesIn)), print.C(octets(c.BytesOut)), print.C(due(c.Timers, "rekey", now)), print.C(childNote(c)),
+		print.C(octets(c.BytesIn)), print.C(octets(c.BytesOut)), print.C(due(c.Timers, "rekey", now)), print.C(""), print.C(childNote(c)),
 	)
 }
 

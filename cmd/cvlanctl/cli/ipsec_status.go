@@ -70,14 +70,19 @@ func showStatus(ctx context.Context, app *App, t *term.Terminal, c *vici.Client)
 // worstOf folds the SAs of a snapshot and gives the worst finding about them,
 // nil where there is none above info.
 func worstOf(source string, s *backend.Snapshot, now time.Time) *doc.Worst {
-	t := trace.New(trace.Options{})
-	t.Add(&event.Event{Time: s.At, Table: &event.Table{SAs: s.SAs, First: true}})
-	findings := diag.Diagnose(&diag.Facts{Source: source, Trace: t, Now: now, Live: true}, rule.All())
+	findings := judge(source, s, now)
 	if len(findings) == 0 || diag.Healthy(findings) {
 		return nil
 	}
 	f := &findings[0]
 	return &doc.Worst{ID: f.ID, Severity: f.Severity.String(), Summary: f.Summary, Connection: f.Subject.Connection}
+}
+
+// judge runs the rules over a snapshot alone.
+func judge(source string, s *backend.Snapshot, now time.Time) []diag.Finding {
+	t := trace.New(trace.Options{})
+	t.Add(&event.Event{Time: s.At, Table: &event.Table{SAs: s.SAs, First: true}})
+	return diag.Diagnose(&diag.Facts{Source: source, Trace: t, Now: now, Live: true, Connections: s.Connections}, rule.All())
 }
 
 func writeStatus(app *App, t *term.Terminal, d *doc.Status, s *backend.Snapshot, stats *engine.Stats, now time.Time) error {

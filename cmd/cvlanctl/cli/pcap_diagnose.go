@@ -15,6 +15,7 @@ import (
 // DiagnoseOptions is what pcap diagnose takes.
 type DiagnoseOptions struct {
 	ReadOptions
+	ReportOptions
 	Files  []string
 	FailOn diag.Severity
 }
@@ -41,7 +42,8 @@ finding is as bad as --fail-on, or worse.`,
 			return runF(cmd.Context(), opts)
 		},
 	}
-	opts.flags(cmd)
+	opts.ReadOptions.flags(cmd)
+	opts.ReportOptions.flags(cmd)
 	cmd.Flags().Var((*severityFlag)(&opts.FailOn), "fail-on", "exit with 3 from this severity on: critical, high, medium, low, info")
 	fromEnv(cmd.Flags(), "fail-on")
 	complete(cmd, "fail-on", words("critical", "high", "medium", "low", "info"))
@@ -49,6 +51,9 @@ finding is as bad as --fail-on, or worse.`,
 }
 
 func runDiagnose(ctx context.Context, app *App, o *DiagnoseOptions) error {
+	if err := o.check(); err != nil {
+		return err
+	}
 	r, err := o.open(ctx, app, o.Files)
 	if err != nil {
 		return err
@@ -64,7 +69,7 @@ func runDiagnose(ctx context.Context, app *App, o *DiagnoseOptions) error {
 	} else {
 		err = print.Document(app.Term.Out, app.Output, diag.Report{Source: facts.Source, Findings: findings}, findings)
 	}
-	if err = errors.Join(err, failed); err != nil {
+	if err = errors.Join(err, o.write(facts, findings), failed); err != nil {
 		// A capture that could not be read to its end cannot vouch for what
 		// was found: the failure decides the exit code.
 		return err

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -115,33 +116,46 @@ func (a *App) backend(ctx context.Context) (*vici.Client, error) {
 // octets.
 const maxDaemonLog = 16 << 20
 
-// remember reads the daemon's log file, where one is named or stands in the
-// private folder of a daemon of ours: a daemon itself tells nothing of its
-// past.
+// remember tells the client's history what the daemon's log file knows: a
+// daemon itself tells nothing of its past.
 func (a *App) remember(c *vici.Client) error {
+	log, err := a.daemonLog(c)
+	if err != nil {
+		return err
+	}
+	return vici.ReadLog(bytes.NewReader(log), func(e *event.Event) {
+		if !e.Time.IsZero() {
+			c.History().Add(e)
+		}
+	})
+}
+
+// daemonLog reads the end of the daemon's log file, where one is named or
+// stands in the private folder of a daemon of ours; nil where there is none.
+func (a *App) daemonLog(c *vici.Client) ([]byte, error) {
 	path := a.DaemonLog
 	if path == "" {
 		dir := filepath.Dir(c.Addr().Address)
 		if c.Addr().Network != "unix" || dir != daemonDir() {
-			return nil
+			return nil, nil
 		}
 		path = filepath.Join(dir, "charon.log")
 	}
 	f, err := os.Open(path)
 	if err != nil {
-		return fmt.Errorf("log of the daemon: %w", err)
+		return nil, fmt.Errorf("log of the daemon: %w", err)
 	}
 	defer func() { _ = f.Close() }() // read only: nothing can be lost
 	if info, err := f.Stat(); err == nil && info.Size() > maxDaemonLog {
 		if _, err := f.Seek(-maxDaemonLog, io.SeekEnd); err != nil {
-			return fmt.Errorf("log of the daemon: %w", err)
+			return nil, fmt.Errorf("log of the daemon: %w", err)
 		}
 	}
-	return vici.ReadLog(io.LimitReader(f, maxDaemonLog), func(e *event.Event) {
-		if !e.Time.IsZero() {
-			c.History().Add(e)
-		}
-	})
+	b, err := io.ReadAll(io.LimitReader(f, maxDaemonLog))
+	if err != nil {
+		return nil, fmt.Errorf("log of the daemon: %w", err)
+	}
+	return b, nil
 }
 
 // usualSockets are where a charon listens that was not told otherwise, and one

@@ -1,0 +1,232 @@
+package cli
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/cloudvlan/cvlanctl/cmd/cvlanctl/cli/print"
+	"github.com/cloudvlan/cvlanctl/diag"
+	"github.com/cloudvlan/cvlanctl/diag/probe"
+	"github.com/cloudvlan/cvlanctl/diag/report"
+	"github.com/cloudvlan/cvlanctl/diag/rule"
+	"github.com/cloudvlan/cvlanctl/engine/backend"
+	"github.com/cloudvlan/cvlanctl/engine/event"
+	"github.com/cloudvlan/cvlanctl/engine/trace"
+	"github.com/cloudvlan/cvlanctl/engine/vici"
+)
+
+// GatherOptions say what is gathered of a daemon before the rules judge it.
+type GatherOptions struct {
+	Listen time.Duration // how long its events are followed
+	Since  time.Duration // how old a line of its log file may be
+	NoHost bool
+}
+
+func (o *GatherOptions) flags(cmd *cobra.Command) {
+	cmd.Flags().DurationVar(&o.Listen, "listen", 3*time.Second, "how long to follow the daemon's events and the host's counters")
+	cmd.Flags().DurationVar(&o.Since, "since", time.Hour, "how old a line of the daemon's log file may be")
+	cmd.Flags().BoolVar(&o.NoHost, "no-host", false, "leave this host's own settings alone, as where the daemon runs elsewhere")
+}
+
+// IPsecDiagnoseOptions is what ipsec diagnose takes.
+type IPsecDiagnoseOptions struct {
+	GatherOptions
+	ReportOptions
+	FailOn diag.Severity
+}
+
+// ReportOptions say where a report goes.
+type ReportOptions struct {
+	Report       string
+	Pseudonymise bool
+}
+
+func (o *ReportOptions) flags(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&o.Report, "report", "", "write a report for the other administrator too: FILE.md, FILE.html or FILE.json")
+	cmd.Flags().BoolVar(&o.Pseudonymise, "pseudonymise", false, "with --report, put pseudonyms in place of addresses, identities and names")
+}
+
+// check refuses what cannot be written before anything is gathered.
+func (o *ReportOptions) check() error {
+	switch filepath.Ext(o.Report) {
+	case ".md", ".html", ".json":
+		return nil
+	case "":
+		if o.Report == "" && !o.Pseudonymise {
+			return nil
+		}
+		if o.Report == "" {
+			return usagef("--pseudonymise is of --report")
+		}
+	}
+	return usagef("--report %q has to end in .md, .html or .json", o.Report)
+}
+
+// write writes the report, readable by its owner only.
+func (o *ReportOptions) write(f *diag.Facts, findings []diag.Finding) error {
+	if o.Report == "" {
+		return nil
+	}
+	r := report.New(f, findings, report.Options{Pseudonymise: o.Pseudonymise, Version: version})
+	var b []byte
+	var err error
+	switch filepath.Ext(o.Report) {
+	case ".md":
+		b = r.Markdown()
+	case ".html":
+		b = r.HTML()
+	default:
+		b, err = r.JSON()
+	}
+	if err == nil {
+		err = os.WriteFile(o.Report, b, 0o600)
+	}
+	if err != nil {
+		return fmt.Errorf("report: %w", err)
+	}
+	return nil
+}
+
+// NewCmdIPsecDiagnose makes `cvlanctl ipsec diagnose`.
+func NewCmdIPsecDiagnose(app *App, runF func(context.Context, *IPsecDiagnoseOptions) error) *cobra.Command {
+	opts := &IPsecDiagnoseOptions{FailOn: diag.High}
+	if runF == nil {
+		runF = func(ctx context.Context, o *IPsecDiagnoseOptions) error { return runIPsecDiagnose(ctx, app, o) }
+	}
+	cmd := &cobra.Command{
+		Use:   "diagnose",
+		Short: "Say what is wrong with a daemon's tunnels, how that is known, and what to change",
+		Long: `Run every rule over all that is known: the SAs, connections, policies and
+certificates of the daemon, its events for a few seconds, its log file where
+--daemon-log names one, and this host's routes, firewall, IPsec policies and
+counters. The root cause comes first. The exit code is 3 where a finding is as
+bad as --fail-on, or worse.`,
+		Example: `  cvlanctl ipsec diagnose
+  cvlanctl ipsec diagnose --daemon-log /var/log/charon.log --since 24h
+  cvlanctl ipsec diagnose --report for-the-peer.md --pseudonymise
+  cvlanctl ipsec diagnose -o json | jq -r '.findings[0].id'`,
+		Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return runF(cmd.Context(), opts) },
+	}
+	opts.GatherOptions.flags(cmd)
+	opts.ReportOptions.flags(cmd)
+	cmd.Flags().Var((*severityFlag)(&opts.FailOn), "fail-on", "exit with 3 from this severity on: critical, high, medium, low, info")
+	fromEnv(cmd.Flags(), "fail-on")
+	complete(cmd, "fail-on", words("critical", "high", "medium", "low", "info"))
+	return cmd
+}
+
+func runIPsecDiagnose(ctx context.Context, app *App, o *IPsecDiagnoseOptions) error {
+	if err := o.ReportOptions.check(); err != nil {
+		return err
+	}
+	return app.withBackend(ctx, func(ctx context.Context, c *vici.Client) error {
+		facts, err := gather(ctx, app, c, &o.GatherOptions)
+		if err != nil {
+			return err
+		}
+		findings := diag.Diagnose(facts, rule.All())
+		if app.Output.Text() {
+			err = writeFindings(app.Term, facts.Trace, facts.Source, findings)
+			if err == nil && facts.Host != nil {
+				for _, u := range facts.Host.Unseen {
+					fmt.Fprintf(app.Term.Err, "cvlanctl: not seen: %s: %s\n", cleaned(u.What), cleaned(u.Why))
+				}
+			}
+		} else {
+			err = print.Document(app.Term.Out, app.Output, diag.Report{Source: facts.Source, Findings: findings}, findings)
+		}
+		if err = errors.Join(err, o.ReportOptions.write(facts, findings)); err != nil {
+			return err
+		}
+		if worst := diag.Worst(findings); len(findings) > 0 && worst.AtLeast(o.FailOn) {
+			return &findingsError{worst.String()}
+		}
+		return nil
+	})
+}
+
+// gather asks a daemon and this host all that rules can read.
+func gather(ctx context.Context, app *App, c *vici.Client, o *GatherOptions) (*diag.Facts, error) {
+	begin := time.Now()
+	t := trace.New(trace.Options{})
+	log, err := app.daemonLog(c)
+	if err != nil {
+		return nil, err
+	}
+	err = vici.ReadLog(bytes.NewReader(log), func(e *event.Event) {
+		if !e.Time.IsZero() && begin.Sub(e.Time) <= o.Since {
+			t.Add(e)
+		}
+	})
+	if err != nil {
+		return nil, err
+	}
+	hosts := make(chan *diag.HostFacts, 1)
+	go func() {
+		if o.NoHost || c.Addr().Network != "unix" {
+			hosts <- nil
+			return
+		}
+		hosts <- probe.Host(ctx, o.Listen)
+	}()
+	listen, stop := context.WithTimeout(ctx, max(o.Listen, 10*time.Millisecond))
+	for e, err := range c.Events(listen, backend.EventOptions{}) {
+		if err != nil {
+			break // the time is over, or the daemon hangs up: what follows says so
+		}
+		t.Add(e)
+	}
+	stop()
+	s, err := c.Snapshot(ctx)
+	if err != nil {
+		return nil, err
+	}
+	t.Add(&event.Event{Time: s.At, Table: &event.Table{SAs: s.SAs}})
+	f := &diag.Facts{Source: c.Source(), Trace: t, Now: time.Now(), Live: true, Connections: s.Connections, Host: <-hosts}
+	if f.Policies, err = c.Policies(ctx); err != nil {
+		return nil, err
+	}
+	if f.Certificates, err = c.Certificates(ctx); err != nil {
+		return nil, err
+	}
+	if stats, err := c.Stats(ctx); err == nil {
+		f.Stats = &stats
+	}
+	f.Host = sameHost(f.Host, t)
+	return f, nil
+}
+
+// sameHost gives the host's facts where the daemon has an address of it: one
+// in another network namespace answers by the same kind of socket.
+func sameHost(h *diag.HostFacts, t *trace.Trace) *diag.HostFacts {
+	if h == nil {
+		return nil
+	}
+	known := false
+	for _, sa := range t.SAs {
+		a := sa.Local.Host
+		if !a.IsValid() || a.IsUnspecified() {
+			continue
+		}
+		known = true
+		for _, i := range h.Interfaces {
+			if slices.ContainsFunc(i.Prefixes, func(p netip.Prefix) bool { return p.Addr() == a }) {
+				return h
+			}
+		}
+	}
+	if known {
+		return nil
+	}
+	return h
+}
