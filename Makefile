@@ -74,3 +74,8 @@ clean: ## delete what was built
 -include internal/bench/dataplane/dataplane.mk
 -include lab/lab.mk
 -include engine/enginetest/sim.mk
+
+# Break real tunnels in one way at a time, and write docs/accuracy.md.
+lab-faults:
+	go test -count=1 -timeout 30m ./lab/faults -all
+.PHONY: lab-faults

@@ -212,6 +212,10 @@ func causes(a, b *Finding) bool {
 	if !a.FirstSeen.IsZero() && !b.LastSeen.IsZero() && a.FirstSeen.After(b.LastSeen) {
 		return false
 	}
+	// What is merely worth knowing, and a hint, explains no fault.
+	if a.Severity == Info && a.Confidence == Hint && b.Severity < Info {
+		return false
+	}
 	return a.Subject.overlaps(b.Subject)
 }
 

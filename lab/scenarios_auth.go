@@ -22,7 +22,7 @@ func authScenarios() []Scenario {
 		},
 		{
 			Name: "eap-mschapv2", Shows: "The responder shows an ECDSA certificate, the initiator a password by EAP-MSCHAPv2; the tunnel carries pings.",
-			Ends: useEAP,
+			Ends: UseEAP,
 		},
 		{
 			Name: "ike-fragmentation", Shows: "RSA 4096 certificate chains make IKE_AUTH too large for one packet, and both ends split it by IKE fragmentation (RFC 7383).",
@@ -48,9 +48,9 @@ func authScenarios() []Scenario {
 	}
 }
 
-// useEAP has the responder sign and the initiator answer an EAP-MSCHAPv2
+// UseEAP has the responder sign and the initiator answer an EAP-MSCHAPv2
 // challenge.
-func useEAP(a, b *End) error {
+func UseEAP(a, b *End) error {
 	root, err := NewRoot("Lab Root CA", ECDSA(elliptic.P256()))
 	if err != nil {
 		return err

@@ -198,6 +198,21 @@ func eapRefused(sa *trace.IKESA, x *trace.Exchange) diag.Finding {
 	return span(d)
 }
 
+// eapAborted is the finding for an initiator that ends EAP itself.
+func eapAborted(sa *trace.IKESA, x *trace.Exchange) diag.Finding {
+	d := about(sa)
+	d.ID = "auth-failed-opaque"
+	d.Confidence = diag.Likely
+	d.Surer = "keys of the SA (--keys), and the log of either side"
+	d.Evidence = []diag.Evidence{
+		at(sa.Auth[len(sa.Auth)-1].Response, "IKE_AUTH response with EAP"),
+		at(x.Request, "INFORMATIONAL of the initiator with a Notify and nothing else"),
+	}
+	rounds := eapRounds(sa)
+	d.Summary = fmt.Sprintf("the EAP authentication of %s with %s fails after %d %s", x.Request.Src.Addr(), x.Request.Dst.Addr(), rounds, plural(rounds, "round"))
+	return span(d)
+}
+
 func plural(n int, word string) string {
 	if n == 1 {
 		return word
@@ -286,6 +301,13 @@ func weRefused(f *diag.Facts) []diag.Finding {
 			continue
 		}
 		answer := sa.Auth[len(sa.Auth)-1].Response
+		if answer.First == wire.PayloadEAP {
+			// The responder has accepted nothing: EAP went wrong.
+			if failedEAP(f, sa) == nil {
+				found = append(found, eapAborted(sa, x))
+			}
+			continue
+		}
 		d := about(sa)
 		d.Confidence = diag.Hint
 		d.Surer = "keys of the SA (--keys), or the initiator's log"
@@ -297,7 +319,11 @@ func weRefused(f *diag.Facts) []diag.Finding {
 			answer.Src.Addr(), x.Request.Src.Addr(), answer.Src.Addr())
 		if asked, got := askedIDr(sa), wire.First(answer.Payloads, wire.PayloadIDr); answer.Decrypted && got != nil {
 			id, ok := got.Body.(*wire.ID)
-			if !ok {
+			if !ok { // a log names the payload and not what is in it
+				d.Evidence[1].What = "INFORMATIONAL of the initiator: N(AUTHENTICATION_FAILED)"
+				d.Confidence = diag.Likely
+				d.Surer = "the initiator's log"
+				found = append(found, span(d))
 				continue
 			}
 			d.Evidence[1].What = "INFORMATIONAL of the initiator: N(AUTHENTICATION_FAILED)"

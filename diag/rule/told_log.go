@@ -66,7 +66,8 @@ var failureTellings = []telling{
 	{kind: "cert-identity", id: "cert-san-mismatch", says: "the certificate does not name the identity '{id}'"},
 	{kind: "cert-key-usage", id: "cert-eku-or-keyusage", says: "the certificate's key is not for signatures"},
 	{kind: "cert-path", id: "cert-path-policy", says: "an authority of the chain may not issue this certificate: {text}"},
-	{kind: "cert-status", id: "crl-ocsp-unreachable", says: "whether the certificate was revoked cannot be found out: {status}"},
+	{kind: "constraint", id: "crl-ocsp-unreachable", when: says("why", "revocation"), says: "revocation has to be known here, and cannot be found out: {why}"},
+	{kind: "cert-status", id: "crl-ocsp-unreachable", sev: diag.Info, conf: diag.Hint, surer: "revocation = strict in the configuration makes it a reason to refuse", says: "whether the certificate was revoked cannot be found out: {status}"},
 	{kind: "crl-fetch", id: "crl-ocsp-unreachable", conf: diag.Likely, sev: diag.Low, surer: "revocation = strict or relaxed in the configuration", says: "the revocation list cannot be fetched"},
 	{kind: "ocsp-fetch", id: "crl-ocsp-unreachable", conf: diag.Likely, sev: diag.Low, surer: "revocation = strict or relaxed in the configuration", says: "the OCSP responder {uri} does not answer"},
 	{kind: "no-trusted-key", id: "cert-untrusted-issuer", conf: diag.Likely, surer: "the certificate that the peer sends, if it sends one", says: "no certificate that is trusted here proves '{id}'"},
@@ -180,8 +181,8 @@ var alertTellings = []telling{
 // toldAfter are the causes whose presence makes an id a consequence, where a
 // daemon tells both.
 var toldAfter = map[string][]string{
-	"auth-failed-opaque":        {"psk-mismatch", "psk-not-found", "responder-no-peer-config", "idr-mismatch", "cert-untrusted-issuer", "cert-revoked", "cert-eku-or-keyusage", "cert-path-policy", "private-key-missing", "unique-policy-refused", "eap-identity-problem", "eap-only-not-supported", "eap-msk-or-auth-mismatch", "radius-not-responding", "crl-ocsp-unreachable", "id-type-mismatch"},
-	"idr-mismatch":              {"cert-untrusted-issuer", "cert-revoked", "cert-eku-or-keyusage", "psk-mismatch", "psk-not-found", "auth-method-mismatch", "crl-ocsp-unreachable", "cert-path-policy"},
+	"auth-failed-opaque":        {"mschapv2-bad-password", "psk-mismatch", "psk-not-found", "responder-no-peer-config", "idr-mismatch", "cert-untrusted-issuer", "cert-revoked", "cert-eku-or-keyusage", "cert-path-policy", "private-key-missing", "unique-policy-refused", "eap-identity-problem", "eap-only-not-supported", "eap-msk-or-auth-mismatch", "radius-not-responding", "crl-ocsp-unreachable", "id-type-mismatch"},
+	"idr-mismatch":              {"cert-untrusted-issuer", "cert-revoked", "cert-eku-or-keyusage", "psk-mismatch", "psk-not-found", "auth-method-mismatch", "crl-ocsp-unreachable", "cert-path-policy", "mschapv2-bad-password", "eap-method-mismatch", "private-key-missing"},
 	"auth-method-mismatch":      {"psk-mismatch", "cert-expired", "cert-not-yet-valid", "cert-untrusted-issuer", "cert-revoked", "private-key-missing", "cert-path-policy"},
 	"cert-untrusted-issuer":     {"cert-expired", "cert-not-yet-valid", "cert-revoked", "cert-san-mismatch", "cert-eku-or-keyusage", "cert-path-policy", "crl-ocsp-unreachable"},
 	"responder-no-peer-config":  {"psk-mismatch", "auth-method-mismatch", "eap-method-mismatch"},
