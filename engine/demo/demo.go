@@ -90,18 +90,26 @@ func Start(ctx context.Context, o Options) (d *Demo, err error) {
 	if d.hub, err = startEnd(ctx, hubAddr, hubLAN, native.Options{Listen: relay.Listen, Version: o.Version, Settings: hubSettings()}); err != nil {
 		return d, fmt.Errorf("the hub: %w", err)
 	}
-	if d.branch, err = startEnd(ctx, branchAddr, branchLAN, native.Options{Version: o.Version, Settings: s.settings,
-		PeerNATT: d.hub.natt.Port(), Listen: func(a netip.AddrPort) (*net.UDPConn, error) {
-			return net.ListenUDP("udp", net.UDPAddrFromAddrPort(a))
-		}}); err != nil {
+	// The relay has to know where the branch speaks from, and the branch's
+	// engine where the relay is spoken to.
+	sockets, err := openTwo(branchAddr)
+	if err != nil {
 		return d, fmt.Errorf("the branch: %w", err)
 	}
 	if d.nat, err = relay.New(relay.Options{Outside: natAddr, Timeout: s.mapping,
-		Ways: []relay.Way{{Inside: d.branch.plain, Outside: d.hub.plain}, {Inside: d.branch.natt, Outside: d.hub.natt}}}); err != nil {
-		return d, err
+		Ways: []relay.Way{{Inside: addrOf(sockets[0]), Outside: d.hub.plain}, {Inside: addrOf(sockets[1]), Outside: d.hub.natt}}}); err != nil {
+		return d, errors.Join(err, closeAll(sockets))
 	}
-	if d.nat.Front(wayNATT).Port() != d.hub.natt.Port() {
-		return d, fmt.Errorf("this system has no NAT within the process in front of port %d", d.hub.natt.Port())
+	if d.branch, err = startEnd(ctx, branchAddr, branchLAN, native.Options{Version: o.Version, Settings: s.settings,
+		PeerNATT: d.nat.Front(wayNATT).Port(), Listen: func(netip.AddrPort) (*net.UDPConn, error) {
+			if len(sockets) == 0 {
+				return nil, errors.New("the branch has two sockets only")
+			}
+			c := sockets[0]
+			sockets = sockets[1:]
+			return c, nil
+		}}); err != nil {
+		return d, errors.Join(fmt.Errorf("the branch: %w", err), closeAll(sockets))
 	}
 	if err := d.load(ctx, s); err != nil {
 		return d, err
@@ -125,6 +133,29 @@ func (d *Demo) begin() {
 	d.work.Go(d.keepUp)
 }
 
+// openTwo opens the sockets of an end.
+func openTwo(at netip.Addr) ([]*net.UDPConn, error) {
+	var list []*net.UDPConn
+	for range 2 {
+		c, err := net.ListenUDP("udp", net.UDPAddrFromAddrPort(netip.AddrPortFrom(at, 0)))
+		if err != nil {
+			return nil, errors.Join(err, closeAll(list))
+		}
+		list = append(list, c)
+	}
+	return list, nil
+}
+
+func closeAll(list []*net.UDPConn) error {
+	var err error
+	for _, c := range list {
+		err = errors.Join(err, c.Close())
+	}
+	return err
+}
+
+func addrOf(c *net.UDPConn) netip.AddrPort { return c.LocalAddr().(*net.UDPAddr).AddrPort() }
+
 // startEnd starts an engine that has no connection yet.
 func startEnd(ctx context.Context, at netip.Addr, lan []netip.Addr, o native.Options) (*end, error) {
 	e := &end{}
@@ -142,7 +173,7 @@ func startEnd(ctx context.Context, at netip.Addr, lan []netip.Addr, o native.Opt
 	o.Listen = func(a netip.AddrPort) (*net.UDPConn, error) {
 		c, err := listen(netip.AddrPortFrom(a.Addr(), 0))
 		if err == nil && len(sockets) > 0 {
-			*sockets[0], sockets = c.LocalAddr().(*net.UDPAddr).AddrPort(), sockets[1:]
+			*sockets[0], sockets = addrOf(c), sockets[1:]
 		}
 		return c, err
 	}
