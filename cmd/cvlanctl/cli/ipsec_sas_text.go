@@ -272,6 +272,7 @@ func (w *details) ike(t *backend.Tunnel, sa *engine.IKESA) {
 	w.line(2, "tasks queued", joined(sa.TasksQueued))
 	w.line(2, "tasks active", joined(sa.TasksActive))
 	w.line(2, "tasks passive", joined(sa.TasksPassive))
+	w.line(2, "waiting for", sa.Waiting)
 	if t.Connection == nil {
 		w.line(2, "connection", "no longer configured")
 	} else if d := t.Connection.DPDDelay.Or(0); d > 0 {
