@@ -219,6 +219,9 @@ func (d *Demo) keepUp() {
 	for first := true; ; first = false {
 		if d.wants() {
 			for _, child := range children {
+				if sas, err := d.branch.SAs(d.run, backend.Filter{Child: child.name}); err == nil && len(sas) > 0 {
+					continue
+				}
 				// What goes wrong is told by the events.
 				_ = d.branch.Up(d.run, backend.Target{IKE: Connection, Child: child.name}, backend.UpOptions{}, nil)
 			}
