@@ -64,6 +64,7 @@ type Facts struct {
 	Certificates []engine.Certificate
 	Stats        *engine.Stats
 	Host         *HostFacts // the host that the daemon runs on
+	Probe        *Probe     // of an active test
 }
 
 // Finding is one diagnosis.

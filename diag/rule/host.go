@@ -20,7 +20,7 @@ var hostRules = []diag.Rule{
 	{ID: "snat-before-ipsec", Needs: []string{hostNeeds}, Find: sourceNAT},
 	{ID: "stale-policy-claims-traffic", Needs: []string{hostNeeds, "what a daemon has configured"}, Find: stalePolicy},
 	{ID: "replay-drops", Needs: []string{"XfrmInStateSeqError"}, Find: counter("XfrmInStateSeqError", "packets come too late or twice for the replay window")},
-	{ID: "mtu-pmtu-blackhole", Needs: []string{"XfrmOutStateModeError", "ICMP of the path"}, Find: counter("XfrmOutStateModeError", "packets do not fit into the tunnel")},
+	{ID: "mtu-pmtu-blackhole", Needs: []string{"XfrmOutStateModeError", "ICMP of the path"}, Find: both(probed(innerLost), counter("XfrmOutStateModeError", "packets do not fit into the tunnel"))},
 	{ID: "policy-or-if-id-missing", Needs: []string{hostNeeds}, Find: missingInterface},
 	{ID: "route-missing", Needs: []string{hostNeeds}, Find: missingRoute},
 	{ID: "daemon-socket-bind-failed", Needs: []string{hostNeeds}, Find: noSocket},
@@ -436,7 +436,33 @@ func blockedHere(protocol string, port uint16, init bool) func(*diag.Facts) []di
 		if chain == nil {
 			return nil
 		}
+		what := "policy drop and no rule that accepts it"
+		if r != nil {
+			what = short(r.Text)
+		}
+		name := fmt.Sprintf("UDP port %d", port)
+		accept := fmt.Sprintf("udp dport %d accept", port)
+		if protocol == "esp" {
+			name, accept = "ESP", "meta l4proto esp accept"
+		}
+		blocked := func(d diag.Finding) diag.Finding {
+			d.Confidence, d.Ownership = diag.Certain, diag.Host
+			d.Evidence = hostEvidence(f, "chain %s %s: %s", chain.Table, chain.Name, what)
+			d.Summary = fmt.Sprintf("the firewall of this host drops %s (chain %s %s)", name, chain.Table, chain.Name)
+			d.Remedies = []diag.Remedy{{Side: "local", Platform: "linux", Change: fmt.Sprintf("nft insert rule %s %s %s", chain.Table, chain.Name, accept)}}
+			return d
+		}
 		var found []diag.Finding
+		if p := f.Probe; p != nil {
+			reach := p.NATT
+			if init {
+				reach = p.Plain
+			}
+			if protocol == "udp" && (reach == diag.ReachSilent || reach == diag.ReachRefused) {
+				found = append(found, blocked(probeFinding(f)))
+			}
+			return found
+		}
 		for _, sa := range v2(f) {
 			switch {
 			case protocol == "esp":
@@ -448,24 +474,7 @@ func blockedHere(protocol string, port uint16, init bool) func(*diag.Facts) []di
 			case up(sa) || init != (sa.ResponderSPI == 0):
 				continue
 			}
-			d := about(sa)
-			d.Confidence, d.Ownership = diag.Certain, diag.Host
-			what := "policy drop and no rule that accepts it"
-			if r != nil {
-				what = short(r.Text)
-			}
-			name := fmt.Sprintf("UDP port %d", port)
-			if protocol == "esp" {
-				name = "ESP"
-			}
-			d.Evidence = hostEvidence(f, "chain %s %s: %s", chain.Table, chain.Name, what)
-			d.Summary = fmt.Sprintf("the firewall of this host drops %s (chain %s %s)", name, chain.Table, chain.Name)
-			accept := fmt.Sprintf("udp dport %d accept", port)
-			if protocol == "esp" {
-				accept = "meta l4proto esp accept"
-			}
-			d.Remedies = []diag.Remedy{{Side: "local", Platform: "linux", Change: fmt.Sprintf("nft insert rule %s %s %s", chain.Table, chain.Name, accept)}}
-			found = append(found, d)
+			found = append(found, blocked(about(sa)))
 		}
 		return found
 	}

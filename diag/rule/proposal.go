@@ -16,7 +16,7 @@ var proposalRules = []diag.Rule{
 		ID:    "no-proposal-ike",
 		Needs: []string{"IKE_SA_INIT exchanges", "for the comparison: proposals that the peer sent or selected elsewhere"},
 		After: []string{"ikev1-only-peer", "keylength-mismatch", "proposal-list-truncated-by-peer"},
-		Find:  noProposalIKE,
+		Find:  both(noProposalIKE, probed(refusedProposals)),
 	},
 	{
 		ID:    "keylength-mismatch",

@@ -19,12 +19,12 @@ var silenceRules = []diag.Rule{
 		ID:    "udp4500-blocked",
 		Needs: []string{"IKE_SA_INIT and IKE_AUTH exchanges with their ports"},
 		After: []string{"ike-fragment-incomplete"},
-		Find:  authSilence("udp4500-blocked"),
+		Find:  both(authSilence("udp4500-blocked"), probed(blocked4500)),
 	},
 	{
 		ID:    "ike-auth-ip-fragment-loss",
 		Needs: []string{"IKE_AUTH exchanges", "IP fragments"},
-		Find:  authSilence("ike-auth-ip-fragment-loss"),
+		Find:  both(authSilence("ike-auth-ip-fragment-loss"), probed(largeLost)),
 	},
 	{
 		ID:    "auth-phase-silent",

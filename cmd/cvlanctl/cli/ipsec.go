@@ -47,6 +47,7 @@ vici:tcp://HOST:PORT, or auto, which looks where charon usually listens.`,
 		NewCmdIPsecDiagnose(app, nil),
 		NewCmdIPsecBundle(app, nil),
 		NewCmdIPsecScan(app, nil),
+		NewCmdIPsecTestPeer(app, nil),
 		NewCmdIPsecDaemon(app),
 		NewCmdIPsecRun(app, nil),
 	)

@@ -1,0 +1,57 @@
+package doc
+
+import (
+	"encoding/json"
+	"time"
+
+	"github.com/cloudvlan/cvlanctl/diag"
+	"github.com/cloudvlan/cvlanctl/diag/probe/peer"
+)
+
+// TestPeerSchema is the kind of a TestPeer.
+const TestPeerSchema = "cvlanctl/test-peer/v1"
+
+// TestPeer is what `cvlanctl ipsec test-peer` prints.
+type TestPeer struct {
+	Schema     string         `json:"schema"`
+	Time       string         `json:"time"`
+	Peer       string         `json:"peer"`
+	Connection string         `json:"connection,omitempty"`
+	Child      string         `json:"child,omitempty"`
+	Local      string         `json:"local,omitempty"`
+	Remote     string         `json:"remote,omitempty"`
+	Status     string         `json:"status"` // pass, warn or fail: the worst step
+	Duration   json.Number    `json:"duration"`
+	Steps      []TestPeerStep `json:"steps"`
+	Findings   []diag.Finding `json:"findings"`
+}
+
+// TestPeerStep is one step.
+type TestPeerStep struct {
+	Step     string         `json:"step"`
+	Status   string         `json:"status"`
+	Duration json.Number    `json:"duration"`
+	Detail   string         `json:"detail"`
+	Findings []diag.Finding `json:"findings"`
+}
+
+// NewTestPeerStep makes the item of a step.
+func NewTestPeerStep(s *peer.Step) TestPeerStep {
+	return TestPeerStep{Step: s.Name, Status: string(s.Status), Duration: decimal(s.Duration), Detail: s.Detail, Findings: append([]diag.Finding{}, s.Findings...)}
+}
+
+// NewTestPeer makes the document of a test that began at a time.
+func NewTestPeer(r *peer.Report, began time.Time) *TestPeer {
+	d := &TestPeer{Schema: TestPeerSchema, Time: stamp(began), Peer: r.Target.Host, Connection: r.Target.Connection, Child: r.Target.Child,
+		Status: string(r.Worst()), Duration: decimal(r.Took), Findings: append([]diag.Finding{}, r.Findings...)}
+	if r.Local.IsValid() {
+		d.Local = r.Local.String()
+	}
+	if r.Remote.IsValid() {
+		d.Remote = r.Remote.String()
+	}
+	for i := range r.Steps {
+		d.Steps = append(d.Steps, NewTestPeerStep(&r.Steps[i]))
+	}
+	return d
+}

@@ -1,0 +1,43 @@
+package diag
+
+import "net/netip"
+
+// Reach is how a peer takes requests on one of its ports.
+type Reach string
+
+// The ways to take requests.
+const (
+	ReachUnknown Reach = ""
+	ReachAnswers Reach = "answers"
+	ReachRefused Reach = "refused" // by ICMP: nobody listens
+	ReachSilent  Reach = "silent"
+)
+
+// Probe is what an active test of one peer has found: questions that nothing
+// else asks.
+type Probe struct {
+	Connection    string // "" where there is none
+	Host          string // as configured
+	Local, Remote netip.Addr
+	ResolveError  string // why the host has no address, "" where it has
+	Plain, NATT   Reach  // ports 500 and 4500, or what stands for them
+	PlainPort     uint16
+	NATTPort      uint16
+	// Stranger is whether the peer answers what every IKEv2 daemon answers
+	// whoever asks: a request of major version 3.
+	Stranger Reach
+	Refusal  string // the error notify that answered the proposals, "" where none did
+	Offered  []string
+	Accepts  []string // suites that the peer took when it was asked for others
+	Sizes    []ProbeSize
+	Inner    []ProbeSize // pings through the tunnel, with octets of the inner packet
+	// IKEFragments is whether the peer says that it takes them (RFC 7383); nil
+	// where it did not say.
+	IKEFragments *bool
+}
+
+// ProbeSize is what became of requests of one size.
+type ProbeSize struct {
+	Octets         int // of the IP packet
+	Sent, Answered int
+}
