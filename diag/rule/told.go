@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/cloudvlan/cvlanctl/diag"
-	"github.com/cloudvlan/cvlanctl/engine"
 	"github.com/cloudvlan/cvlanctl/engine/trace"
 )
 
@@ -350,7 +349,3 @@ func every(conds ...func(*fact) bool) func(*fact) bool {
 
 // inInit says that nothing but IKE_SA_INIT has been exchanged.
 func inInit(k *fact) bool { return k.sa == nil || len(k.sa.Auth) == 0 && k.sa.Established.IsZero() }
-
-func established(k *fact) bool {
-	return k.sa != nil && (!k.sa.Established.IsZero() || k.sa.State == engine.IKEEstablished)
-}

@@ -131,13 +131,13 @@ func encapsulation(sa *trace.IKESA) string {
 			return "plain"
 		}
 	}
-	for _, f := range sa.Flows {
-		if f.Encap.String() == "udp-natt" {
-			return "in UDP"
-		}
-		return "plain"
+	switch {
+	case len(sa.Flows) == 0:
+		return ""
+	case sa.Flows[0].Encap.String() == "udp-natt":
+		return "in UDP"
 	}
-	return ""
+	return "plain"
 }
 
 func (p *NAT) cells(sa *trace.IKESA) []string {

@@ -31,7 +31,6 @@ type Tunnels struct {
 	pane    widget.Pane
 	trace   *trace.Trace
 	daemon  *feed.Daemon // nil where the source is none
-	can     bool         // the daemon takes orders
 	blame   blame
 	now     time.Time
 	flows   map[*engine.ChildSA][]*trace.Flow
