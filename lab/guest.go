@@ -37,6 +37,8 @@ const (
 // modprobeScript loads modules of the guest's kernel. @CACHE@ as in
 // guest_init.sh.
 const modprobeScript = `#!/bin/sh
+# The kernel calls this without the environment of process 1.
+for v in $(tr '\0' '\n' < /proc/1/environ | grep -E '^(GLIBC_TUNABLES|OPENSSL_ia32cap)='); do export "$v"; done
 LD_LIBRARY_PATH=@CACHE@/uml/usr/lib/x86_64-linux-gnu:@CACHE@/uml/lib/x86_64-linux-gnu exec @CACHE@/modroot/kmod/modprobe -d @CACHE@/modroot "$@"
 `
 
@@ -130,12 +132,22 @@ func StartGuest(ns *NS, tap, name, dir string) (*Guest, error) {
 	if err := os.MkdirAll(umlDir, 0o755); err != nil {
 		return nil, fmt.Errorf("folder of guest: %w", err)
 	}
-	// The guest's memory is a file; on a disk it would be slow.
-	p, err := ns.Spawn([]string{"TMPDIR=/dev/shm"}, filepath.Join(dir, "console.log"),
-		filepath.Join(GuestCache, "uml/usr/bin/linux.uml"), "umid="+ns.Name, "uml_dir="+umlDir+"/", "mem="+guestMemory,
-		"root=/dev/root", "rootfstype=hostfs", "rootflags=/", "ro", "quiet", "init="+GuestCache+"/init",
-		"vec0:transport=tap,ifname="+tap+",depth=128,gro=0", "con0=null,fd:1", "con=null", "ssl=null",
-		"NAME="+name, "CTL="+dir)
+	argv := []string{filepath.Join(GuestCache, "uml/usr/bin/linux.uml"), "umid=" + ns.Name, "uml_dir=" + umlDir + "/", "mem=" + guestMemory,
+		"root=/dev/root", "rootfstype=hostfs", "rootflags=/", "ro", "quiet", "init=" + GuestCache + "/init",
+		"vec0:transport=tap,ifname=" + tap + ",depth=128,gro=0", "con0=null,fd:1", "con=null", "ssl=null",
+		"NAME=" + name, "CTL=" + dir}
+	start := func() (*Process, error) {
+		// The guest's memory is a file; on a disk it would be slow.
+		return ns.Spawn([]string{"TMPDIR=/dev/shm"}, filepath.Join(dir, "console.log"), argv...)
+	}
+	var p *Process
+	var err error
+	if needsShield() {
+		argv = append(argv, guestEnv...)
+		p, err = shielded(start)
+	} else {
+		p, err = start()
+	}
 	if err != nil {
 		return nil, err
 	}
