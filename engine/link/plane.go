@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"os"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -73,6 +74,7 @@ type Plane struct {
 	mu       sync.Mutex // of what follows; readers take the pointers
 	children map[ike.SPIPair]*planeChild
 	order    []*planeChild // in which they came
+	late     []*planeChild // replaced and ended; their last packets may still come
 	inbound  atomic.Pointer[map[wire.ESPSPI]*planeChild]
 	outbound atomic.Pointer[esp.Table[*planeChild]]
 	trapped  []*planeTrap
@@ -88,6 +90,7 @@ type planeChild struct {
 	in      *esp.In
 	out     *esp.Out
 	sending bool
+	until   int64 // the second up to which it is opened after its end, 0 for no longer
 	path    atomic.Pointer[planePath]
 
 	lastIn, lastOut, told atomic.Int64 // seconds
@@ -153,12 +156,23 @@ func (p *Plane) tick() {
 		select {
 		case now := <-t.C:
 			p.clock.Store(now.Unix())
+			p.forgetLate(now.Unix())
 			if now.Unix()%discoverEvery == 0 {
 				p.discoverPaths(now.Unix())
 			}
 		case <-p.stop:
 			return
 		}
+	}
+}
+
+// forgetLate forgets replaced SAs whose last packets have had their time.
+func (p *Plane) forgetLate(now int64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	n := len(p.late)
+	if p.late = slices.DeleteFunc(p.late, func(c *planeChild) bool { return now > c.until }); len(p.late) < n {
+		p.publish()
 	}
 }
 
@@ -357,7 +371,7 @@ func listenESP(local netip.Addr) (*net.IPConn, error) {
 func (p *Plane) send(c *planeChild) {
 	c.sending = true
 	if old := p.children[c.update.Replaces]; old != nil {
-		old.sending = false
+		old.sending, old.until = false, lateFor
 	}
 	p.publish()
 }
@@ -376,9 +390,22 @@ func (p *Plane) move(c *planeChild, u *ike.Update) error {
 	return p.place(c, u)
 }
 
+// lateFor is how long packets of an SA are taken that a rekeying has replaced,
+// in seconds: those under way when it ended.
+const lateFor = 5
+
+// maxLate is how many such SAs are kept; a peer can rekey as often as it likes.
+const maxLate = 256
+
 func (p *Plane) remove(pair ike.SPIPair) error {
 	c := p.children[pair]
 	delete(p.children, pair)
+	if c.until > 0 {
+		c.until += p.clock.Load()
+		if p.late = append(p.late, c); len(p.late) > maxLate {
+			p.late = p.late[1:]
+		}
+	}
 	for i, o := range p.order {
 		if o == c {
 			p.order = append(p.order[:i:i], p.order[i+1:]...)
@@ -396,6 +423,9 @@ func (p *Plane) remove(pair ike.SPIPair) error {
 func (p *Plane) publish() {
 	in := make(map[wire.ESPSPI]*planeChild, len(p.order))
 	var out []esp.Entry[*planeChild]
+	for _, c := range p.late {
+		in[c.update.SPIs.In] = c
+	}
 	for _, c := range p.order {
 		in[c.update.SPIs.In] = c
 		if c.sending {

@@ -41,6 +41,11 @@ type Pump struct {
 	// Seen, where it is set before Run, is told each datagram before a step
 	// takes it, on the pump's goroutine.
 	Seen func(*ike.Datagram)
+
+	// Before, where it is set before Run, gets the output of every step before
+	// its datagrams are sent: a peer that has an answer may send ESP at once,
+	// and what it names has to stand by then.
+	Before func(*ike.Output)
 }
 
 // order is something to be done by the goroutine that owns the Endpoint.
@@ -161,6 +166,9 @@ func (p *Pump) Do(ctx context.Context, f func(now time.Time, e *ike.Endpoint) ik
 // out sends the datagrams of a step and hands the rest on. A datagram that
 // cannot be sent is lost like one that the network drops: it is repeated.
 func (p *Pump) out(o ike.Output) {
+	if p.Before != nil {
+		p.Before(&o)
+	}
 	for i := range o.Datagrams {
 		d := &o.Datagrams[i]
 		c := p.plain

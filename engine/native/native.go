@@ -176,6 +176,7 @@ func (e *Engine) open(local netip.Addr, conns []*ike.Connection) error {
 	}
 	if err == nil {
 		e.pump.Seen = func(d *ike.Datagram) { e.seen = d }
+		e.pump.Before = e.prepare
 	}
 	e.run, e.stop = context.WithCancel(context.Background())
 	if err == nil {

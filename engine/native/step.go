@@ -87,6 +87,16 @@ func (e *Engine) wait(ctx context.Context, w *waiter, progress backend.Progress)
 	}
 }
 
+// prepare has the data plane follow a step before the peer hears of it. What is
+// removed stays until it has been told, with what it carried.
+func (e *Engine) prepare(o *ike.Output) {
+	for i := range o.Updates {
+		if o.Updates[i].Kind != ike.Remove {
+			e.update(&o.Updates[i])
+		}
+	}
+}
+
 // take gets the output of every step, on the engine's goroutine.
 func (e *Engine) take(o ike.Output) {
 	e.count(e.seen, &o)
@@ -102,7 +112,9 @@ func (e *Engine) take(o ike.Output) {
 		e.tell(&ev)
 	}
 	for i := range o.Updates {
-		e.update(&o.Updates[i])
+		if o.Updates[i].Kind == ike.Remove {
+			e.update(&o.Updates[i])
+		}
 	}
 	if o.Err != nil {
 		e.tell(e.failed(&o))
