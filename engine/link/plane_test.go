@@ -300,6 +300,34 @@ func TestASuccessorTakesOverWithoutALostPacket(t *testing.T) {
 	}
 }
 
+// TestLatePacketsOfAReplacedSAAreTaken has one end forget an SA while the other
+// still sends with it.
+func TestLatePacketsOfAReplacedSAAreTaken(t *testing.T) {
+	p := pair(t, link.PlaneOptions{})
+	first, next := orders(p, 1), orders(p, 2)
+	install(t, p, first)
+	next[0].Outbound, next[0].Replaces, next[1].Replaces = false, first[0].SPIs, first[1].SPIs
+	install(t, p, next)
+	remove := func(pair ike.SPIPair) {
+		t.Helper()
+		if err := p[1].Update(&ike.Update{Kind: ike.Remove, SPIs: pair}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	remove(first[1].SPIs)
+	p[0].device.in <- datagram(7, 100, false)
+	if got := binary.BigEndian.Uint32(p[1].device.next(t)[28:]); got != 7 {
+		t.Fatalf("packet %d came", got)
+	}
+	// What nothing replaced ends at once.
+	if err := p[0].Update(&ike.Update{Kind: ike.Switch, SPIs: next[0].SPIs}); err != nil {
+		t.Fatal(err)
+	}
+	remove(next[1].SPIs)
+	p[0].device.in <- datagram(8, 100, false)
+	wait(t, "a packet of a deleted SA to be dropped", func() bool { return p[1].Drops().UnknownSPI == 1 })
+}
+
 func TestUsedUpPacketsAndOctetsAreToldOnceEach(t *testing.T) {
 	for name, limits := range map[string]ike.Limits{
 		"packets": {SoftPackets: 5, HardPackets: 10},
