@@ -25,7 +25,7 @@ func NewCmdExplain(app *App, runF func(*ExplainOptions) error) *cobra.Command {
 	if runF == nil {
 		runF = func(o *ExplainOptions) error { return runExplain(app, o) }
 	}
-	return &cobra.Command{
+	cmd := &cobra.Command{
 		Use:   "explain [ID]",
 		Short: "The catalogue of diagnoses, offline",
 		Long: `Explain a diagnosis: what an operator sees, why it happens, what shows it, what
@@ -53,6 +53,8 @@ to change, and how to tell it from its neighbours. Without ID, list them all.`,
 			return runF(opts)
 		},
 	}
+	cmd.AddCommand(NewCmdExplainRecovery(app, nil))
+	return cmd
 }
 
 func runExplain(app *App, o *ExplainOptions) error {
