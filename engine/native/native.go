@@ -245,11 +245,16 @@ func (e *Engine) Close() error {
 	e.closing.Do(func() {
 		ctx, cancel := context.WithTimeout(e.run, e.options.Grace)
 		defer cancel()
-		// That a peer does not answer in time is its own affair.
-		_ = e.await(ctx, func(now time.Time) ike.Output {
+		// That a peer does not answer in time is its own affair. An SA whose
+		// authentication is under way may stand at the peer already, and can be
+		// deleted only once the answer is here.
+		answer, enough := context.WithTimeout(ctx, e.options.Grace/4)
+		_ = e.await(answer, func(time.Time) ike.Output {
 			e.leaving = true
-			return e.deleteAll(now)
-		}, func(*ike.Output) (bool, error) { return !e.anyAlive(), nil }, nil)
+			return ike.Output{}
+		}, func(*ike.Output) (bool, error) { return !e.anyAuthenticating(), nil }, nil)
+		enough()
+		_ = e.await(ctx, e.deleteAll, func(*ike.Output) (bool, error) { return !e.anyAlive(), nil }, nil)
 		e.stop()
 		e.work.Wait()
 		e.closed = errors.Join(e.failure, e.plane.Close())
@@ -266,6 +271,15 @@ func (e *Engine) deleteAll(now time.Time) ike.Output {
 		}
 	}
 	return all
+}
+
+func (e *Engine) anyAuthenticating() bool {
+	for _, s := range e.endpoint.SAs() {
+		if _, responder := s.SPIs(); s.Initiator() && s.State() == engine.IKEConnecting && responder != 0 {
+			return true
+		}
+	}
+	return false
 }
 
 func (e *Engine) anyAlive() bool {
