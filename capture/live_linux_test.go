@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/cloudvlan/cvlanctl/lab/need"
 	"github.com/google/gopacket"
 	"github.com/google/gopacket/layers"
 	"golang.org/x/sys/unix"
@@ -22,25 +23,13 @@ import (
 // pair v0 and v1 of virtual interfaces and lo are up.
 func inNamespace(t *testing.T, test func(t *testing.T)) {
 	t.Helper()
-	skip := func(format string, args ...any) {
-		t.Helper()
-		if os.Getenv("CI") == "true" {
-			t.Fatalf(format, args...)
-		}
-		t.Skipf(format, args...)
-	}
-	if os.Geteuid() != 0 {
-		skip("needs root to make a network namespace")
-	}
-	ip, err := exec.LookPath("ip")
-	if err != nil {
-		skip("needs the ip command")
-	}
+	need.Root(t)
+	ip := need.Program(t, "ip")
 	// The thread stays locked, and ends with the test's goroutine: no other
 	// goroutine ever runs in the namespace.
 	runtime.LockOSThread()
 	if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
-		skip("cannot make a network namespace: %v", err)
+		t.Fatalf("cannot make a network namespace: %v", err)
 	}
 	for _, args := range []string{
 		"link set lo up",
@@ -49,7 +38,7 @@ func inNamespace(t *testing.T, test func(t *testing.T)) {
 		"link set v1 up",
 	} {
 		if out, err := exec.Command(ip, strings.Fields(args)...).CombinedOutput(); err != nil {
-			skip("ip %s: %v: %s", args, err, out)
+			t.Fatalf("ip %s: %v: %s", args, err, out)
 		}
 	}
 	for _, name := range []string{"v0", "v1"} {

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/cloudvlan/cvlanctl/lab/need"
 	"github.com/google/gopacket/pcapgo"
 )
 
@@ -85,13 +86,7 @@ func TestWrittenFileIsReadByGopacket(t *testing.T) {
 }
 
 func TestWrittenFileIsReadByTshark(t *testing.T) {
-	tshark, err := exec.LookPath("tshark")
-	if err != nil {
-		if os.Getenv("CI") == "true" {
-			t.Fatal("tshark is required in CI")
-		}
-		t.Skip("tshark is not installed")
-	}
+	tshark := need.Program(t, "tshark")
 	_, b := written(t)
 	path := filepath.Join(t.TempDir(), "written.pcapng")
 	if err := os.WriteFile(path, b, 0o600); err != nil {

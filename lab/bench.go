@@ -10,6 +10,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/cloudvlan/cvlanctl/lab/need"
 )
 
 // Addresses of a bench. Inner addresses stand on the loopback of each end.
@@ -56,7 +58,7 @@ type Bench struct {
 func NewBench(ctx context.Context, s Scenario, dir string) (*Bench, error) {
 	b := &Bench{Scenario: s, Dir: dir}
 	if os.Geteuid() != 0 {
-		return b, ErrNotRoot
+		return b, need.ErrNotRoot
 	}
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return b, fmt.Errorf("folder of bench: %w", err)
@@ -78,9 +80,6 @@ func NewBench(ctx context.Context, s Scenario, dir string) (*Bench, error) {
 	}
 	return b, b.startDaemons(ctx)
 }
-
-// ErrNotRoot is returned where namespaces cannot be made.
-var ErrNotRoot = errors.New("the lab needs Linux and root, to make network namespaces")
 
 func (b *Bench) ns(ctx context.Context, label string) (*NS, error) {
 	ns, err := NewNS(ctx, label)

@@ -8,6 +8,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+
+	"github.com/cloudvlan/cvlanctl/lab/need"
 )
 
 // Packages lists the Debian packages that the lab needs installed.
@@ -19,10 +21,6 @@ func Packages() []string {
 
 // programs are what those packages bring, one a package that the lab calls.
 var programs = []string{"charon-systemd", "swanctl", "pki", "tshark", "tcpdump", "nft", "ip", "ping", "ethtool", "iperf3"}
-
-// ErrMissing is returned, wrapped, where a program of the lab is not there and
-// cannot be installed.
-var ErrMissing = errors.New("the lab lacks programs")
 
 // Missing names the programs of the lab that this machine does not have.
 func Missing() []string {
@@ -46,10 +44,10 @@ func Ensure(ctx context.Context) error {
 		return nil
 	}
 	if os.Geteuid() != 0 {
-		return fmt.Errorf("%w: %s (not root, cannot install them)", ErrMissing, strings.Join(missing, " "))
+		return fmt.Errorf("%w: %s (not root, cannot install them)", need.ErrMissing, strings.Join(missing, " "))
 	}
 	if _, err := exec.LookPath("apt-get"); err != nil {
-		return fmt.Errorf("%w: %s (no apt-get, cannot install them)", ErrMissing, strings.Join(missing, " "))
+		return fmt.Errorf("%w: %s (no apt-get, cannot install them)", need.ErrMissing, strings.Join(missing, " "))
 	}
 	// Debian's maintainer scripts ask this program before they start a
 	// service; 101 means no. One that is there already has its reasons.
@@ -106,6 +104,9 @@ func EnsureGuests(ctx context.Context) error {
 func unpack(ctx context.Context, folder string, packages []string) (err error) {
 	if _, err := os.Stat(folder); err == nil {
 		return nil
+	}
+	if _, err := exec.LookPath("apt-get"); err != nil {
+		return fmt.Errorf("%w: %s (no apt-get, cannot download them)", need.ErrMissing, strings.Join(packages, " "))
 	}
 	if err := os.MkdirAll(GuestCache, 0o755); err != nil {
 		return fmt.Errorf("cache of guests: %w", err)

@@ -8,13 +8,14 @@ import (
 	"encoding/pem"
 	"errors"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/cloudvlan/cvlanctl/lab/need"
 )
 
 // corpus is the folder of committed captures.
@@ -22,27 +23,6 @@ const corpus = "../testdata/captures"
 
 // maxCapture keeps the corpus small enough to live in the repository.
 const maxCapture = 60 << 10
-
-// needLab skips a test where no namespaces can be made. In CI it installs
-// what is missing and never skips.
-func needLab(t *testing.T) {
-	t.Helper()
-	inCI := os.Getenv("CI") == "true"
-	if os.Geteuid() != 0 {
-		if inCI {
-			t.Fatal(ErrNotRoot)
-		}
-		t.Skip(ErrNotRoot)
-	}
-	if missing := Missing(); len(missing) > 0 {
-		if !inCI {
-			t.Skipf("%v: %s; lab ensure installs them", ErrMissing, strings.Join(missing, " "))
-		}
-		if err := Ensure(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-	}
-}
 
 func readCorpus(t *testing.T) Manifest {
 	t.Helper()
@@ -111,13 +91,7 @@ func TestCorpusHasEveryScenarioAsTheTableDescribesIt(t *testing.T) {
 }
 
 func TestTsharkOpensEveryCaptureWithItsKeys(t *testing.T) {
-	if _, err := exec.LookPath("tshark"); err != nil {
-		if os.Getenv("CI") == "true" {
-			needLab(t)
-		} else {
-			t.Skip("tshark is not installed")
-		}
-	}
+	need.Program(t, "tshark")
 	// What Wireshark 4.0 has no cipher name for, and cannot open.
 	beyond := []string{"psk-curve25519-chacha20poly1305", "psk-aes256ccm16"}
 	for _, e := range readCorpus(t).Captures {
@@ -168,7 +142,7 @@ func nothingLeft(t *testing.T) {
 }
 
 func TestTunnelComesUpIsRecordedWithKeysAndLeavesNothingBehind(t *testing.T) {
-	needLab(t)
+	Need(t)
 	s, ok := Find("psk-modp2048-aes256-sha256")
 	if !ok {
 		t.Fatal("scenario is not in the table")
@@ -191,7 +165,7 @@ func TestTunnelComesUpIsRecordedWithKeysAndLeavesNothingBehind(t *testing.T) {
 }
 
 func TestCancelledRunTearsEverythingDown(t *testing.T) {
-	needLab(t)
+	Need(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	s := Scenario{Name: "cancelled", Act: func(ctx context.Context, _ *Bench) error {
 		cancel()
@@ -223,13 +197,7 @@ func TestSweepLeavesAloneWhatIsNotAbandoned(t *testing.T) {
 }
 
 func TestGuestsKernelDoesNativeESP(t *testing.T) {
-	needLab(t)
-	if err := EnsureGuests(t.Context()); err != nil {
-		if os.Getenv("CI") == "true" {
-			t.Fatal(err)
-		}
-		t.Skipf("no guests: %v", err)
-	}
+	NeedGuests(t)
 	s, ok := Find("native-esp-aes256gcm16")
 	if !ok {
 		t.Fatal("scenario is not in the table")

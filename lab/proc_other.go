@@ -2,8 +2,12 @@
 
 package lab
 
-import "syscall"
+import (
+	"syscall"
+
+	"github.com/cloudvlan/cvlanctl/lab/need"
+)
 
 func dieWithParent() *syscall.SysProcAttr { return nil }
 
-func killGroup(int) error { return ErrNotRoot }
+func killGroup(int) error { return need.ErrNotRoot }

@@ -2,10 +2,14 @@
 
 package lab
 
-import "net"
+import (
+	"net"
+
+	"github.com/cloudvlan/cvlanctl/lab/need"
+)
 
 // ListenUDP needs Linux.
-func (ns *NS) ListenUDP(string) (*net.UDPConn, error) { return nil, ErrNotRoot }
+func (ns *NS) ListenUDP(string) (*net.UDPConn, error) { return nil, need.ErrNotRoot }
 
 // Do needs Linux.
-func (ns *NS) Do(func() error) error { return ErrNotRoot }
+func (ns *NS) Do(func() error) error { return need.ErrNotRoot }

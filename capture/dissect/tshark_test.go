@@ -18,6 +18,7 @@ import (
 	"github.com/cloudvlan/cvlanctl/capture/keylog"
 	"github.com/cloudvlan/cvlanctl/engine/event"
 	"github.com/cloudvlan/cvlanctl/engine/wire"
+	"github.com/cloudvlan/cvlanctl/lab/need"
 )
 
 // columns are tshark's fields that are compared, frame by frame; each holds
@@ -38,7 +39,7 @@ var tsharksFault = map[string]string{}
 // TestEveryFrameOfTheCorpusDecodesAsTsharkDecodesIt compares headers, payload
 // chains, proposals and the rest, and with keys the decrypted chains too.
 func TestEveryFrameOfTheCorpusDecodesAsTsharkDecodesIt(t *testing.T) {
-	tshark := findTshark(t)
+	tshark := need.Program(t, "tshark")
 	files, err := filepath.Glob("../../testdata/captures/*.pcap*")
 	if err != nil || len(files) == 0 {
 		t.Fatalf("no captures: %v", err)
@@ -90,18 +91,6 @@ func (r row) add(column, value string) {
 		value = r[column] + "," + value
 	}
 	r[column] = value
-}
-
-// findTshark gives tshark's path. CI must have it.
-func findTshark(t *testing.T) string {
-	path, err := exec.LookPath("tshark")
-	if err != nil {
-		if os.Getenv("CI") != "" {
-			t.Fatal("tshark is not installed, and in CI it has to be")
-		}
-		t.Skip("tshark is not installed")
-	}
-	return path
 }
 
 // askTshark gives tshark's values of all frames in which it sees IKE, ESP or

@@ -9,18 +9,13 @@ import (
 	"testing"
 
 	"github.com/cloudvlan/cvlanctl/capture"
+	"github.com/cloudvlan/cvlanctl/lab/need"
 )
 
 // TestFramesOfTheseTestsMeanTheSameToTshark guards the other tests against
 // frames that only this package takes for what they are meant to be.
 func TestFramesOfTheseTestsMeanTheSameToTshark(t *testing.T) {
-	tshark, err := exec.LookPath("tshark")
-	if err != nil {
-		if os.Getenv("CI") == "true" {
-			t.Fatal("tshark is required in CI")
-		}
-		t.Skip("tshark is not installed")
-	}
+	tshark := need.Program(t, "tshark")
 	var frames []capture.Frame
 	var names []string
 	for _, c := range linkFrames(t) {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/cloudvlan/cvlanctl/capture"
 	"github.com/cloudvlan/cvlanctl/capture/ipflow"
+	"github.com/cloudvlan/cvlanctl/lab/need"
 )
 
 // corpusFiles are the project's recorded captures.
@@ -32,13 +33,7 @@ func corpusFiles(t *testing.T) []string {
 // them as one file, and compares what becomes of each frame: addresses, ports
 // and lengths, with IP fragments put together.
 func TestDatagramsOfTheCorpusAreThoseThatTsharkSees(t *testing.T) {
-	tshark, err := exec.LookPath("tshark")
-	if err != nil {
-		if os.Getenv("CI") == "true" {
-			t.Fatal("tshark is required in CI")
-		}
-		t.Skip("tshark is not installed")
-	}
+	tshark := need.Program(t, "tshark")
 	src, err := capture.Open(corpusFiles(t), capture.FileOptions{})
 	if err != nil {
 		t.Fatal(err)

@@ -12,6 +12,7 @@ import (
 
 	"github.com/cloudvlan/cvlanctl/engine/suite"
 	"github.com/cloudvlan/cvlanctl/engine/wire"
+	"github.com/cloudvlan/cvlanctl/lab/need"
 )
 
 // everything gives tables with a row for each name that they can write.
@@ -196,19 +197,6 @@ func TestWriteReportsAFolderThatCannotBeWritten(t *testing.T) {
 	}
 }
 
-// tshark gives the path of tshark. CI installs it.
-func tshark(t *testing.T) string {
-	t.Helper()
-	path, err := exec.LookPath("tshark")
-	if err != nil {
-		if os.Getenv("CI") == "true" {
-			t.Fatal("tshark is not installed")
-		}
-		t.Skip("tshark is not installed")
-	}
-	return path
-}
-
 // complaints gives what tshark says about key tables while it starts.
 func complaints(t *testing.T, path string, tables *Tables) string {
 	t.Helper()
@@ -233,7 +221,7 @@ func complaints(t *testing.T, path string, tables *Tables) string {
 }
 
 func TestTsharkTakesEveryTableWithItsOwnNames(t *testing.T) {
-	path := tshark(t)
+	path := need.Program(t, "tshark")
 	if said := complaints(t, path, everything(t, false)); said != "" {
 		t.Errorf("tshark says: %s", said)
 	}

@@ -38,16 +38,7 @@ func bench(t *testing.T) *lab.Bench {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
-	err := lab.Ensure(ctx)
-	if err == nil && os.Geteuid() != 0 {
-		err = lab.ErrNotRoot
-	}
-	if err != nil {
-		if os.Getenv("CI") == "true" || !errors.Is(err, lab.ErrNotRoot) && !errors.Is(err, lab.ErrMissing) {
-			t.Fatalf("no real peer: %v", err)
-		}
-		t.Skipf("no real peer: %v", err)
-	}
+	lab.Need(t)
 	b, err := lab.NewBench(ctx, lab.Scenario{Name: "program", Ends: func(a, b *lab.End) error {
 		a.Absent = true
 		b.ESP = "aes256gcm16"

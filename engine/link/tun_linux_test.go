@@ -21,23 +21,16 @@ func wired(t *testing.T) *lab.NS {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	err := lab.Ensure(ctx)
-	if err == nil && os.Geteuid() != 0 {
-		err = lab.ErrNotRoot
-	}
-	if err != nil {
-		if os.Getenv("CI") != "true" && (errors.Is(err, lab.ErrNotRoot) || errors.Is(err, lab.ErrMissing)) {
-			t.Skipf("no namespace: %v", err)
-		}
-		t.Fatalf("no namespace: %v", err)
-	}
+	lab.Need(t)
 	var both [2]*lab.NS
 	for i, label := range []string{"tun", "peer"} {
-		if both[i], err = lab.NewNS(ctx, label); err != nil {
+		ns, err := lab.NewNS(ctx, label)
+		if err != nil {
 			t.Fatal(err)
 		}
+		both[i] = ns
 		t.Cleanup(func() {
-			if err := both[i].Delete(); err != nil {
+			if err := ns.Delete(); err != nil {
 				t.Error(err)
 			}
 		})

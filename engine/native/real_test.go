@@ -2,11 +2,9 @@ package native_test
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net"
 	"net/netip"
-	"os"
 	"strings"
 	"testing"
 	"time"
@@ -16,27 +14,13 @@ import (
 	"github.com/cloudvlan/cvlanctl/lab"
 )
 
-// noPeer skips a test without a real peer, which CI may not.
-func noPeer(t *testing.T, err error) {
-	t.Helper()
-	if os.Getenv("CI") != "true" && (errors.Is(err, lab.ErrNotRoot) || errors.Is(err, lab.ErrMissing)) {
-		t.Skipf("no real peer: %v", err)
-	}
-	t.Fatalf("no real peer: %v", err)
-}
-
 // strongSwan starts an engine on the first end of a bench, with a policy file,
 // and a strongSwan daemon on the second.
 func strongSwan(t *testing.T) (*started, *lab.Daemon) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	if os.Geteuid() != 0 {
-		noPeer(t, lab.ErrNotRoot)
-	}
-	if err := lab.Ensure(ctx); err != nil {
-		noPeer(t, err)
-	}
+	lab.Need(t)
 	var ours, theirs lab.End
 	bench, err := lab.NewBench(ctx, lab.Scenario{Name: "native", Ends: func(a, b *lab.End) error {
 		b.Proposals, b.ESP = "aes256gcm16-prfsha256-ecp256", "aes256gcm16-ecp256"

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"os"
 	"os/exec"
 	"strings"
 	"testing"
@@ -44,12 +43,7 @@ func carryLost(t *testing.T, s lab.Scenario, lost, tunnel string, change func(th
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	if os.Geteuid() != 0 {
-		noPeer(t, lab.ErrNotRoot)
-	}
-	if err := lab.Ensure(ctx); err != nil {
-		noPeer(t, err)
-	}
+	lab.Need(t)
 	var ours, theirs lab.End
 	s.Name = "traffic"
 	s.Ends = func(a, b *lab.End) error {

@@ -24,19 +24,7 @@ func bench(t *testing.T) *lab.Bench {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
-	err := lab.ErrNotRoot
-	if os.Geteuid() == 0 {
-		err = lab.Ensure(ctx)
-	}
-	if errors.Is(err, lab.ErrNotRoot) || errors.Is(err, lab.ErrMissing) {
-		if os.Getenv("CI") == "true" {
-			t.Fatalf("no real peers in CI: %v", err)
-		}
-		t.Skipf("no real peers: %v", err)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
+	lab.Need(t)
 	b, err := lab.NewBench(ctx, lab.Scenario{Name: "policy"}, t.TempDir())
 	t.Cleanup(func() {
 		if err := b.Close(); err != nil {

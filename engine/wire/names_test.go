@@ -1,12 +1,13 @@
 package wire
 
 import (
-	"os"
 	"os/exec"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/cloudvlan/cvlanctl/lab/need"
 )
 
 // tsharkValues runs tshark once for all tests: it takes seconds.
@@ -25,13 +26,7 @@ var tsharkValues = func() func(path string) ([]byte, error) {
 // share has two tables, told apart by the numbers starting over.
 func tsharkTables(t *testing.T) map[string][]map[int]string {
 	t.Helper()
-	path, err := exec.LookPath("tshark")
-	if err != nil {
-		if os.Getenv("CI") != "" {
-			t.Fatal("tshark is not installed")
-		}
-		t.Skip("tshark is not installed, there is nothing to compare with")
-	}
+	path := need.Program(t, "tshark")
 	out, err := tsharkValues(path)
 	if err != nil {
 		t.Fatal(err)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"net/netip"
-	"os"
 	"sync"
 	"testing"
 	"time"
@@ -66,12 +65,7 @@ func newRig(t *testing.T, g ground) *rig {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	if os.Geteuid() != 0 {
-		noPeer(t, lab.ErrNotRoot)
-	}
-	if err := lab.Ensure(ctx); err != nil {
-		noPeer(t, err)
-	}
+	lab.Need(t)
 	version, err := lab.StrongSwanVersion(ctx)
 	if err != nil {
 		t.Fatal(err)
@@ -144,15 +138,6 @@ func (r *rig) reset(ctx context.Context) error {
 	defer cancel()
 	return errors.Join(r.client.ClearCredentials(ctx),
 		r.client.LoadSecret(ctx, backend.Secret{Type: "IKE", Data: []byte(secret)}))
-}
-
-// noPeer skips a test without a real peer, which CI may not.
-func noPeer(t *testing.T, err error) {
-	t.Helper()
-	if os.Getenv("CI") != "true" && (errors.Is(err, lab.ErrNotRoot) || errors.Is(err, lab.ErrMissing)) {
-		t.Skipf("no real peer: %v", err)
-	}
-	t.Fatalf("no real peer: %v", err)
 }
 
 // start runs our engine in a namespace until the test ends.

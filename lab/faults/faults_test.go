@@ -2,7 +2,6 @@ package faults
 
 import (
 	"context"
-	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -63,19 +62,7 @@ func TestEachFaultOfARealTunnelIsNamedFirstAndNoHealthyOneIsBlamed(t *testing.T)
 
 func open(t *testing.T) *Lab {
 	t.Helper()
-	inCI := os.Getenv("CI") == "true"
-	if os.Geteuid() != 0 {
-		if inCI {
-			t.Fatal(lab.ErrNotRoot)
-		}
-		t.Skip(lab.ErrNotRoot)
-	}
-	if err := lab.Ensure(t.Context()); err != nil {
-		if inCI || !errors.Is(err, lab.ErrMissing) {
-			t.Fatal(err)
-		}
-		t.Skip(err)
-	}
+	lab.Need(t)
 	l, err := Open(t.Context(), t.TempDir())
 	t.Cleanup(func() {
 		if err := l.Close(); err != nil {

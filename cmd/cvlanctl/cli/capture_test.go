@@ -3,9 +3,7 @@ package cli
 import (
 	"context"
 	"net"
-	"os"
 	"path/filepath"
-	"runtime"
 	"strconv"
 	"strings"
 	"sync"
@@ -14,17 +12,13 @@ import (
 
 	"github.com/cloudvlan/cvlanctl/cmd/cvlanctl/cli/term"
 	"github.com/cloudvlan/cvlanctl/engine/wire"
+	"github.com/cloudvlan/cvlanctl/lab/need"
 )
 
 // TestCaptureShowsAndWritesWhatPasses captures IKE on the loopback interface,
 // and reads what it wrote.
 func TestCaptureShowsAndWritesWhatPasses(t *testing.T) {
-	if runtime.GOOS != "linux" || os.Geteuid() != 0 {
-		if os.Getenv("CI") == "true" {
-			t.Fatal("live capture needs Linux and root")
-		}
-		t.Skip("live capture needs Linux and root")
-	}
+	need.Root(t)
 	message := (&wire.Message{
 		Header: wire.Header{InitiatorSPI: 0x0edaee72093903a1, Version: wire.Version2, Exchange: wire.ExchangeIKESAInit, Flags: wire.FlagInitiator},
 		Payloads: []wire.Payload{
@@ -81,12 +75,7 @@ func TestCaptureShowsAndWritesWhatPasses(t *testing.T) {
 }
 
 func TestCaptureSaysWhatIsMissing(t *testing.T) {
-	if runtime.GOOS != "linux" || os.Geteuid() != 0 {
-		if os.Getenv("CI") == "true" {
-			t.Fatal("live capture needs Linux and root")
-		}
-		t.Skip("live capture needs Linux and root")
-	}
+	need.Root(t)
 	code, _, errs := run(t, "", nil, "pcap", "capture", "-i", "no-such-interface")
 	if code != exitUnreachable || !strings.Contains(errs, "no-such-interface") {
 		t.Errorf("exit code %d, %q", code, errs)

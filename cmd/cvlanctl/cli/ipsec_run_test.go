@@ -139,12 +139,7 @@ func TestRunRefusesWhatItCannotDo(t *testing.T) {
 func TestKeyTablesOpenTheCaptureOfTheirOwnEngine(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	if err := lab.Ensure(ctx); err != nil || os.Geteuid() != 0 {
-		if os.Getenv("CI") != "true" {
-			t.Skipf("no real peer: root and the lab's packages are needed (%v)", err)
-		}
-		t.Fatalf("no real peer: %v", err)
-	}
+	lab.Need(t)
 	var ours, theirs lab.End
 	bench, err := lab.NewBench(ctx, lab.Scenario{Name: "run", Ends: func(a, b *lab.End) error {
 		b.ESP = "aes256gcm16-ecp256"

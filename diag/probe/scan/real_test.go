@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"net/netip"
-	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -17,19 +16,7 @@ import (
 func TestAScanOfStrongSwanFindsItsProposalsAndLeavesNothingBehind(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
-	noPeer := func(err error) {
-		t.Helper()
-		if os.Getenv("CI") == "true" {
-			t.Fatalf("no real peers in CI: %v", err)
-		}
-		t.Skipf("no real peers: %v", err)
-	}
-	if os.Geteuid() != 0 {
-		noPeer(lab.ErrNotRoot)
-	}
-	if err := lab.Ensure(ctx); err != nil {
-		noPeer(err)
-	}
+	lab.Need(t)
 	bench, err := lab.NewBench(ctx, lab.Scenario{Name: "scan", Ends: func(a, b *lab.End) error {
 		a.Absent = true
 		b.Proposals = "aes256gcm16-chacha20poly1305-prfsha384-prfsha256-ecp384-curve25519-modp2048,aes256-aes128-3des-sha256-sha1-modp3072-modp1024"

@@ -22,18 +22,7 @@ func private(t *testing.T) daemon.Config {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
-	err := error(nil)
-	if os.Geteuid() != 0 {
-		err = lab.ErrNotRoot
-	} else {
-		err = lab.Ensure(ctx)
-	}
-	if err != nil {
-		if os.Getenv("CI") == "true" {
-			t.Fatalf("no charon in CI: %v", err)
-		}
-		t.Skipf("no charon: %v", err)
-	}
+	lab.Need(t)
 	ns, err := lab.NewNS(ctx, "daemon")
 	if err != nil {
 		t.Fatal(err)

@@ -35,17 +35,9 @@ func newSite(t *testing.T) *site {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	err := lab.ErrNotRoot
-	if os.Geteuid() == 0 {
-		err = lab.Ensure(ctx)
-	}
-	if err != nil {
-		if os.Getenv("CI") != "true" && (errors.Is(err, lab.ErrNotRoot) || errors.Is(err, lab.ErrMissing)) {
-			t.Skipf("no real peer: %v", err)
-		}
-		t.Fatalf("no real peer: %v", err)
-	}
+	lab.Need(t)
 	s := &site{dir: t.TempDir()}
+	var err error
 	s.bench, err = lab.NewBench(ctx, lab.Scenario{Name: "serve", Ends: func(a, b *lab.End) error {
 		root, err := lab.NewRoot("Lab Root CA", lab.ECDSA(elliptic.P384()))
 		if err != nil {

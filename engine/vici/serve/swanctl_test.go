@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"os/exec"
 	"strings"
 	"testing"
@@ -14,7 +13,7 @@ import (
 	"github.com/cloudvlan/cvlanctl/engine"
 	"github.com/cloudvlan/cvlanctl/engine/backend"
 	"github.com/cloudvlan/cvlanctl/engine/vici/serve"
-	"github.com/cloudvlan/cvlanctl/lab"
+	"github.com/cloudvlan/cvlanctl/lab/need"
 )
 
 // swanctl is the real program, pointed at a socket.
@@ -25,12 +24,7 @@ type swanctl struct {
 
 func newSwanctl(t *testing.T, path string) *swanctl {
 	t.Helper()
-	if err := lab.Ensure(limited(t)); err != nil {
-		if os.Getenv("CI") != "true" && (errors.Is(err, lab.ErrNotRoot) || errors.Is(err, lab.ErrMissing)) {
-			t.Skipf("no swanctl: %v", err)
-		}
-		t.Fatalf("no swanctl: %v", err)
-	}
+	need.Program(t, "swanctl")
 	return &swanctl{t, path}
 }
 
