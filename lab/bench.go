@@ -146,16 +146,7 @@ func (b *Bench) bootGuests(ctx context.Context) error {
 		return err
 	}
 	boot := func(ns *NS, name string) (*Guest, error) {
-		for _, args := range [][]string{
-			{"link", "add", "br0", "type", "bridge"}, {"tuntap", "add", "dev", "tap0", "mode", "tap"},
-			{"link", "set", "br0", "addrgenmode", "none"}, {"link", "set", "tap0", "addrgenmode", "none"},
-			{"link", "set", "tap0", "master", "br0"}, {"link", "set", "br0", "up"}, {"link", "set", "tap0", "up"},
-		} {
-			if err := ns.IP(ctx, args...); err != nil {
-				return nil, err
-			}
-		}
-		g, err := StartGuest(ns, "tap0", name, filepath.Join(b.Dir, name))
+		g, err := bootGuest(ctx, ns, name, filepath.Join(b.Dir, name))
 		if err != nil {
 			return nil, err
 		}
@@ -170,7 +161,7 @@ func (b *Bench) bootGuests(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	b.HostA, b.HostB, b.dev = ga, gb, "net0"
+	b.HostA, b.HostB, b.dev = ga, gb, guestDev
 	return errors.Join(ga.Ready(ctx), gb.Ready(ctx))
 }
 
@@ -183,11 +174,11 @@ func (b *Bench) join(ctx context.Context, end *NS, neighbour *NS, dev string) er
 	if !b.Scenario.Guests {
 		return nil
 	}
-	if err := end.IP(ctx, "link", "set", outerDev, "master", "br0"); err != nil {
+	if err := end.IP(ctx, "link", "set", outerDev, "master", guestBridge); err != nil {
 		return err
 	}
 	if neighbour == b.NSA || neighbour == b.NSB {
-		return neighbour.IP(ctx, "link", "set", dev, "master", "br0")
+		return neighbour.IP(ctx, "link", "set", dev, "master", guestBridge)
 	}
 	return nil
 }

@@ -113,7 +113,7 @@ func (id *Identity) root() *Identity {
 
 // Trust has an end believe a root and nothing else.
 func (e *End) Trust(root *Identity) {
-	e.put("x509ca/root.pem", root.CertPEM())
+	e.put("x509ca/"+e.nameOr("root")+".pem", root.CertPEM())
 }
 
 // Present gives an end a certificate, its key and the authorities between it
@@ -123,13 +123,14 @@ func (e *End) Present(id *Identity) error {
 	if err != nil {
 		return err
 	}
-	e.put("x509/me.pem", id.CertPEM())
-	e.put("private/me.pem", key)
+	me := e.nameOr("me") + ".pem"
+	e.put("x509/"+me, id.CertPEM())
+	e.put("private/"+me, key)
 	for n, ca := 1, id.Issuer; ca != nil && ca.Issuer != nil; n, ca = n+1, ca.Issuer {
-		e.put(fmt.Sprintf("x509/intermediate%d.pem", n), ca.CertPEM())
+		e.put(fmt.Sprintf("x509/%s-%d.pem", e.nameOr("intermediate"), n), ca.CertPEM())
 	}
 	e.Local.Method = "pubkey"
-	e.Local.Lines = append(e.Local.Lines, "certs = me.pem")
+	e.Local.Lines = append(e.Local.Lines, "certs = "+me)
 	return nil
 }
 

@@ -15,6 +15,7 @@ type Auth struct {
 // End is one side of the tunnel: its connection, child and secrets as
 // swanctl.conf has them. The zero value of a field leaves the line out.
 type End struct {
+	Name          string // of the connection, "gw" unless said otherwise
 	Version       string // "2" unless said otherwise
 	LocalAddrs    string
 	RemoteAddrs   string
@@ -44,11 +45,25 @@ func (a Auth) section(name string) string {
 	return fmt.Sprintf("%s {\nauth = %s\n%s%s\n}\n", name, a.Method, setting("id", a.ID), strings.Join(a.Lines, "\n"))
 }
 
-// SwanctlConf is the end as a swanctl.conf with connection "gw" and child
+// SwanctlConf is the end as a swanctl.conf with one connection and its child
 // "net".
-func (e End) SwanctlConf() string {
+func (e End) SwanctlConf() string { return swanctlConf(e) }
+
+// swanctlConf is a swanctl.conf with a connection for each end.
+func swanctlConf(ends ...End) string {
+	var connections, secrets, pools strings.Builder
+	for i := range ends {
+		connections.WriteString(ends[i].connection())
+		secrets.WriteString(strings.Join(ends[i].Secrets, "\n") + "\n")
+		pools.WriteString(strings.Join(ends[i].Pools, "\n") + "\n")
+	}
+	return fmt.Sprintf("connections {\n%s}\nsecrets {\n%s}\npools {\n%s}\n", &connections, &secrets, &pools)
+}
+
+// connection is the end's section of connections.
+func (e *End) connection() string {
 	var b strings.Builder
-	b.WriteString("connections {\ngw {\n")
+	b.WriteString(e.nameOr("gw") + " {\n")
 	b.WriteString(setting("version", e.Version))
 	b.WriteString(setting("local_addrs", e.LocalAddrs))
 	b.WriteString(setting("remote_addrs", e.RemoteAddrs))
@@ -61,7 +76,14 @@ func (e End) SwanctlConf() string {
 	b.WriteString(setting("remote_ts", e.RemoteTS))
 	b.WriteString(setting("esp_proposals", e.ESP))
 	b.WriteString(strings.Join(e.Child, "\n") + "\n")
-	b.WriteString("}\n}\n}\n}\n")
-	fmt.Fprintf(&b, "secrets {\n%s\n}\npools {\n%s\n}\n", strings.Join(e.Secrets, "\n"), strings.Join(e.Pools, "\n"))
+	b.WriteString("}\n}\n}\n")
 	return b.String()
+}
+
+// nameOr is the end's name where it has one.
+func (e *End) nameOr(other string) string {
+	if e.Name == "" {
+		return other
+	}
+	return e.Name
 }

@@ -223,13 +223,18 @@ type guestProcess struct {
 	pid   int
 }
 
-// Launch starts a program in the guest; its output goes to output.log in Dir.
+// Launch starts a program in the guest; its output goes to output.log in dir.
 func (g *Guest) Launch(ctx context.Context, env []string, dir string, argv ...string) (Running, error) {
+	return g.launch(ctx, env, g.Path(dir)+"/output.log", argv...)
+}
+
+// launch has the output go to a file of that name in the guest.
+func (g *Guest) launch(ctx context.Context, env []string, log string, argv ...string) (Running, error) {
 	line := "env"
 	for _, word := range append(env, argv...) {
 		line += " '" + strings.ReplaceAll(word, "'", `'\''`) + "'"
 	}
-	out, err := g.shell(ctx, line+" > "+g.Path(dir)+"/output.log 2>&1 & echo $!")
+	out, err := g.shell(ctx, line+" >> "+log+" 2>&1 & echo $!")
 	if err != nil {
 		return nil, err
 	}

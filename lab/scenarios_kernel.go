@@ -39,17 +39,18 @@ func kernelScenarios() []Scenario {
 				b.Absent = true
 				return nil
 			},
-			Prepare: withLibreswan("aes_gcm256-sha2_256;dh19", "aes_gcm256"),
+			Prepare: withGateway(Libreswan),
 		},
 		{
 			Name: "openiked-psk", Guests: true,
 			Shows: "strongSwan begins, OpenIKED answers: a PSK tunnel with native ESP comes up and carries pings.",
 			Ends: func(a, b *End) error {
 				a.Proposals, a.ESP = "aes256-sha256-ecp256", "aes256-sha512"
+				b.Proposals, b.ESP = a.Proposals, a.ESP
 				b.Absent = true
 				return nil
 			},
-			Prepare: withOpenIKED("enc aes-256 prf hmac-sha2-256 auth hmac-sha2-256 group ecp256", "enc aes-256 auth hmac-sha2-512"),
+			Prepare: withGateway(OpenIKED),
 		},
 	}
 }
