@@ -22,6 +22,8 @@ type telling struct {
 	// surer is given where conf is not Certain.
 	surer string
 	fix   []diag.Remedy // lines with details in them; nil for the catalogue's
+	// fixes gives further lines that depend on the fact; nil for none.
+	fixes func(*fact) []diag.Remedy
 }
 
 // fact is one thing that was told, whoever told it.
@@ -91,7 +93,7 @@ func checkFacts(t *trace.Trace) []keyedFact {
 			text += " (" + c.Why + ")"
 		}
 		l = append(l, keyedFact{string(c.Kind), fact{time: c.Time, sa: c.SA, text: text, local: true,
-			detail: map[string]string{"what": c.What, "local": c.Local, "remote": c.Remote, "why": c.Why}}})
+			detail: map[string]string{"what": c.What, "local": c.Local, "remote": c.Remote, "why": c.Why, "near": c.Near}}})
 	}
 	return l
 }
@@ -149,7 +151,11 @@ func (r *telling) finding(k *fact, idx peers) diag.Finding {
 	}
 	fill := k.fill()
 	d.Summary = fill(r.says)
-	for _, l := range r.fix {
+	fix := r.fix
+	if r.fixes != nil {
+		fix = append(slices.Clone(fix), r.fixes(k)...)
+	}
+	for _, l := range fix {
 		l.Change = fill(l.Change)
 		if strings.Contains(l.Change, notTold) {
 			continue // the catalogue's line says it better

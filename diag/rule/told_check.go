@@ -34,6 +34,8 @@ var checkTellings = []telling{
 	{kind: "mac", id: "psk-not-found", when: func(k *fact) bool {
 		return strings.HasPrefix(k.detail["why"], "none for") || strings.Contains(k.detail["local"], "no pre-shared key")
 	}, says: "there is no shared key here for {peer}: {text}"},
+	{kind: "mac", id: "psk-mismatch", when: func(k *fact) bool { return k.detail["near"] != "" }, fixes: func(k *fact) []diag.Remedy { return nearRemedies(k.detail["near"]) },
+		says: "the shared keys of both sides differ: {why}"},
 	{kind: "mac", id: "psk-mismatch", says: "the shared keys of both sides differ: {what} does not verify"},
 	{kind: "signature", id: "sig-hash-mismatch", when: says("what", "signature hash"), says: "{peer} signs with {remote}, which is not accepted here ({local})"},
 	{kind: "signature", id: "sig-hash-mismatch", when: says("what", "our own proof"), says: "{peer} accepts no signature that this side can make: {local}"},

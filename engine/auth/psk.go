@@ -3,6 +3,7 @@ package auth
 import (
 	"crypto/subtle"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -18,6 +19,9 @@ const rfcPSK = "RFC 7296 2.15"
 type SharedKey struct {
 	Owners []wire.ID
 	Key    suite.Secret
+	// Elsewhere names the connection that the key is for, where that is another
+	// one. Such a key proves nothing here: it only tells that keys were mixed up.
+	Elsewhere string
 }
 
 // SharedKeys are credentials by pre-shared keys (RFC 7296 2.15).
@@ -31,6 +35,9 @@ func (ks SharedKeys) find(a, b *wire.ID) *SharedKey {
 	score := -1
 	for i := range ks {
 		k := &ks[i]
+		if k.Elsewhere != "" {
+			continue
+		}
 		n := 0
 		for j := range k.Owners {
 			if SameID(&k.Owners[j], a) || SameID(&k.Owners[j], b) {
@@ -49,6 +56,7 @@ func (ks SharedKeys) find(a, b *wire.ID) *SharedKey {
 
 // owners says in words whom there are keys for.
 func (ks SharedKeys) owners() string {
+	ks = slices.DeleteFunc(slices.Clone(ks), func(k SharedKey) bool { return k.Elsewhere != "" })
 	if len(ks) == 0 {
 		return "no keys"
 	}
@@ -102,15 +110,46 @@ func (ks SharedKeys) Verify(s *Statement, p *Proof, _ time.Time) *Verdict {
 			"pre-shared key", fmt.Sprintf("none for %s with %s", idText(&s.Verifier), idText(&s.Prover)))
 	}
 	want := s.PRF.SharedKeyAuth(k.Key, s.Signed)
-	ok := subtle.ConstantTimeCompare(want, p.Auth.Data) == 1
-	why := ""
-	if !ok {
-		why = "the sides have different pre-shared keys, or not the same view of the first messages and identities"
+	c := event.Check{Kind: event.CheckMAC, What: "AUTH of " + idText(&s.Prover), RFC: rfcPSK, OK: same(want, p.Auth.Data),
+		Local: macText(want), Remote: macText(p.Auth.Data)}
+	if !c.OK {
+		c.Near, c.Why = ks.near(k, func(key suite.Secret) bool { return same(s.PRF.SharedKeyAuth(key, s.Signed), p.Auth.Data) })
 	}
-	v.check(event.Check{Kind: event.CheckMAC, What: "AUTH of " + idText(&s.Prover), RFC: rfcPSK, OK: ok, Why: why,
-		Local: macText(want), Remote: macText(p.Auth.Data)})
+	v.check(c)
 	return &v.Verdict
 }
+
+// near says what the peer's key is, where it is no stranger to us: a near miss
+// of ours, or a key for others. It changes nothing in the verdict, tells nothing
+// of the key but its kind, and makes at most some hundred MACs.
+func (ks SharedKeys) near(ours *SharedKey, verifies func(suite.Secret) bool) (id, why string) {
+	for _, n := range NearMisses(ours.Key) {
+		if verifies(n.Key) {
+			return n.ID, "the peer's key is our key " + n.Says
+		}
+	}
+	tried := 0
+	for i := range ks {
+		k := &ks[i]
+		if k == ours || tried == maxOtherKey {
+			continue
+		}
+		tried++
+		switch {
+		case !verifies(k.Key):
+		case k.Elsewhere != "":
+			return NearOther, "the peer's key is our key of connection " + k.Elsewhere
+		default:
+			return NearOther, "the peer's key is one that we have for others, and not for it"
+		}
+	}
+	return "", "the sides have different pre-shared keys, or not the same view of the first messages and identities"
+}
+
+// NearOther is the kind of a near miss that is a key for somebody else.
+const NearOther = "other-connection"
+
+func same(a, b []byte) bool { return subtle.ConstantTimeCompare(a, b) == 1 }
 
 // macText shows enough of a MAC to tell two apart and too little to use it.
 func macText(mac []byte) string {

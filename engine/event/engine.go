@@ -38,7 +38,10 @@ type Check struct {
 	Remote     string // what the peer has sent
 	OK         bool
 	Why        string // the reason in words, "" where both values say it
-	RFC        string // "RFC 7296 2.7"
+	// Near is the kind of near miss of ours that the peer's secret is, as
+	// auth.NearMissIDs has them; "" where none is known.
+	Near string
+	RFC  string // "RFC 7296 2.7"
 }
 
 // Step is another fact that our own engine tells: a retransmission, a retry, a

@@ -602,6 +602,7 @@ func TestEventsOfRefusedTransformsNameBothSides(t *testing.T) {
 	}
 	want := []string{
 		"ENCR of proposal 1 with our proposal 1: aes256 / aes128gcm16",
+		"INTEG of proposal 1 with our proposal 1: sha256 / none",
 		"PRF of proposal 1 with our proposal 2: prfsha512 / prfsha256",
 		"IKE proposals: aes256-sha256-curve25519, aes128gcm16-prfsha512-curve25519 / aes128gcm16-prfsha256-curve25519-ecp256",
 	}

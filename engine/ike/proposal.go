@@ -122,9 +122,11 @@ func proposalWords(ps []wire.Proposal) string {
 	return strings.Join(words, ", ")
 }
 
-// match compares one proposal of ours with one of the peer's.
+// match compares one proposal of ours with one of the peer's: every type of
+// transform, so that all that does not fit is told and not only the first.
 func (s *SA) match(number int, mine []wire.Transform, r *wire.Proposal, withKE bool, sent wire.KEMethod) ([]wire.Transform, bool) {
 	var chosen []wire.Transform
+	fits := true
 	for typ := wire.TransformEncr; typ <= wire.TransformADDKE7; typ++ {
 		if typ.KeyExchange() && !withKE {
 			continue
@@ -148,7 +150,7 @@ func (s *SA) match(number int, mine []wire.Transform, r *wire.Proposal, withKE b
 		if !s.check(event.Check{Kind: event.CheckTransform, RFC: "RFC 7296 3.3.6", OK: ok,
 			What:  fmt.Sprintf("%s of proposal %d with our proposal %d", typ, r.Number, number),
 			Local: transformWords(have), Remote: transformWords(want)}) {
-			return nil, false
+			fits = false
 		}
 		if !absent {
 			chosen = append(chosen, t)
@@ -156,11 +158,12 @@ func (s *SA) match(number int, mine []wire.Transform, r *wire.Proposal, withKE b
 	}
 	for i := range r.Transforms {
 		if t := &r.Transforms[i]; t.Type == 0 || t.Type > wire.TransformADDKE7 {
-			return nil, s.check(event.Check{Kind: event.CheckTransform, RFC: "RFC 7296 3.3.6",
+			fits = s.check(event.Check{Kind: event.CheckTransform, RFC: "RFC 7296 3.3.6",
 				What: fmt.Sprintf("type %s of proposal %d", t.Type, r.Number), Local: "not understood", Remote: t.Name()})
+			break
 		}
 	}
-	return chosen, true
+	return chosen, fits
 }
 
 // none says whether a type of transform has an algorithm "none", number 0.

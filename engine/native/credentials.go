@@ -101,6 +101,32 @@ func materialOf(ctx context.Context, p *policy.Policy, c *policy.Connection) (*m
 	return m, err
 }
 
+// maxMixUps is how many keys of other connections each one knows.
+const maxMixUps = 64
+
+// knowMixUps gives each connection the preshared keys of the others, so that a
+// peer with a key that is for another connection is recognised.
+func knowMixUps(conns []*configured) {
+	var all auth.SharedKeys
+	for _, c := range conns {
+		for _, k := range c.material.shared {
+			if len(all) <= maxMixUps {
+				all = append(all, auth.SharedKey{Key: k.Key, Elsewhere: c.Name})
+			}
+		}
+	}
+	for _, c := range conns {
+		if len(c.material.shared) == 0 {
+			continue
+		}
+		for _, k := range all {
+			if k.Elsewhere != c.Name {
+				c.material.shared = append(c.material.shared, k)
+			}
+		}
+	}
+}
+
 func (m *material) readKey(ctx context.Context, c *policy.Connection) error {
 	secret, err := c.Local.Key.Resolve(ctx)
 	if err != nil {

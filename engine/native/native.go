@@ -135,6 +135,7 @@ func Start(ctx context.Context, o Options) (*Engine, error) {
 		conns = append(conns, c.Connection)
 		e.conns = append(e.conns, c)
 	}
+	knowMixUps(e.conns)
 	if e.authorities, err = authoritiesOf(o.Policy); err != nil {
 		return nil, err
 	}

@@ -51,6 +51,7 @@ type Check struct {
 	Remote string `json:"remote"`
 	OK     bool   `json:"ok"`
 	Why    string `json:"why,omitempty"`
+	Near   string `json:"near,omitempty"`
 	RFC    string `json:"rfc,omitempty"`
 }
 
@@ -158,7 +159,7 @@ func NewEvent(e *event.Event) Event {
 		d.Kind, d.Packet = "packet", &Packet{host(p.Src), host(p.Dst), p.SrcPort, p.DstPort, p.Length, event.Summary(e)}
 	case e.Check != nil:
 		c := e.Check
-		d.Kind, d.Check = "check", &Check{c.SPIi.String(), c.SPIr.String(), string(c.Kind), c.What, c.Local, c.Remote, c.OK, c.Why, c.RFC}
+		d.Kind, d.Check = "check", &Check{c.SPIi.String(), c.SPIr.String(), string(c.Kind), c.What, c.Local, c.Remote, c.OK, c.Why, c.Near, c.RFC}
 	case e.Step != nil:
 		s := e.Step
 		d.Kind, d.Step = "step", &Step{s.SPIi.String(), s.SPIr.String(), s.Kind, s.Child, s.Text}
