@@ -45,7 +45,12 @@ func Disagreements(a, b *Host) []string {
 		}
 		children := 0
 		for _, s := range x.Endpoint.SAs() {
-			children += len(s.Model().Children)
+			for _, c := range s.Model().Children {
+				if spi := c.SPIIn.Or(0); x.Endpoint.Parent(spi) != s {
+					add("%s takes child %s, %s in, for one of another IKE SA", x.Name, c.Name, spi)
+				}
+				children++
+			}
 		}
 		if children != len(x.Plane.Children) {
 			add("%s: the IKE SAs have %d children, the data plane has %d", x.Name, children, len(x.Plane.Children))

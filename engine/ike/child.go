@@ -93,13 +93,19 @@ func (s *SA) addInstalled(c *child, outbound bool) {
 		u.Replaces = SPIPair{c.replaces.in, c.replaces.out}
 	}
 	c.keys = nil // the data plane's from here on
-	s.children = append(s.children, c)
+	s.adopt(c)
 	s.res.Updates = append(s.res.Updates, u)
 	if c.replaces == nil {
 		s.change(event.ChildUp, nil, c)
 		return
 	}
 	s.change(event.ChildRekey, s.model([]*child{c.replaces}), c)
+}
+
+// adopt makes a child one of the SA's.
+func (s *SA) adopt(c *child) {
+	s.children = append(s.children, c)
+	s.own.bindESP(c.in, s)
 }
 
 // useOutbound makes a child the one that is sent with.

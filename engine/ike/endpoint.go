@@ -23,9 +23,9 @@ type Endpoint struct {
 	conns   []*Connection
 	sas     map[wire.SPI]*member
 	inits   map[[sha256.Size]byte]*member // responders that wait for IKE_AUTH, by their request
-	esp     map[wire.ESPSPI]struct{}
-	peers   map[string][]*SA   // those that stand, by whom they are with
-	sources map[netip.Addr]int // half-open SAs of an address
+	esp     map[wire.ESPSPI]*SA           // nil while no child has the SPI yet
+	peers   map[string][]*SA              // those that stand, by whom they are with
+	sources map[netip.Addr]int            // half-open SAs of an address
 	half    int
 	due     deadlines
 	cookies cookies
@@ -48,7 +48,7 @@ type member struct {
 // NewEndpoint makes an Endpoint. Zero settings stand for the defaults.
 func NewEndpoint(set Settings) *Endpoint {
 	return &Endpoint{set: set.withDefaults(), sas: map[wire.SPI]*member{}, inits: map[[sha256.Size]byte]*member{},
-		esp: map[wire.ESPSPI]struct{}{}, peers: map[string][]*SA{}, sources: map[netip.Addr]int{}}
+		esp: map[wire.ESPSPI]*SA{}, peers: map[string][]*SA{}, sources: map[netip.Addr]int{}}
 }
 
 // Add takes a connection in: for requests of peers, and for Initiate.
@@ -94,6 +94,9 @@ func (e *Endpoint) Find(local wire.SPI) *SA {
 	}
 	return nil
 }
+
+// Parent gives the SA that has a CHILD SA of an inbound SPI, nil where none has.
+func (e *Endpoint) Parent(in wire.ESPSPI) *SA { return e.esp[in] }
 
 // HalfOpen is how many initiators have not yet proved themselves.
 func (e *Endpoint) HalfOpen() int { return e.half }
@@ -415,11 +418,13 @@ func (e *Endpoint) espSPI() wire.ESPSPI {
 	for {
 		spi := e.set.Source.ESPSPI()
 		if _, taken := e.esp[spi]; !taken && spi > 255 {
-			e.esp[spi] = struct{}{}
+			e.esp[spi] = nil
 			return spi
 		}
 	}
 }
+
+func (e *Endpoint) bindESP(spi wire.ESPSPI, s *SA) { e.esp[spi] = s }
 
 func (e *Endpoint) freeESP(spi wire.ESPSPI) { delete(e.esp, spi) }
 

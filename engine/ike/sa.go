@@ -22,6 +22,8 @@ type owner interface {
 	// ikeSPI and espSPI give SPIs that nobody of the Endpoint has.
 	ikeSPI() wire.SPI
 	espSPI() wire.ESPSPI
+	// bindESP says whose child an ESP SPI is for; freeESP gives the SPI back.
+	bindESP(wire.ESPSPI, *SA)
 	freeESP(wire.ESPSPI)
 	// siblings gives the other established IKE SAs between two identities.
 	siblings(s *SA) []*SA

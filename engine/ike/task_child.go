@@ -194,7 +194,7 @@ func (s *SA) takeChild(o *childOffer, m *message, ni, nr []byte, old *child) *ch
 		if len(sa.Proposals) > 0 && len(sa.Proposals[0].SPI) == 4 {
 			// The peer believes in it: close it.
 			c.out = wire.ESPSPI(binary.BigEndian.Uint32(sa.Proposals[0].SPI))
-			s.children = append(s.children, c)
+			s.adopt(c)
 			s.closeChild(c, f.Text)
 		} else {
 			o.drop(s)

@@ -107,7 +107,7 @@ func (t *rekeyChildTask) answer(s *SA, m *message) {
 		s.note("collision", old.cfg.Name, "both sides replaced child SA %s; ours has the lowest nonce and goes", old)
 		c.redundant, c.replaces, c.state = true, nil, engine.ChildRekeyed
 		c.keys.Wipe()
-		s.children = append(s.children, c)
+		s.adopt(c)
 		s.closeChild(c, "the redundant SA of a collision")
 		s.useOutbound(rival.child)
 		old.state = engine.ChildRekeyed

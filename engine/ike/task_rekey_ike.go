@@ -100,7 +100,10 @@ func (s *SA) heir(initiator bool, spiI, spiR wire.SPI, chosen *wire.Proposal, sh
 // succeed hands everything to the SA that replaces this one.
 func (s *SA) succeed(n *SA) {
 	old := s.Model()
-	n.children, s.children = s.children, nil
+	for _, c := range s.children {
+		n.adopt(c)
+	}
+	s.children = nil
 	n.path = s.path
 	n.deleted = nil
 	n.state, n.established = engine.IKEEstablished, s.now

@@ -78,10 +78,12 @@ type Plane struct {
 	inbound  atomic.Pointer[map[wire.ESPSPI]*planeChild]
 	outbound atomic.Pointer[esp.Table[*planeChild]]
 	trapped  []*planeTrap
+	held     holds
 	traps    atomic.Pointer[esp.Table[*planeTrap]]
 	write    sync.Mutex // of the device
+	out      *transmitter
 
-	noSA, noPolicy, unsent atomic.Uint64
+	noSA, noPolicy, unsent, unclaimed atomic.Uint64
 }
 
 // planeChild is one CHILD SA.
@@ -142,6 +144,8 @@ func (p *Plane) Attach(a Attachment) error {
 		return err
 	}
 	p.udp = p.newReceiver()
+	p.out = &transmitter{p: p}
+	p.out.udp = newSender(p.conn, p.out.unsent)
 	p.clock.Store(time.Now().Unix())
 	p.work.Go(p.tick)
 	p.work.Go(p.transmit)
@@ -155,14 +159,20 @@ func (p *Plane) tick() {
 	for {
 		select {
 		case now := <-t.C:
-			p.clock.Store(now.Unix())
-			p.forgetLate(now.Unix())
-			if now.Unix()%discoverEvery == 0 {
-				p.discoverPaths(now.Unix())
-			}
+			p.second(now.Unix())
 		case <-p.stop:
 			return
 		}
+	}
+}
+
+// second does what is due at a second.
+func (p *Plane) second(now int64) {
+	p.clock.Store(now)
+	p.forgetLate(now)
+	p.unclaimed.Add(uint64(p.held.expire(now)))
+	if now%discoverEvery == 0 {
+		p.discoverPaths(now)
 	}
 }
 
@@ -374,6 +384,7 @@ func (p *Plane) send(c *planeChild) {
 		old.sending, old.until = false, lateFor
 	}
 	p.publish()
+	p.release()
 }
 
 // move follows a peer to another address, which has to be reachable too.
@@ -458,11 +469,12 @@ type Drops struct {
 	UnknownSPI uint64 // ESP packets of no SA that is known
 	NoPolicy   uint64 // packets of the device that are for no tunnel
 	Unsent     uint64 // packets that a socket did not take
+	Unclaimed  uint64 // packets that waited for a tunnel: one that did not come up, or too many of them
 }
 
 // Drops counts what belonged to no tunnel.
 func (p *Plane) Drops() Drops {
-	return Drops{p.noSA.Load(), p.noPolicy.Load(), p.unsent.Load()}
+	return Drops{p.noSA.Load(), p.noPolicy.Load(), p.unsent.Load(), p.unclaimed.Load()}
 }
 
 // used looks whether a child has used up what it may carry, and tells.

@@ -314,18 +314,26 @@ func TestLatePacketsOfAReplacedSAAreTaken(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	now := time.Now().Unix()
+	p[1].Second(now)
 	remove(first[1].SPIs)
 	p[0].device.in <- datagram(7, 100, false)
 	if got := binary.BigEndian.Uint32(p[1].device.next(t)[28:]); got != 7 {
 		t.Fatalf("packet %d came", got)
 	}
+	p[1].Second(now + link.LateFor - 1)
+	p[0].device.in <- datagram(7, 100, false)
+	p[1].device.next(t)
+	p[1].Second(now + link.LateFor + 60)
+	p[0].device.in <- datagram(7, 100, false)
+	wait(t, "a packet that is too late to be dropped", func() bool { return p[1].Drops().UnknownSPI == 1 })
 	// What nothing replaced ends at once.
 	if err := p[0].Update(&ike.Update{Kind: ike.Switch, SPIs: next[0].SPIs}); err != nil {
 		t.Fatal(err)
 	}
 	remove(next[1].SPIs)
 	p[0].device.in <- datagram(8, 100, false)
-	wait(t, "a packet of a deleted SA to be dropped", func() bool { return p[1].Drops().UnknownSPI == 1 })
+	wait(t, "a packet of a deleted SA to be dropped", func() bool { return p[1].Drops().UnknownSPI == 2 })
 }
 
 func TestUsedUpPacketsAndOctetsAreToldOnceEach(t *testing.T) {
@@ -562,64 +570,6 @@ func TestRoutesGoWithTheTunnelsAndWithThePlane(t *testing.T) {
 	}
 	if err := s.Close(); err != nil || d.routes != 0 {
 		t.Errorf("closed: %v, %d routes", err, d.routes)
-	}
-}
-
-func TestTrafficOfATrapIsToldUntilItsTunnelIsUp(t *testing.T) {
-	p := pair(t, link.PlaneOptions{})
-	trap := link.Trap{Connection: "gw", Child: "net", Local: network("10.1.0.0/16"), Remote: network("10.2.0.0/16"), Peer: p[1].addr.Addr()}
-	if err := p[0].SetTraps([]link.Trap{trap}); err != nil {
-		t.Fatal(err)
-	}
-	asked := func() int {
-		p[0].told.mu.Lock()
-		defer p[0].told.mu.Unlock()
-		for _, name := range p[0].told.asked {
-			if name != "gw/net" {
-				t.Errorf("asked for %s", name)
-			}
-		}
-		return len(p[0].told.asked)
-	}
-	elsewhere := datagram(1, 10, false)
-	elsewhere[17] = 99
-	p[0].device.in <- elsewhere
-	began := time.Now()
-	for range 100 {
-		p[0].device.in <- datagram(1, 10, false)
-	}
-	wait(t, "the packets to be looked at", func() bool { return p[0].Drops().NoPolicy == 101 })
-	if n := asked(); n < 1 || n > 2+int(time.Since(began).Seconds()) {
-		t.Errorf("100 packets asked %d times", n)
-	}
-	install(t, p, orders(p, 1))
-	before := asked()
-	p[0].device.in <- datagram(2, 10, false)
-	p[1].device.next(t)
-	if err := p[0].SetTraps(nil); err != nil {
-		t.Fatal(err)
-	}
-	if n := asked(); n != before {
-		t.Error("a tunnel that is up was asked for")
-	}
-}
-
-func TestTheTrafficOfTrapsIsLedToTheDevice(t *testing.T) {
-	d := &routed{memory: newMemory()}
-	p, err := link.NewPlane(d, link.PlaneOptions{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	trap := link.Trap{Connection: "gw", Child: "net", Local: network("10.1.0.0/16"), Remote: network("10.2.0.0/16")}
-	if err := p.SetTraps([]link.Trap{trap, trap}); err != nil || d.routes != 2 {
-		t.Errorf("%d routes, %v", d.routes, err)
-	}
-	d.refuse = true
-	if err := p.SetTraps([]link.Trap{trap}); err == nil || d.routes != 2 {
-		t.Errorf("refused: %d routes, %v", d.routes, err)
-	}
-	if err := p.Close(); err != nil || d.routes != 0 {
-		t.Errorf("closed: %d routes, %v", d.routes, err)
 	}
 }
 

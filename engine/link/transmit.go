@@ -2,6 +2,7 @@ package link
 
 import (
 	"net/netip"
+	"sync"
 	"time"
 
 	"github.com/cloudvlan/cvlanctl/engine/esp"
@@ -16,6 +17,7 @@ type outgoing struct {
 
 // transmitter seals the packets of the device: the second stage of their lane.
 type transmitter struct {
+	mu   sync.Mutex // what was held is sent beside the lane
 	p    *Plane
 	udp  *sender
 	raw  *sender // nil before the first child without UDP
@@ -24,8 +26,6 @@ type transmitter struct {
 
 // transmit carries packets from the device to the peers until the device ends.
 func (p *Plane) transmit() {
-	t := &transmitter{p: p}
-	t.udp = newSender(p.conn, t.unsent)
 	n := max(p.device.BatchSize(), 1)
 	l := newLane(p, func() *outgoing {
 		b := &outgoing{bufs: make([][]byte, n), sizes: make([]int, n)}
@@ -33,7 +33,7 @@ func (p *Plane) transmit() {
 			b.bufs[i] = make([]byte, offset+maxDatagram+tail)
 		}
 		return b
-	}, t.batch)
+	}, p.out.batch)
 	for {
 		b, ok := l.take()
 		if !ok {
@@ -58,8 +58,20 @@ func (p *Plane) transmit() {
 
 // batch seals and sends what the device gave at once.
 func (t *transmitter) batch(b *outgoing) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
 	for i := range b.n {
 		t.packet(b.bufs[i], b.sizes[i])
+	}
+	t.flush()
+}
+
+// resend takes packets that the device gave earlier. The lock is the caller's.
+func (t *transmitter) resend(packets [][]byte) {
+	for _, b := range packets {
+		buf := make([]byte, offset+len(b), offset+len(b)+tail)
+		copy(buf[offset:], b)
+		t.packet(buf, len(b))
 	}
 	t.flush()
 }
@@ -76,8 +88,9 @@ func (t *transmitter) packet(buf []byte, size int) {
 	}
 	c, ok := t.p.outbound.Load().Find(&h)
 	if !ok {
-		t.p.noPolicy.Add(1)
-		t.p.sprung(&h)
+		if !t.p.sprung(b, &h) {
+			t.p.noPolicy.Add(1)
+		}
 		return
 	}
 	path := c.path.Load()

@@ -14,9 +14,10 @@ type planeTrap struct {
 	told atomic.Int64 // seconds
 }
 
+func (t *planeTrap) name() trapName { return trapName{t.Connection, t.Child} }
+
 // SetTraps says which children traffic brings up: those alone, until it is called
-// again. The packets that spring a trap are lost; their senders repeat them.
-// Where the traffic of a trap cannot be led to the device, none of the list is
+// again. Packets that spring a trap wait for its tunnel, within bounds. Where the traffic of a trap cannot be led to the device, none of the list is
 // set and all is as it was.
 func (p *Plane) SetTraps(list []Trap) error {
 	p.mu.Lock()
@@ -38,6 +39,7 @@ func (p *Plane) setTraps(list []Trap) error {
 	old := p.trapped
 	p.trapped = slices.Clip(traps)
 	p.traps.Store(esp.NewTable(entries))
+	p.unclaimed.Add(uint64(p.held.keep(traps)))
 	return p.unleadTraps(old)
 }
 
@@ -60,13 +62,43 @@ func (p *Plane) unleadTraps(list []*planeTrap) error {
 	return err
 }
 
-// sprung tells of a packet that no tunnel is up for, where a trap waits for it.
-func (p *Plane) sprung(h *esp.Packet) {
+// sprung takes a packet that no tunnel is up for, where a trap waits for it, and
+// asks for the tunnel.
+func (p *Plane) sprung(b []byte, h *esp.Packet) bool {
 	t, ok := p.traps.Load().Find(h)
 	if !ok {
-		return
+		return false
 	}
-	if now := p.clock.Load(); t.told.Swap(now) != now {
+	now := p.clock.Load()
+	p.unclaimed.Add(uint64(p.held.add(t.name(), b[:h.Length], now)))
+	if t.told.Swap(now) != now {
 		p.at.Reports.Acquire(t.Connection, t.Child)
 	}
+	return true
+}
+
+// release sends what has waited for tunnels that stand by now. It has a
+// goroutine of its own: who orders a tunnel does not wait for the network.
+func (p *Plane) release() {
+	if len(p.trapped) == 0 || p.closed.Load() {
+		return
+	}
+	p.work.Go(func() {
+		p.out.mu.Lock()
+		defer p.out.mu.Unlock()
+		table := p.outbound.Load()
+		var ready [][]byte
+		p.held.sift(func(_ trapName, held *heldPacket) bool {
+			var h esp.Packet
+			if esp.ParsePacket(held.octets, &h) != nil {
+				return true
+			}
+			if _, ok := table.Find(&h); !ok {
+				return false
+			}
+			ready = append(ready, held.octets)
+			return true
+		})
+		p.out.resend(ready)
+	})
 }

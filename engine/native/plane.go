@@ -150,7 +150,7 @@ func (e *Engine) obey() {
 			}
 			// An engine that has ended has no use for it.
 			_ = e.do(e.run, func(now time.Time) ike.Output {
-				if s := e.parent(r.in); s != nil {
+				if s := e.endpoint.Parent(r.in); s != nil {
 					return e.endpoint.Command(now, s, r.command)
 				}
 				return ike.Output{}
@@ -159,16 +159,6 @@ func (e *Engine) obey() {
 			return
 		}
 	}
-}
-
-// parent finds the IKE SA of a child, on the engine's goroutine.
-func (e *Engine) parent(in wire.ESPSPI) *ike.SA {
-	for _, s := range e.endpoint.SAs() {
-		if !over(s) && s.HasChild(in) {
-			return s
-		}
-	}
-	return nil
 }
 
 // counted puts what the data plane has carried into a listing.

@@ -147,7 +147,7 @@ func (e *Engine) update(u *ike.Update) {
 	spi := u.SPIs.In
 	e.work.Go(func() {
 		_ = e.do(e.run, func(now time.Time) ike.Output {
-			if s := e.parent(spi); s != nil {
+			if s := e.endpoint.Parent(spi); s != nil {
 				return e.endpoint.Command(now, s, ike.DeleteChild{SPI: spi})
 			}
 			return ike.Output{}
