@@ -4,16 +4,12 @@ import (
 	"context"
 	"errors"
 	"net/netip"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/cloudvlan/cvlanctl/engine/backend"
-	"github.com/cloudvlan/cvlanctl/engine/event"
 	"github.com/cloudvlan/cvlanctl/engine/ike"
-	"github.com/cloudvlan/cvlanctl/engine/link"
 	"github.com/cloudvlan/cvlanctl/engine/vici"
-	"github.com/cloudvlan/cvlanctl/engine/wire"
 	"github.com/cloudvlan/cvlanctl/internal/interop"
 	"github.com/cloudvlan/cvlanctl/lab"
 )
@@ -44,20 +40,13 @@ type ground struct {
 // rig is our engine on one side of a bench and a strongSwan on the other. Any
 // number of tunnels are tried on it, one after another.
 type rig struct {
-	rec           *interop.Recorder
-	bench         *lab.Bench
-	daemon        *lab.Daemon
-	client        *vici.Client
-	pump          *link.Pump
-	ns            *lab.NS    // ours
-	local, remote netip.Addr // as we see them
-	peerSees      netip.Addr // where the peer initiates to
-	tunnels       int
-
-	mu       sync.Mutex
-	children map[wire.ESPSPI]ike.Update
-	events   []event.Event
-	errs     []string
+	*station
+	rec      *interop.Recorder
+	bench    *lab.Bench
+	daemon   *lab.Daemon
+	client   *vici.Client
+	peerSees netip.Addr // where the peer initiates to
+	tunnels  int
 }
 
 // newRig lays a bench. Without root it skips the test; in CI that is a failure.
@@ -92,7 +81,7 @@ func newRig(t *testing.T, g ground) *rig {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &rig{rec: interop.Open(t, "strongSwan", version), bench: bench, daemon: bench.B, children: map[wire.ESPSPI]ike.Update{}}
+	r := &rig{rec: interop.Open(t, "strongSwan", version), bench: bench, daemon: bench.B, station: newStation()}
 	ns, own, remote, sees := bench.NSA, bench.OuterA, bench.OuterB, bench.OuterA
 	if g.weAre == interop.Responder {
 		r.daemon, ns = bench.A, bench.NSB
@@ -111,7 +100,6 @@ func newRig(t *testing.T, g ground) *rig {
 	if err := r.client.UnloadConnection(ctx, "gw"); err != nil { // the bench's own
 		t.Fatal(err)
 	}
-	r.ns = ns
 	r.start(t, ns, g.settings)
 	return r
 }
@@ -138,63 +126,6 @@ func (r *rig) reset(ctx context.Context) error {
 	defer cancel()
 	return errors.Join(r.client.ClearCredentials(ctx),
 		r.client.LoadSecret(ctx, backend.Secret{Type: "IKE", Data: []byte(secret)}))
-}
-
-// start runs our engine in a namespace until the test ends.
-func (r *rig) start(t *testing.T, ns *lab.NS, set ike.Settings) {
-	t.Helper()
-	if set.Retransmit.Timeout == 0 {
-		set.Retransmit.Timeout = 500 * time.Millisecond
-	}
-	if set.RetryDelay == 0 {
-		set.RetryDelay = 300 * time.Millisecond
-	}
-	plain, err := ns.ListenUDP(netip.AddrPortFrom(r.local, 500).String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	natt, err := ns.ListenUDP(netip.AddrPortFrom(r.local, 4500).String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	if r.pump, err = link.NewPump(ike.NewEndpoint(set), plain, natt, r.take, nil); err != nil {
-		t.Fatal(err)
-	}
-	running, stop := context.WithCancel(context.Background())
-	done := make(chan error, 1)
-	go func() { done <- r.pump.Run(running) }()
-	t.Cleanup(func() {
-		stop()
-		if err := <-done; err != nil {
-			t.Error(err)
-		}
-	})
-}
-
-// take keeps the output of the engine's steps.
-func (r *rig) take(o ike.Output) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	for _, u := range o.Updates {
-		switch u.Kind {
-		case ike.Install:
-			r.children[u.SPIs.In] = u
-		case ike.Remove:
-			delete(r.children, u.SPIs.In)
-		}
-	}
-	r.events = append(r.events, o.Events...)
-	if o.Err != nil {
-		r.errs = append(r.errs, o.Err.Error())
-	}
-}
-
-// do runs f with the engine.
-func (r *rig) do(t *testing.T, f func(now time.Time, p *ike.Endpoint) ike.Output) {
-	t.Helper()
-	if err := r.pump.Do(t.Context(), f); err != nil {
-		t.Fatal(err)
-	}
 }
 
 // eachRole runs a test of a feature as initiator and as responder and records

@@ -14,7 +14,6 @@ import (
 	"github.com/cloudvlan/cvlanctl/engine"
 	"github.com/cloudvlan/cvlanctl/engine/auth"
 	"github.com/cloudvlan/cvlanctl/engine/backend"
-	"github.com/cloudvlan/cvlanctl/engine/event"
 	"github.com/cloudvlan/cvlanctl/engine/ike"
 	"github.com/cloudvlan/cvlanctl/engine/suite"
 	"github.com/cloudvlan/cvlanctl/engine/wire"
@@ -25,10 +24,9 @@ import (
 // tunnel is one connection that both sides have, and what comes of it.
 type tunnel struct {
 	*rig
-	t      *testing.T
+	ourEnd
 	role   interop.Role // ours
 	name   string
-	conn   *ike.Connection
 	theirs *backend.Section
 	logAt  int64 // where the daemon's log stood at the beginning
 }
@@ -51,7 +49,7 @@ func (r *rig) tunnel(t *testing.T, role interop.Role, s settings) *tunnel {
 		s.esp = suiteESP
 	}
 	r.tunnels++
-	tn := &tunnel{rig: r, t: t, role: role, name: fmt.Sprintf("t%d", r.tunnels)}
+	tn := &tunnel{rig: r, ourEnd: ourEnd{at: r.station, t: t}, role: role, name: fmt.Sprintf("t%d", r.tunnels)}
 	ours, peer := fmt.Sprintf("ours-%d.lab", r.tunnels), fmt.Sprintf("peer-%d.lab", r.tunnels)
 	tn.conn = &ike.Connection{Name: tn.name, Local: r.local, LocalID: id(t, ours), RemoteID: auth.Exactly(id(t, peer)),
 		Credentials: auth.SharedKeys{{Key: suite.NewSecret([]byte(secret))}},
@@ -215,21 +213,6 @@ func (tn *tunnel) up() (ours, theirs *engine.IKESA) {
 	return tn.agree(1)
 }
 
-// ours gives our IKE SAs of the tunnel that stand.
-func (tn *tunnel) ours() []*engine.IKESA {
-	tn.t.Helper()
-	var list []*engine.IKESA
-	tn.do(tn.t, func(_ time.Time, p *ike.Endpoint) ike.Output {
-		for _, s := range p.SAs() {
-			if s.Connection() == tn.conn && s.State() == engine.IKEEstablished {
-				list = append(list, s.Model())
-			}
-		}
-		return ike.Output{}
-	})
-	return list
-}
-
 // peers gives the peer's IKE SAs of the tunnel.
 func (tn *tunnel) peers() []*engine.IKESA {
 	tn.t.Helper()
@@ -298,51 +281,6 @@ func (tn *tunnel) gone() {
 	tn.until("both sides to have nothing left", func() bool { return len(tn.ours()) == 0 && len(tn.peers()) == 0 && tn.installed() == 0 })
 }
 
-// until waits for something to become true.
-func (tn *tunnel) until(what string, ok func() bool) {
-	tn.t.Helper()
-	if err := lab.Eventually(tn.t.Context(), patience, what, ok); err != nil {
-		tn.t.Fatal(err)
-	}
-}
-
-// spis gives the inbound SPIs of our children of the tunnel.
-func (tn *tunnel) spis() []wire.ESPSPI {
-	tn.t.Helper()
-	var list []wire.ESPSPI
-	for _, s := range tn.ours() {
-		for _, c := range s.Children {
-			list = append(list, c.SPIIn.Or(0))
-		}
-	}
-	return list
-}
-
-// installed counts the children of all tunnels in our data plane.
-func (r *rig) installed() int {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return len(r.children)
-}
-
-// command gives a command to our IKE SA of the tunnel.
-func (tn *tunnel) command(c ike.Command) {
-	tn.t.Helper()
-	found := false
-	tn.do(tn.t, func(now time.Time, p *ike.Endpoint) ike.Output {
-		for _, s := range p.SAs() {
-			if s.Connection() == tn.conn && s.State() == engine.IKEEstablished {
-				found = true
-				return p.Command(now, s, c)
-			}
-		}
-		return ike.Output{}
-	})
-	if !found {
-		tn.t.Fatalf("no IKE SA stands for %T", c)
-	}
-}
-
 // peerRekeys has the peer begin a rekeying, of a child where one is named.
 func (tn *tunnel) peerRekeys(child string) {
 	tn.t.Helper()
@@ -353,26 +291,6 @@ func (tn *tunnel) peerRekeys(child string) {
 	if _, err := tn.client.Rekey(tn.t.Context(), target, backend.RekeyOptions{}); err != nil {
 		tn.t.Fatalf("the peer: %v", err)
 	}
-}
-
-// checks gives what our side compared, of one kind.
-func (tn *tunnel) checks(kind event.CheckKind) []event.Check {
-	tn.mu.Lock()
-	defer tn.mu.Unlock()
-	var list []event.Check
-	for i := range tn.events {
-		if c := tn.events[i].Check; c != nil && c.Kind == kind {
-			list = append(list, *c)
-		}
-	}
-	return list
-}
-
-// stepped says whether our side reported a step of a kind.
-func (tn *tunnel) stepped(kind string) bool {
-	tn.mu.Lock()
-	defer tn.mu.Unlock()
-	return slices.ContainsFunc(tn.events, func(e event.Event) bool { return e.Step != nil && e.Step.Kind == kind })
 }
 
 // logged says whether the peer's log of this tunnel has a text.
