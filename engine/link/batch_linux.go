@@ -7,7 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
-	"syscall"
+	"strconv"
 
 	"golang.org/x/net/ipv4"
 	"golang.org/x/net/ipv6"
@@ -16,7 +16,8 @@ import (
 
 // The sizes of batches.
 const (
-	readMessages  = 8   // datagrams, each of which may be several joined, a read
+	readDatagrams = 8   // datagrams, each of which may be several joined, a read
+	readPackets   = 64  // packets of another protocol a read
 	writeMessages = 128 // a write
 	maxSegments   = 64  // datagrams in one that the kernel takes apart
 	// maxJoined is the most octets that datagrams have that are handed over
@@ -34,58 +35,137 @@ type batchConn struct {
 	six      bool
 	udp      bool
 	joins    bool // the kernel takes joined datagrams apart
+	own      bool // reads end with it
+	sockets  []*waiting
 	in       func(ms []ipv4.Message, flags int) (int, error)
 	out      func(ms []ipv4.Message, flags int) (int, error)
 	messages []ipv4.Message // of reads
 	packets  []ESPPacket
 }
 
-// newBatchConn makes ready a socket that a *net.UDPConn or *net.IPConn is of.
-func newBatchConn(c net.PacketConn) (*batchConn, error) {
-	b := &batchConn{}
-	var raw syscall.RawConn
-	var err error
-	switch c := c.(type) {
-	case *net.UDPConn:
-		b.udp = true
-		if b.local, err = localAddr(c); err != nil {
-			return nil, err
+// shareConn makes ready the socket of a connection to write to; somebody else
+// reads from it and ends it.
+func shareConn(c *net.UDPConn) (*batchConn, error) {
+	local, err := localAddr(c)
+	if err != nil {
+		return nil, err
+	}
+	w, err := awaiting(c)
+	if err != nil {
+		return nil, err
+	}
+	b := &batchConn{local: local, udp: true, sockets: []*waiting{w}}
+	if err := b.prepare(w, w); err != nil {
+		return nil, errors.Join(err, b.close())
+	}
+	return b, nil
+}
+
+// takeConn makes ready the socket of a connection, which is closed.
+func takeConn(c *net.UDPConn) (*batchConn, error) {
+	b, err := shareConn(c)
+	if err = errors.Join(err, c.Close()); err != nil {
+		return nil, err
+	}
+	b.own = true
+	b.buffers(readDatagrams)
+	return b, nil
+}
+
+// takeRaw makes ready two raw sockets, which are closed: one of ESP to read
+// from, and one to write packets to with their IP headers. What is read from
+// them has no remote address.
+func takeRaw(in, out *net.IPConn) (b *batchConn, err error) {
+	addr, ok := netip.AddrFromSlice(in.LocalAddr().(*net.IPAddr).IP)
+	if !ok || addr.IsUnspecified() {
+		return nil, errors.Join(fmt.Errorf("socket %v is not bound to one address", in.LocalAddr()), in.Close(), out.Close())
+	}
+	b = &batchConn{local: netip.AddrPortFrom(addr.Unmap(), 0), own: true}
+	for _, c := range []*net.IPConn{in, out} {
+		w, failed := awaiting(c)
+		if err = errors.Join(err, failed, c.Close()); failed == nil {
+			b.sockets = append(b.sockets, w)
 		}
-		raw, err = c.SyscallConn()
-	case *net.IPConn:
-		addr, ok := netip.AddrFromSlice(c.LocalAddr().(*net.IPAddr).IP)
-		if !ok {
-			return nil, fmt.Errorf("socket %v is not bound to one address", c.LocalAddr())
-		}
-		b.local = netip.AddrPortFrom(addr.Unmap(), 0)
-		raw, err = c.SyscallConn()
-	default:
-		return nil, fmt.Errorf("socket %v is neither UDP nor IP", c.LocalAddr())
+	}
+	if err == nil {
+		err = b.prepare(b.sockets[0], b.sockets[1])
 	}
 	if err != nil {
-		return nil, fmt.Errorf("socket %s: %w", b.local, err)
+		return nil, errors.Join(err, b.close())
 	}
+	b.buffers(readPackets)
+	return b, nil
+}
+
+// prepare sets the calls that sockets are read and written by, and what makes
+// them quick.
+func (b *batchConn) prepare(in, out *waiting) error {
 	b.six = b.local.Addr().Is6()
+	read, write := net.PacketConn(withPeers{in}), net.PacketConn(withPeers{out})
+	if !b.udp {
+		read = withoutPeers{in}
+	}
 	if b.six {
-		p := ipv6.NewPacketConn(c)
-		b.in, b.out = p.ReadBatch, p.WriteBatch
+		b.in, b.out = ipv6.NewPacketConn(read).ReadBatch, ipv6.NewPacketConn(write).WriteBatch
 	} else {
-		p := ipv4.NewPacketConn(c)
-		b.in, b.out = p.ReadBatch, p.WriteBatch
+		b.in, b.out = ipv4.NewPacketConn(read).ReadBatch, ipv4.NewPacketConn(write).WriteBatch
 	}
-	var setup error
-	if err := raw.Control(func(fd uintptr) { setup = b.options(int(fd)) }); err != nil {
-		return nil, fmt.Errorf("socket %s: %w", b.local, err)
+	for _, w := range b.sockets {
+		var failed error
+		if err := errors.Join(w.raw.Control(func(fd uintptr) { failed = b.options(int(fd)) }), failed); err != nil {
+			return fmt.Errorf("socket %s: %w", b.local, err)
+		}
 	}
-	if setup != nil {
-		return nil, fmt.Errorf("socket %s: %w", b.local, setup)
-	}
-	b.messages = make([]ipv4.Message, readMessages)
+	return nil
+}
+
+// buffers makes room for a number of messages a read.
+func (b *batchConn) buffers(n int) {
+	b.messages = make([]ipv4.Message, n)
 	for i := range b.messages {
 		b.messages[i].Buffers = [][]byte{make([]byte, maxDatagram)}
 		b.messages[i].OOB = make([]byte, 128)
 	}
-	return b, nil
+}
+
+// close ends it, and a read that waits where it owns the socket.
+func (b *batchConn) close() (err error) {
+	for _, w := range b.sockets {
+		if b.own {
+			err = errors.Join(err, w.wake())
+		}
+		err = errors.Join(err, w.Close())
+	}
+	return err
+}
+
+// send writes one datagram.
+func (b *batchConn) send(octets []byte, to netip.AddrPort) error {
+	var peer unix.Sockaddr = &unix.SockaddrInet6{Port: int(to.Port()), ZoneId: zone(to.Addr()), Addr: to.Addr().As16()}
+	if !b.six {
+		peer = &unix.SockaddrInet4{Port: int(to.Port()), Addr: to.Addr().Unmap().As4()}
+	}
+	var failed error
+	err := b.sockets[0].raw.Write(func(fd uintptr) bool {
+		failed = unix.Sendto(int(fd), octets, 0, peer)
+		return failed != unix.EINTR
+	})
+	return errors.Join(err, failed)
+}
+
+// zone gives the number of an address's zone, 0 for none.
+func zone(a netip.Addr) uint32 {
+	if a.Zone() == "" {
+		return 0
+	}
+	if n, err := strconv.ParseUint(a.Zone(), 10, 32); err == nil {
+		return uint32(n)
+	}
+	i, err := net.InterfaceByName(a.Zone())
+	if err != nil {
+		return 0
+	}
+	return uint32(i.Index)
 }
 
 // options asks for what makes a socket quick. What a kernel does not have it
@@ -114,7 +194,7 @@ func (b *batchConn) options(fd int) error {
 // read gives the datagrams that have come, at least one. They are valid until
 // the next read.
 func (b *batchConn) read() ([]ESPPacket, error) {
-	n, err := b.in(b.messages, 0)
+	n, err := b.in(b.messages, unix.MSG_WAITFORONE)
 	if err != nil {
 		return nil, err
 	}
@@ -122,7 +202,7 @@ func (b *batchConn) read() ([]ESPPacket, error) {
 	for i := range b.messages[:n] {
 		m := &b.messages[i]
 		from, ok := remoteOf(m.Addr)
-		if !ok {
+		if !ok && b.udp {
 			continue
 		}
 		segment, tos := control(m.OOB[:m.NN])
@@ -143,15 +223,12 @@ func (b *batchConn) read() ([]ESPPacket, error) {
 }
 
 func remoteOf(a net.Addr) (netip.AddrPort, bool) {
-	switch a := a.(type) {
-	case *net.UDPAddr:
-		p := a.AddrPort()
-		return netip.AddrPortFrom(p.Addr().Unmap(), p.Port()), true
-	case *net.IPAddr:
-		addr, ok := netip.AddrFromSlice(a.IP)
-		return netip.AddrPortFrom(addr.Unmap(), 0), ok
+	u, ok := a.(*net.UDPAddr)
+	if !ok {
+		return netip.AddrPort{}, false
 	}
-	return netip.AddrPort{}, false
+	p := u.AddrPort()
+	return netip.AddrPortFrom(p.Addr().Unmap(), p.Port()), true
 }
 
 // behindHeader cuts off the IPv4 header that a raw socket gives, and takes the
@@ -217,105 +294,4 @@ func padded(oob []byte) []byte {
 		oob = append(oob, 0)
 	}
 	return oob
-}
-
-// sender collects packets and writes them with few calls. It is for one
-// goroutine.
-type sender struct {
-	conn     *batchConn
-	messages []ipv4.Message
-	used     int
-	joined   int     // octets of the message that is open
-	size     int     // of its datagrams; a smaller one ends it
-	open     bool    // it takes more
-	tos      []uint8 // traffic class of each message
-	dropped  func(packets int, err error)
-}
-
-// newSender makes a sender. dropped is told of packets that could not be sent.
-func newSender(b *batchConn, dropped func(packets int, err error)) *sender {
-	s := &sender{conn: b, messages: make([]ipv4.Message, writeMessages), tos: make([]uint8, writeMessages), dropped: dropped}
-	for i := range s.messages {
-		s.messages[i].Buffers = make([][]byte, 0, maxSegments)
-		s.messages[i].OOB = make([]byte, 0, 64)
-	}
-	return s
-}
-
-// add takes a packet for an address; it must stay as it is until flush.
-func (s *sender) add(packet []byte, to net.Addr, tos uint8) {
-	if s.open {
-		m := &s.messages[s.used-1]
-		if m.Addr == to && s.tos[s.used-1] == tos && len(packet) <= s.size && len(m.Buffers) < maxSegments && s.joined+len(packet) <= maxJoined {
-			m.Buffers = append(m.Buffers, packet)
-			s.joined += len(packet)
-			s.open = len(packet) == s.size
-			return
-		}
-	}
-	if s.used == len(s.messages) {
-		s.flush()
-	}
-	m := &s.messages[s.used]
-	m.Buffers = append(m.Buffers[:0], packet)
-	m.Addr, s.tos[s.used] = to, tos
-	s.used++
-	s.joined, s.size, s.open = len(packet), len(packet), s.conn.joins
-}
-
-// flush writes what was collected.
-func (s *sender) flush() {
-	for i := range s.messages[:s.used] {
-		s.messages[i].OOB = s.controls(s.messages[i].OOB[:0], len(s.messages[i].Buffers), len(s.messages[i].Buffers[0]), s.tos[i])
-	}
-	for at := 0; at < s.used; {
-		n, err := s.conn.out(s.messages[at:s.used], 0)
-		at += max(n, 0)
-		if err == nil {
-			continue
-		}
-		if at >= s.used {
-			break
-		}
-		if m := &s.messages[at]; len(m.Buffers) > 1 && errors.Is(err, unix.EIO) {
-			// The device cannot compute the checksums of what is joined.
-			s.conn.joins = false
-			s.apart(at, s.used)
-			break
-		}
-		s.dropped(len(s.messages[at].Buffers), err)
-		at++
-	}
-	s.used, s.open = 0, false
-}
-
-// controls makes the control messages of n datagrams of a size.
-func (s *sender) controls(oob []byte, n, size int, tos uint8) []byte {
-	if n > 1 {
-		oob = appendControl(oob, unix.IPPROTO_UDP, unix.UDP_SEGMENT, 2)
-		oob = padded(binary.NativeEndian.AppendUint16(oob, uint16(size)))
-	}
-	switch {
-	case tos == 0:
-	case s.conn.six:
-		oob = appendControl(oob, unix.IPPROTO_IPV6, unix.IPV6_TCLASS, 4)
-		oob = padded(binary.NativeEndian.AppendUint32(oob, uint32(tos)))
-	default:
-		oob = appendControl(oob, unix.IPPROTO_IP, unix.IP_TOS, 4)
-		oob = padded(binary.NativeEndian.AppendUint32(oob, uint32(tos)))
-	}
-	return oob
-}
-
-// apart writes joined datagrams one by one.
-func (s *sender) apart(from, to int) {
-	for i := from; i < to; i++ {
-		m := &s.messages[i]
-		for _, b := range m.Buffers {
-			one := []ipv4.Message{{Buffers: [][]byte{b}, Addr: m.Addr, OOB: s.controls(nil, 1, len(b), s.tos[i])}}
-			if _, err := s.conn.out(one, 0); err != nil {
-				s.dropped(1, err)
-			}
-		}
-	}
 }

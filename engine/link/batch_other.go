@@ -3,7 +3,7 @@
 package link
 
 import (
-	"fmt"
+	"errors"
 	"net"
 	"net/netip"
 )
@@ -12,20 +12,48 @@ import (
 type batchConn struct {
 	local   netip.AddrPort
 	udp     *net.UDPConn
+	own     bool // it ends with it
 	buffer  []byte
 	packets []ESPPacket
 }
 
-func newBatchConn(c net.PacketConn) (*batchConn, error) {
-	u, ok := c.(*net.UDPConn)
-	if !ok {
-		return nil, fmt.Errorf("socket %v is not UDP", c.LocalAddr())
-	}
-	local, err := localAddr(u)
+// shareConn makes ready the socket of a connection to write to; somebody else
+// reads from it and ends it.
+func shareConn(c *net.UDPConn) (*batchConn, error) {
+	local, err := localAddr(c)
 	if err != nil {
 		return nil, err
 	}
-	return &batchConn{local: local, udp: u, buffer: make([]byte, maxDatagram)}, nil
+	return &batchConn{local: local, udp: c}, nil
+}
+
+// takeConn makes ready the socket of a connection, which is its own from then on.
+func takeConn(c *net.UDPConn) (*batchConn, error) {
+	b, err := shareConn(c)
+	if err != nil {
+		return nil, errors.Join(err, c.Close())
+	}
+	b.own, b.buffer = true, make([]byte, maxDatagram)
+	return b, nil
+}
+
+// takeRaw says that there is no ESP without UDP here.
+func takeRaw(in, out *net.IPConn) (*batchConn, error) {
+	return nil, errors.Join(errors.New("ESP without UDP needs Linux"), in.Close(), out.Close())
+}
+
+// close ends it.
+func (b *batchConn) close() error {
+	if !b.own {
+		return nil
+	}
+	return b.udp.Close()
+}
+
+// send writes one datagram.
+func (b *batchConn) send(octets []byte, to netip.AddrPort) error {
+	_, err := b.udp.WriteToUDPAddrPort(octets, to)
+	return err
 }
 
 // read gives the datagram that has come. It is valid until the next read.

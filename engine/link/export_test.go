@@ -13,11 +13,11 @@ const (
 // Second has a plane do what is due at a second, as its clock does.
 func (p *Plane) Second(now int64) { p.second(now) }
 
-// NewReader reads a socket as a pump does.
-func NewReader(c *net.UDPConn) (func() ([]ESPPacket, error), error) {
-	b, err := newBatchConn(c)
+// NewReader takes a socket as a pump does, and reads from it until it is closed.
+func NewReader(c *net.UDPConn) (read func() ([]ESPPacket, error), stop func() error, err error) {
+	b, err := takeConn(c)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	return b.read, nil
+	return b.read, b.close, nil
 }

@@ -47,9 +47,9 @@ type PlaneOptions struct {
 	// Cores is how many processors there are to share the work, 0 for all. With
 	// more than two, each direction takes more than one.
 	Cores int
-	// RawESP opens a socket for ESP without UDP (IP protocol 50), bound to an
-	// address; nil for the system's. It needs the right to.
-	RawESP func(local netip.Addr) (*net.IPConn, error)
+	// Raw opens a raw socket of an IP protocol, bound to an address, for ESP
+	// without UDP; nil for the system's. It needs the right to.
+	Raw func(protocol int, local netip.Addr) (*net.IPConn, error)
 }
 
 // Plane is a data plane in user space: it seals what a Device gives, opens what
@@ -64,7 +64,6 @@ type Plane struct {
 	at     Attachment
 	conn   *batchConn // for ESP in UDP
 	raw    *batchConn // for ESP alone; nil before the first child without UDP
-	rawIP  *net.IPConn
 	udp    *receiver
 	clock  atomic.Int64 // seconds since 1970, good enough for last use
 	stop   chan struct{}
@@ -108,8 +107,9 @@ type planePath struct {
 	remote netip.AddrPort
 	addr   net.Addr // of remote, as sockets want it
 	encap  bool
-	header int // octets in front of an ESP packet
-	room   int // octets of the ESP packets that fit
+	outer  []byte // the IP header of packets without UDP, but for what differs
+	header int    // octets in front of an ESP packet
+	room   int    // octets of the ESP packets that fit
 }
 
 // NewPlane makes a plane over a device, which is its own from then on.
@@ -126,8 +126,8 @@ func NewPlane(d Device, o PlaneOptions) (*Plane, error) {
 	if o.Discover == nil {
 		o.Discover = KnownMTU
 	}
-	if o.RawESP == nil {
-		o.RawESP = listenESP
+	if o.Raw == nil {
+		o.Raw = ListenRaw
 	}
 	p := &Plane{device: d, o: o, stop: make(chan struct{}), children: map[ike.SPIPair]*planeChild{}}
 	p.inbound.Store(&map[wire.ESPSPI]*planeChild{})
@@ -140,7 +140,7 @@ func NewPlane(d Device, o PlaneOptions) (*Plane, error) {
 func (p *Plane) Attach(a Attachment) error {
 	p.at = a
 	var err error
-	if p.conn, err = newBatchConn(a.NATT); err != nil {
+	if p.conn, err = shareConn(a.NATT); err != nil {
 		return err
 	}
 	p.udp = p.newReceiver()
@@ -198,8 +198,10 @@ func (p *Plane) Close() error {
 		err = errors.Join(err, p.remove(pair))
 	}
 	err = errors.Join(err, p.setTraps(nil))
-	if p.rawIP != nil {
-		err = errors.Join(err, p.rawIP.Close())
+	for _, c := range []*batchConn{p.conn, p.raw} {
+		if c != nil {
+			err = errors.Join(err, c.close())
+		}
 	}
 	p.mu.Unlock()
 	err = errors.Join(err, p.device.Close())
@@ -292,20 +294,17 @@ func (c *planeChild) limits(u *ike.Update) {
 // place notes where a child's packets go.
 func (p *Plane) place(c *planeChild, u *ike.Update) error {
 	path := &planePath{remote: netip.AddrPortFrom(u.Remote.Addr().Unmap(), u.Remote.Port()), encap: u.Encap}
-	header := 20
-	if path.remote.Addr().Is6() {
-		header = 40
-	}
-	if u.Encap {
+	outer := outerHeader(u.Local.Addr().Unmap(), path.remote.Addr())
+	if path.header = len(outer); u.Encap {
 		path.addr = net.UDPAddrFromAddrPort(path.remote)
-		header += 8
+		path.header += udpHeader
 	} else {
 		path.addr = &net.IPAddr{IP: path.remote.Addr().AsSlice(), Zone: path.remote.Addr().Zone()}
+		path.outer = outer
 		if err := p.openRaw(); err != nil {
 			return err
 		}
 	}
-	path.header = header
 	path.room = p.room(path)
 	c.path.Store(path)
 	return nil
@@ -355,26 +354,30 @@ func (p *Plane) openRaw() error {
 	if p.raw != nil {
 		return nil
 	}
-	c, err := p.o.RawESP(p.at.Local)
+	in, err := p.o.Raw(protocolESP, p.at.Local)
 	if err != nil {
 		return fmt.Errorf("socket for ESP without UDP: %w", err)
 	}
-	b, err := newBatchConn(c)
+	out, err := p.o.Raw(protocolAny, p.at.Local)
 	if err != nil {
-		return errors.Join(err, c.Close())
+		return errors.Join(fmt.Errorf("socket for ESP without UDP: %w", err), in.Close())
 	}
-	p.raw, p.rawIP = b, c
+	b, err := takeRaw(in, out)
+	if err != nil {
+		return err
+	}
+	p.raw = b
 	p.work.Go(func() { p.receiveRaw(b) })
 	return nil
 }
 
-// listenESP opens a raw socket for ESP.
-func listenESP(local netip.Addr) (*net.IPConn, error) {
-	network := "ip4:50"
+// ListenRaw opens a raw socket of an IP protocol.
+func ListenRaw(protocol int, local netip.Addr) (*net.IPConn, error) {
+	network := "ip4"
 	if local.Is6() {
-		network = "ip6:50"
+		network = "ip6"
 	}
-	return net.ListenIP(network, &net.IPAddr{IP: local.AsSlice(), Zone: local.Zone()})
+	return net.ListenIP(fmt.Sprintf("%s:%d", network, protocol), &net.IPAddr{IP: local.AsSlice(), Zone: local.Zone()})
 }
 
 // send makes a child the one that is sent with, instead of what it replaces.

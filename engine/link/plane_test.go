@@ -125,11 +125,17 @@ type side struct {
 // pair makes two planes that speak to each other over loopback.
 func pair(t *testing.T, o link.PlaneOptions) [2]*side {
 	t.Helper()
+	return pairAt(t, o, netip.AddrFrom4([4]byte{127, 0, 0, 1}))
+}
+
+// pairAt makes a pair whose ends share an address of this host.
+func pairAt(t *testing.T, o link.PlaneOptions, addr netip.Addr) [2]*side {
+	t.Helper()
 	var both [2]*side
 	for i := range both {
 		s := &side{device: newMemory()}
 		var err error
-		if s.conn, err = net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)}); err != nil {
+		if s.conn, err = net.ListenUDP("udp", net.UDPAddrFromAddrPort(netip.AddrPortFrom(addr, 0))); err != nil {
 			t.Fatal(err)
 		}
 		s.addr = s.conn.LocalAddr().(*net.UDPAddr).AddrPort()
@@ -139,10 +145,23 @@ func pair(t *testing.T, o link.PlaneOptions) [2]*side {
 		if err := s.Attach(link.Attachment{Local: s.addr.Addr(), NATT: s.conn, Reports: &s.told}); err != nil {
 			t.Fatal(err)
 		}
+		read, stop, err := link.NewReader(s.conn)
+		if err != nil {
+			t.Fatal(err)
+		}
 		var reader sync.WaitGroup
-		reader.Go(func() { s.read() })
+		reader.Go(func() {
+			// A socket of a plane joins datagrams where the system does.
+			for {
+				packets, err := read()
+				if err != nil {
+					return
+				}
+				s.Receive(packets)
+			}
+		})
 		t.Cleanup(func() {
-			err := s.conn.Close()
+			err := stop()
 			reader.Wait()
 			if err := errors.Join(err, s.Close(), s.Close()); err != nil {
 				t.Error(err)
@@ -151,22 +170,6 @@ func pair(t *testing.T, o link.PlaneOptions) [2]*side {
 		both[i] = s
 	}
 	return both
-}
-
-// read hands what comes to the plane, as a pump does; a socket of a plane joins
-// datagrams where the system does, so several may come as one.
-func (s *side) read() {
-	p, err := link.NewReader(s.conn)
-	if err != nil {
-		return
-	}
-	for {
-		packets, err := p()
-		if err != nil {
-			return
-		}
-		s.Receive(packets)
-	}
 }
 
 func network(prefix string) []wire.TrafficSelector {
@@ -454,10 +457,17 @@ func TestPacketsOfNoTunnelAreCountedAndDropped(t *testing.T) {
 	for _, b := range [][]byte{elsewhere, {}, {0x45}, {0xff, 0xff}} {
 		p[0].device.in <- b
 	}
+	stranger, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, b := range [][]byte{{1, 2, 3}, {9, 9, 9, 9, 0, 0, 0, 1, 0, 0, 0, 0}} {
-		if _, err := p[0].conn.WriteToUDPAddrPort(b, p[1].addr); err != nil {
+		if _, err := stranger.WriteToUDPAddrPort(b, p[1].addr); err != nil {
 			t.Fatal(err)
 		}
+	}
+	if err := stranger.Close(); err != nil {
+		t.Fatal(err)
 	}
 	p[0].device.in <- datagram(2, 10, false)
 	p[1].device.next(t)

@@ -2,6 +2,7 @@ package link
 
 import (
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 
@@ -102,8 +103,8 @@ func (t *transmitter) packet(buf []byte, size int) {
 		t.tooBig(c, path, b, &h, most)
 		return
 	}
-	start := offset - c.out.HeaderLen()
-	sealed, err := c.out.Seal(buf[start:start], b, &h)
+	start := offset - c.out.HeaderLen() - len(path.outer)
+	sealed, err := c.out.Seal(append(buf[start:start], path.outer...), b, &h)
 	if err != nil {
 		t.p.unsent.Add(1)
 		return
@@ -112,14 +113,15 @@ func (t *transmitter) packet(buf []byte, size int) {
 }
 
 func (t *transmitter) send(c *planeChild, path *planePath, sealed []byte, tos uint8) {
-	s := t.udp
+	s, tos := t.udp, esp.OuterTOS(tos)
 	if !path.encap {
+		completeOuter(sealed, tos)
 		if t.raw == nil {
 			t.raw = newSender(t.p.raw, t.unsent)
 		}
 		s = t.raw
 	}
-	s.add(sealed, path.addr, esp.OuterTOS(tos))
+	s.add(sealed, path.addr, tos)
 	if n := len(t.seen); n == 0 || t.seen[n-1] != c {
 		t.seen = append(t.seen, c)
 	}
@@ -143,7 +145,7 @@ func (t *transmitter) tooBig(c *planeChild, path *planePath, b []byte, h *esp.Pa
 			return
 		}
 		// Of the whole it was found that the SA is for it.
-		sealed, err := c.out.Seal(nil, f, &part)
+		sealed, err := c.out.Seal(slices.Clone(path.outer), f, &part)
 		if err != nil {
 			t.p.unsent.Add(1)
 			return

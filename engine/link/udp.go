@@ -31,7 +31,8 @@ const (
 // socket cannot tell which of several addresses a datagram came to.
 type Pump struct {
 	endpoint    *ike.Endpoint
-	plain, natt *net.UDPConn
+	plain, natt *net.UDPConn  // up to Run
+	conns       [2]*batchConn // of these
 	take        func(ike.Output)
 	esp         func([]ESPPacket)
 	in          chan ike.Datagram
@@ -83,23 +84,31 @@ func (p *Pump) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	errs := make(chan error, 2)
 	var readers sync.WaitGroup
-	for _, c := range []*net.UDPConn{p.plain, p.natt} {
-		batch, err := newBatchConn(c)
-		if err != nil {
-			errs <- err
-			cancel()
-			continue
-		}
-		readers.Go(func() {
-			if err := p.read(ctx, batch, c == p.natt); err != nil {
-				errs <- err
-				cancel()
-			}
-		})
+	conns := [2]*batchConn{}
+	var err error
+	for i, c := range []*net.UDPConn{p.plain, p.natt} {
+		var failed error
+		conns[i], failed = takeConn(c)
+		err = errors.Join(err, failed)
 	}
-	p.loop(ctx)
+	if err == nil {
+		p.conns = conns
+		for _, c := range conns {
+			readers.Go(func() {
+				if err := p.read(ctx, c, c == conns[1]); err != nil {
+					errs <- err
+					cancel()
+				}
+			})
+		}
+		p.loop(ctx)
+	}
 	cancel()
-	err := errors.Join(p.plain.Close(), p.natt.Close())
+	for _, c := range conns {
+		if c != nil {
+			err = errors.Join(err, c.close())
+		}
+	}
 	readers.Wait()
 	close(errs)
 	for e := range errs {
@@ -171,13 +180,11 @@ func (p *Pump) out(o ike.Output) {
 	}
 	for i := range o.Datagrams {
 		d := &o.Datagrams[i]
-		c := p.plain
+		c := p.conns[0]
 		if d.Marked {
-			c = p.natt
+			c = p.conns[1]
 		}
-		if _, err := c.WriteToUDPAddrPort(d.Octets, d.Remote); err != nil {
-			continue
-		}
+		_ = c.send(d.Octets, d.Remote)
 	}
 	p.take(o)
 }
@@ -192,7 +199,7 @@ func (p *Pump) read(ctx context.Context, c *batchConn, marked bool) error {
 			return nil
 		}
 		if err != nil {
-			if errors.Is(err, net.ErrClosed) {
+			if gone(err) {
 				return nil
 			}
 			var e net.Error

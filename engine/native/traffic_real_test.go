@@ -83,10 +83,10 @@ tunnels:
 				return nil
 			})
 			return mtu
-		}, RawESP: func(a netip.Addr) (*net.IPConn, error) {
+		}, Raw: func(protocol int, a netip.Addr) (*net.IPConn, error) {
 			var raw *net.IPConn
 			err := bench.NSA.Do(func() (err error) {
-				raw, err = net.ListenIP("ip4:50", &net.IPAddr{IP: a.AsSlice()})
+				raw, err = link.ListenRaw(protocol, a)
 				return err
 			})
 			return raw, err
