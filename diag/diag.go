@@ -84,6 +84,9 @@ type Finding struct {
 	// Variant sets a finding apart from others with the same ID between the
 	// same two peers: those with the same Variant are one finding, counted.
 	Variant string
+	// Root says that it follows from nothing else, whatever was found: what
+	// showed it was looked at before anything that could have caused it.
+	Root bool
 	// Consequences are the ids of findings on the same subject that follow
 	// from this one and are therefore not listed.
 	Consequences []string

@@ -114,6 +114,9 @@ func fold(all []Finding, after map[string][]string) []Finding {
 	// cause gives the best-ranked direct cause of i, or -1.
 	cause := func(i int) int {
 		best := -1
+		if all[i].Root {
+			return best
+		}
 		for _, id := range after[all[i].ID] {
 			for _, j := range near.of(id, &all[i]) {
 				if j != i && causes(&all[j], &all[i]) && (best < 0 || rank(all[j], all[best]) < 0) {

@@ -28,8 +28,14 @@ type tested struct {
 // testPeer runs the program's test of the bench's peer.
 func testPeer(t *testing.T, b *lab.Bench, binary string, args ...string) (tested, int, time.Duration) {
 	t.Helper()
+	return testPeerIn(t, b.NSA.Name, binary, args...)
+}
+
+// testPeerIn runs the program's test within a namespace.
+func testPeerIn(t *testing.T, namespace, binary string, args ...string) (tested, int, time.Duration) {
+	t.Helper()
 	var out, errs bytes.Buffer
-	cmd := exec.CommandContext(t.Context(), "ip", append([]string{"netns", "exec", b.NSA.Name, binary, "ipsec", "test-peer", "-o", "json"}, args...)...)
+	cmd := exec.CommandContext(t.Context(), "ip", append([]string{"netns", "exec", namespace, binary, "ipsec", "test-peer", "-o", "json"}, args...)...)
 	cmd.Stdout, cmd.Stderr = &out, &errs
 	began := time.Now()
 	err := cmd.Run()

@@ -1,6 +1,7 @@
 package rule
 
 import (
+	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -19,6 +20,7 @@ type telling struct {
 	conf diag.Confidence  // zero is Certain
 	own  diag.Ownership   // "" as the catalogue has it
 	sev  diag.Severity    // 0 as the catalogue has it
+	root bool             // it follows from nothing, see diag.Finding
 	// surer is given where conf is not Certain.
 	surer string
 	fix   []diag.Remedy // lines with details in them; nil for the catalogue's
@@ -35,6 +37,19 @@ type fact struct {
 	notify string
 	local  bool
 	detail map[string]string
+	peer   netip.Addr // not valid where not told: then the trace's remote end is the peer
+}
+
+// ends gives this side and the peer, "" where not known. A trace of packets
+// alone has the initiator first, whoever tells the fact.
+func (k *fact) ends() (us, peer string) {
+	if k.sa == nil {
+		return "", host(k.peer)
+	}
+	if k.peer.IsValid() && k.peer == k.sa.Local.Host {
+		return host(k.sa.Remote.Host), host(k.sa.Local.Host)
+	}
+	return host(k.sa.Local.Host), host(k.sa.Remote.Host)
 }
 
 // told is where one kind of fact is looked up.
@@ -59,7 +74,7 @@ func failureFacts(t *trace.Trace) []keyedFact {
 	var l []keyedFact
 	for i := range t.Daemon.Failures {
 		f := &t.Daemon.Failures[i]
-		l = append(l, keyedFact{f.Kind, fact{f.Time, f.SA, f.IKE, f.Text, f.Notify, f.Local, f.Detail}})
+		l = append(l, keyedFact{f.Kind, fact{time: f.Time, sa: f.SA, ike: f.IKE, text: f.Text, notify: f.Notify, local: f.Local, detail: f.Detail}})
 	}
 	return l
 }
@@ -92,7 +107,7 @@ func checkFacts(t *trace.Trace) []keyedFact {
 		if c.Why != "" {
 			text += " (" + c.Why + ")"
 		}
-		l = append(l, keyedFact{string(c.Kind), fact{time: c.Time, sa: c.SA, text: text, local: true,
+		l = append(l, keyedFact{string(c.Kind), fact{time: c.Time, sa: c.SA, text: text, local: true, peer: c.Peer,
 			detail: map[string]string{"what": c.What, "local": c.Local, "remote": c.Remote, "why": c.Why, "near": c.Near}}})
 	}
 	return l
@@ -135,10 +150,11 @@ func match(table []telling, k *keyedFact) *telling {
 }
 
 func (r *telling) finding(k *fact, idx peers) diag.Finding {
-	d := diag.Finding{Severity: r.sev, Confidence: r.conf, Ownership: r.own, Surer: r.surer, FirstSeen: k.time, LastSeen: k.time}
+	d := diag.Finding{Severity: r.sev, Confidence: r.conf, Ownership: r.own, Surer: r.surer, Root: r.root, FirstSeen: k.time, LastSeen: k.time}
 	if k.sa != nil {
 		first := about(k.sa)
 		d.Subject = first.Subject
+		d.Subject.Local, d.Subject.Remote = k.ends()
 	} else {
 		d.Subject.Connection = k.ike
 		d.Subject.Local, d.Subject.Remote = k.detail["local"], k.detail["remote"]
@@ -197,13 +213,12 @@ const notTold = "(not told)"
 // what is not known reads as such.
 func (k *fact) fill() func(string) string {
 	pairs := []string{"{us}", "this side", "{peer}", "the peer", "{notify}", k.notify, "{text}", short(k.text)}
-	if k.sa != nil {
-		if h := host(k.sa.Local.Host); h != "" {
-			pairs[1] = h
-		}
-		if h := host(k.sa.Remote.Host); h != "" {
-			pairs[3] = h
-		}
+	us, peer := k.ends()
+	if us != "" {
+		pairs[1] = us
+	}
+	if peer != "" {
+		pairs[3] = peer
 	}
 	names := []string{"local", "remote", "received", "required", "required", "used", "id", "subject", "issuer", "from", "to", "why", "what", "requested", "offered",
 		"name", "peer", "status", "uri", "algorithm", "address", "asked", "pool", "mode", "tried", "version", "spi", "expected", "child", "type", "wanted", "server", "eap", "error", "attempts", "when", "protocol", "other", "policy", "config"}

@@ -104,6 +104,30 @@ func (p *Pattern) String() string {
 	return p.text
 }
 
+// Words writes a pattern and an identity that is compared with it. Their types
+// stand beside them where nothing else tells them apart: "gate.example (FQDN)"
+// and "gate.example (KEY_ID)".
+func (p *Pattern) Words(id *wire.ID) (pattern, identity string) {
+	pattern, identity = p.String(), id.String()
+	if p.id.Type == 0 || p.id.Type == id.Type {
+		return pattern, identity
+	}
+	if a, b := plain(&p.id), plain(id); strings.EqualFold(a, b) {
+		return a + " (" + p.id.Type.String() + ")", b + " (" + id.Type.String() + ")"
+	}
+	return pattern, identity
+}
+
+// plain gives the words of an identity, those of a key id too where it is text.
+func plain(id *wire.ID) string {
+	if id.Type == wire.IDKeyID {
+		if text := wire.Escape(id.Data); text == string(id.Data) && text != "" {
+			return text
+		}
+	}
+	return id.String()
+}
+
 // Match says whether an identity fits.
 func (p *Pattern) Match(id *wire.ID) bool {
 	switch {

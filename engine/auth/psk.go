@@ -123,7 +123,8 @@ func (ks SharedKeys) Verify(s *Statement, p *Proof, _ time.Time) *Verdict {
 // of ours, or a key for others. It changes nothing in the verdict, tells nothing
 // of the key but its kind, and makes at most some hundred MACs.
 func (ks SharedKeys) near(ours *SharedKey, verifies func(suite.Secret) bool) (id, why string) {
-	for _, n := range NearMisses(ours.Key) {
+	list := NearMisses(ours.Key)
+	for _, n := range list {
 		if verifies(n.Key) {
 			return n.ID, "the peer's key is our key " + n.Says
 		}
@@ -143,7 +144,8 @@ func (ks SharedKeys) near(ours *SharedKey, verifies func(suite.Secret) bool) (id
 			return NearOther, "the peer's key is one that we have for others, and not for it"
 		}
 	}
-	return "", "the sides have different pre-shared keys, or not the same view of the first messages and identities"
+	return "", fmt.Sprintf("the sides have different pre-shared keys, and the peer's is none of %d near misses of ours; or they have not the same view of the first messages and identities",
+		len(list)+tried)
 }
 
 // NearOther is the kind of a near miss that is a key for somebody else.

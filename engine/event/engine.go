@@ -1,6 +1,10 @@
 package event
 
-import "github.com/cloudvlan/cvlanctl/engine/wire"
+import (
+	"net/netip"
+
+	"github.com/cloudvlan/cvlanctl/engine/wire"
+)
 
 // CheckKind says what kind of thing our own engine compared.
 type CheckKind string
@@ -41,7 +45,8 @@ type Check struct {
 	// Near is the kind of near miss of ours that the peer's secret is, as
 	// auth.NearMissIDs has them; "" where none is known.
 	Near string
-	RFC  string // "RFC 7296 2.7"
+	Peer netip.Addr // where the peer's value came from, not valid where not known
+	RFC  string     // "RFC 7296 2.7"
 }
 
 // Step is another fact that our own engine tells: a retransmission, a retry, a

@@ -179,6 +179,10 @@ type Settings struct {
 	// Packets has every IKE message reported as an event, decrypted, and the
 	// repetitions of requests too.
 	Packets bool
+	// Explain has a responder go on comparing what a refused IKE_AUTH request
+	// holds, and report it: a test wants all that is wrong and not only the
+	// first. It changes no answer.
+	Explain bool
 }
 
 // withDefaults fills in what is not set.

@@ -14,7 +14,7 @@ import (
 // that is demanded, or the beginning of an SA.
 func (e *Endpoint) initRequest(d *Datagram, octets []byte, h *wire.Header, out *Output) {
 	check := func(c event.Check) {
-		c.SPIi = h.InitiatorSPI
+		c.SPIi, c.Peer = h.InitiatorSPI, d.Remote.Addr()
 		out.Events = append(out.Events, event.Event{Time: e.now, Check: &c})
 	}
 	fail := func(f *Failure) {

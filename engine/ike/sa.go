@@ -189,7 +189,7 @@ const maxChecks = 512
 
 // check reports a comparison and gives its outcome.
 func (s *SA) check(c event.Check) bool {
-	c.SPIi, c.SPIr = s.spiI, s.spiR
+	c.SPIi, c.SPIr, c.Peer = s.spiI, s.spiR, s.path.remote.Addr()
 	if len(s.res.Events) < maxChecks {
 		s.emit(event.Event{Check: &c})
 	}

@@ -147,8 +147,8 @@ func (t *authTask) answer(s *SA, m *message) {
 		s.fail(f)
 		s.closeIKE(f.Text, wire.NotifyAuthenticationFailed)
 	}
-	if !s.check(event.Check{Kind: event.CheckIdentity, RFC: "RFC 7296 3.5", What: "IDr", Local: s.conn.RemoteID.String(),
-		Remote: idr.String(), OK: s.conn.RemoteID.Match(&s.remoteID)}) {
+	want, got := s.conn.RemoteID.Words(idr)
+	if !s.check(event.Check{Kind: event.CheckIdentity, RFC: "RFC 7296 3.5", What: "IDr", Local: want, Remote: got, OK: s.conn.RemoteID.Match(&s.remoteID)}) {
 		reject(&Failure{Payload: wire.PayloadIDr, RFC: "RFC 7296 3.5",
 			Text: fmt.Sprintf("the responder is %s, wanted is %s", idr.String(), s.conn.RemoteID.String())})
 		return
@@ -196,6 +196,7 @@ func (s *SA) answerAuth(m *message) []wire.Payload {
 	s.remoteID = wire.ID{Type: idi.Type, Data: bytes.Clone(idi.Data)}
 	conn := s.identify(m, &s.remoteID)
 	if conn == nil {
+		s.explain(m, idi, proof)
 		return refuse(&Failure{Payload: wire.PayloadIDi, RFC: "RFC 7296 3.5", Text: fmt.Sprintf("no connection for %s", s.remoteID.String())})
 	}
 	s.localID = conn.LocalID
@@ -206,6 +207,9 @@ func (s *SA) answerAuth(m *message) []wire.Payload {
 	}
 	signed := s.prf.SignedOctets(s.initRequest, s.nr, s.keys.PI, wire.AppendBody(nil, idi))
 	if v := s.verify(conn, m, s.remoteID, s.localID, signed); v.Err != nil {
+		if s.set.Explain {
+			s.compareChild(m, conn)
+		}
 		return refuse(&Failure{Payload: wire.PayloadAuth, RFC: v.Err.RFC, Text: v.Err.What})
 	}
 	s.conn = conn
@@ -241,19 +245,34 @@ func (s *SA) answerAuth(m *message) []wire.Payload {
 	return append(ps, more...)
 }
 
-// identify finds the connection for the identities of an IKE_AUTH request.
+// identify finds the connection for the identities of an IKE_AUTH request. What
+// others want that stand before it is told only where none fits: it is no fault
+// then that these do not.
 func (s *SA) identify(m *message, idi *wire.ID) *Connection {
 	idr := find[*wire.ID](m, wire.PayloadIDr)
+	var all []event.Check
+	compare := func(c *Connection, what string, p auth.Pattern, id *wire.ID) bool {
+		want, got := p.Words(id)
+		all = append(all, event.Check{Kind: event.CheckIdentity, RFC: "RFC 7296 3.5", What: what + " for connection " + c.Name,
+			Local: want, Remote: got, OK: p.Match(id)})
+		return all[len(all)-1].OK
+	}
+	var found *Connection
 	for _, c := range s.choices {
-		remote := s.check(event.Check{Kind: event.CheckIdentity, RFC: "RFC 7296 3.5", What: "IDi for connection " + c.Name,
-			Local: c.RemoteID.String(), Remote: idi.String(), OK: c.RemoteID.Match(idi)})
-		local := idr == nil || s.check(event.Check{Kind: event.CheckIdentity, RFC: "RFC 7296 3.5", What: "IDr for connection " + c.Name,
-			Local: c.LocalID.String(), Remote: idr.String(), OK: auth.SameID(&c.LocalID, idr)})
-		if remote && local {
-			return c
+		before := len(all)
+		fits := compare(c, "IDi", c.RemoteID, idi)
+		if idr != nil {
+			fits = compare(c, "IDr", auth.Exactly(c.LocalID), idr) && fits
+		}
+		if fits {
+			all, found = all[before:], c
+			break
 		}
 	}
-	return nil
+	for _, c := range all {
+		s.check(c)
+	}
+	return found
 }
 
 // unique does with other SAs of the same peer what is configured; it says

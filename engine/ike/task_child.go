@@ -283,6 +283,28 @@ type childRequest struct {
 	withKE  bool
 }
 
+// selectChild finds the child whose selectors have something in common with the
+// peer's, and what that is; nil where there is none. Each comparison is
+// reported.
+func (s *SA) selectChild(configs []*ChildConfig, tsi, tsr *wire.TS, wantsTransport bool) (cfg *ChildConfig, local, remote []wire.TrafficSelector) {
+	for _, o := range configs {
+		mine, theirs := orOwn(o.LocalTS, s.path.local.Addr()), orOwn(o.RemoteTS, s.path.remote.Addr())
+		l, r := narrow(tsr.Selectors, mine), narrow(tsi.Selectors, theirs)
+		okR := s.check(event.Check{Kind: event.CheckSelector, RFC: "RFC 7296 2.9", What: "TSr against child " + o.Name, OK: len(l) > 0,
+			Local: selectorWords(mine), Remote: selectorWords(tsr.Selectors)})
+		okL := s.check(event.Check{Kind: event.CheckSelector, RFC: "RFC 7296 2.9", What: "TSi against child " + o.Name, OK: len(r) > 0,
+			Local: selectorWords(theirs), Remote: selectorWords(tsi.Selectors)})
+		if !okL || !okR {
+			continue
+		}
+		// One that is fit for the mode goes before one that is not.
+		if cfg == nil || cfg.Transport != wantsTransport && o.Transport == wantsTransport {
+			cfg, local, remote = o, l, r
+		}
+	}
+	return cfg, local, remote
+}
+
 // acceptChild decides about a child that the peer asks for. It gives the child
 // with its keys, not yet installed, and the payloads of the answer; or a
 // refusal.
@@ -302,23 +324,7 @@ func (s *SA) acceptChild(m *message, q childRequest) (c *child, ps, refusal []wi
 		return refuse(wire.NotifyNoAdditionalSAs, nil, &Failure{RFC: "RFC 7296 1.3", Text: "too many CHILD SAs"})
 	}
 	wantsTransport := m.has(wire.NotifyUseTransportMode) != nil
-	var cfg *ChildConfig
-	var local, remote []wire.TrafficSelector
-	for _, o := range q.configs {
-		mine, theirs := orOwn(o.LocalTS, s.path.local.Addr()), orOwn(o.RemoteTS, s.path.remote.Addr())
-		l, r := narrow(tsr.Selectors, mine), narrow(tsi.Selectors, theirs)
-		okR := s.check(event.Check{Kind: event.CheckSelector, RFC: "RFC 7296 2.9", What: "TSr against child " + o.Name, OK: len(l) > 0,
-			Local: selectorWords(mine), Remote: selectorWords(tsr.Selectors)})
-		okL := s.check(event.Check{Kind: event.CheckSelector, RFC: "RFC 7296 2.9", What: "TSi against child " + o.Name, OK: len(r) > 0,
-			Local: selectorWords(theirs), Remote: selectorWords(tsi.Selectors)})
-		if !okL || !okR {
-			continue
-		}
-		// One that is fit for the mode goes before one that is not.
-		if cfg == nil || cfg.Transport != wantsTransport && o.Transport == wantsTransport {
-			cfg, local, remote = o, l, r
-		}
-	}
+	cfg, local, remote := s.selectChild(q.configs, tsi, tsr, wantsTransport)
 	if cfg == nil {
 		return refuse(wire.NotifyTSUnacceptable, nil, &Failure{Payload: wire.PayloadTSi, RFC: "RFC 7296 2.9", Text: "no child has these selectors"})
 	}

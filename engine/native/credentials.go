@@ -58,9 +58,9 @@ func certificatesOf(path string) ([]*x509.Certificate, error) {
 	return list, nil
 }
 
-// materialOf reads what the policy names for a connection.
-func materialOf(ctx context.Context, p *policy.Policy, c *policy.Connection) (*material, error) {
-	m := &material{}
+// sharedOf reads the preshared keys that the policy names for a connection.
+func sharedOf(ctx context.Context, c *policy.Connection) (auth.SharedKeys, error) {
+	var keys auth.SharedKeys
 	for i := range c.Credentials {
 		secret, err := c.Credentials[i].Secret.Resolve(ctx)
 		if err != nil {
@@ -74,9 +74,18 @@ func materialOf(ctx context.Context, p *policy.Policy, c *policy.Connection) (*m
 			}
 			key.Owners = append(key.Owners, id)
 		}
-		m.shared = append(m.shared, key)
+		keys = append(keys, key)
 	}
+	return keys, nil
+}
+
+// materialOf reads what the policy names for a connection.
+func materialOf(ctx context.Context, p *policy.Policy, c *policy.Connection) (*material, error) {
+	m := &material{}
 	var err error
+	if m.shared, err = sharedOf(ctx, c); err != nil {
+		return nil, err
+	}
 	read := func(into *[]*x509.Certificate, path string) {
 		if path == "" || err != nil {
 			return
@@ -106,16 +115,25 @@ const maxMixUps = 64
 
 // knowMixUps gives each connection the preshared keys of the others, so that a
 // peer with a key that is for another connection is recognised.
-func knowMixUps(conns []*configured) {
+func (e *Engine) knowMixUps(ctx context.Context) {
 	var all auth.SharedKeys
-	for _, c := range conns {
-		for _, k := range c.material.shared {
+	know := func(name string, keys auth.SharedKeys) {
+		for _, k := range keys {
 			if len(all) <= maxMixUps {
-				all = append(all, auth.SharedKey{Key: k.Key, Elsewhere: c.Name})
+				all = append(all, auth.SharedKey{Key: k.Key, Elsewhere: name})
 			}
 		}
 	}
-	for _, c := range conns {
+	for _, c := range e.conns {
+		know(c.Name, c.material.shared)
+	}
+	for i := range e.options.Elsewhere {
+		c := &e.options.Elsewhere[i]
+		if keys, err := sharedOf(ctx, c); err == nil {
+			know(c.Name, keys)
+		}
+	}
+	for _, c := range e.conns {
 		if len(c.material.shared) == 0 {
 			continue
 		}

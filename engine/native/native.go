@@ -42,6 +42,9 @@ type Options struct {
 	Grace time.Duration
 	// Version is what Version tells.
 	Version string
+	// Elsewhere are connections that the engine does not run. Their preshared
+	// keys, where they can be read, tell a peer that was given the wrong one.
+	Elsewhere []policy.Connection
 	// Watched says that what is to start waits for the first who asks for
 	// Events, so that nothing of it is missed.
 	Watched bool
@@ -135,7 +138,7 @@ func Start(ctx context.Context, o Options) (*Engine, error) {
 		conns = append(conns, c.Connection)
 		e.conns = append(e.conns, c)
 	}
-	knowMixUps(e.conns)
+	e.knowMixUps(ctx)
 	if e.authorities, err = authoritiesOf(o.Policy); err != nil {
 		return nil, err
 	}

@@ -6,8 +6,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
@@ -45,6 +47,11 @@ type TestPeerOptions struct {
 	InnerAddress        string
 	ProbeTries          int
 	PlainPort, NATTPort uint16
+
+	// As responder.
+	Listen                 bool
+	Call                   time.Duration
+	ListenPort, ListenNATT uint16
 }
 
 // NewCmdIPsecTestPeer makes `cvlanctl ipsec test-peer`.
@@ -63,10 +70,19 @@ diagnosed. Our own engine does it in this process, without root: it takes nothin
 from a daemon that runs here.
 
 PEER is a peer or a tunnel of the policy that --config names, or an address with
-the options that say how both sides prove who they are.`,
+the options that say how both sides prove who they are.
+
+A peer that refuses does not say why. With --listen it is the peer that calls:
+then each transform, the identities, the preshared key or certificate and the
+selectors that it sends are compared with what is configured here, and what
+differs is told. A preshared key that is nearly right is named: a line end or
+quotes with it, hexadecimal digits or base64 read as text, another encoding,
+capitals, the key of another connection. No key is printed. UDP ports 500 and 4500
+have to be free on this host, and who may not open them needs CAP_NET_BIND_SERVICE.`,
 		Example: `  cvlanctl ipsec test-peer office --config site.yaml --ping 10.2.0.1
   cvlanctl ipsec test-peer 192.0.2.2 --id me@example.org --remote-id gw.example.org --psk-file psk \
     --local-ts 10.1.0.1/32 --remote-ts 10.2.0.0/16
+  sudo cvlanctl ipsec test-peer office --config site.yaml --listen
   cvlanctl ipsec test-peer office --config site.yaml -o json | jq -r '.steps[] | select(.status == "fail")'`,
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) != 1 || args[0] == "" {
@@ -96,6 +112,10 @@ the options that say how both sides prove who they are.`,
 	f.StringVar(&opts.InnerAddress, "inner-address", "", "our address inside the tunnel; without it one of our network")
 	f.Uint16Var(&opts.PlainPort, "port", wire.PortIKE, "the peer's UDP port for IKE")
 	f.Uint16Var(&opts.NATTPort, "natt-port", wire.PortNATT, "the peer's UDP port for IKE and ESP behind NATs")
+	f.BoolVar(&opts.Listen, "listen", false, "let the peer call, and say what is wrong with what it sends")
+	f.DurationVar(&opts.Call, "call", 2*time.Minute, "with --listen: how long to wait for the peer's call")
+	f.Uint16Var(&opts.ListenPort, "listen-port", wire.PortIKE, "with --listen: our own UDP port for IKE")
+	f.Uint16Var(&opts.ListenNATT, "listen-natt-port", wire.PortNATT, "with --listen: our own UDP port for IKE and ESP behind NATs")
 	complete(cmd, "fail-on", words("critical", "high", "medium", "low", "info"))
 	return cmd
 }
@@ -179,6 +199,7 @@ type testPeer struct {
 	policy *policy.Policy
 	conn   *policy.Connection
 	child  string
+	others []policy.Connection // of the policy
 }
 
 // tested is our engine with a stack inside its tunnel.
@@ -198,7 +219,7 @@ func runTestPeer(ctx context.Context, app *App, o *TestPeerOptions) error {
 	if err != nil {
 		return err
 	}
-	t.policy = p
+	t.policy, t.others = p, p.Connections
 	if t.conn, t.child, err = pick(p, name); err != nil {
 		return err
 	}
@@ -215,7 +236,11 @@ func runTestPeer(ctx context.Context, app *App, o *TestPeerOptions) error {
 		defer cancel()
 	}
 	began := time.Now()
-	r := peer.Run(ctx, target, t.tools(), peer.Options{Rules: rule.All(), Tell: t.tell})
+	test := peer.Run
+	if o.Listen {
+		test = peer.Listen
+	}
+	r := test(ctx, target, t.tools(), peer.Options{Rules: rule.All(), Tell: t.tell, Wait: o.Call})
 	if interrupted(ctx.Err()) {
 		return ctx.Err()
 	}
@@ -247,6 +272,9 @@ func (t *testPeer) target() (peer.Target, error) {
 			host = a.String()
 			break
 		}
+	}
+	if host == "" && t.o.Listen {
+		host = "the peer"
 	}
 	if host == "" {
 		return peer.Target{}, usagef("%s has no address to go to: it calls, and cannot be called", t.conn.Name)
@@ -351,12 +379,33 @@ func (t *testPeer) engine(ctx context.Context, _ netip.Addr) (peer.Engine, error
 		return nil, errors.Join(err, stack.Close())
 	}
 	t.conn.NAT = "force" // without root there is no ESP but in UDP
-	engine, err := native.Start(ctx, native.Options{Policy: t.policy, Plane: plane, PeerNATT: t.o.NATTPort, Listen: listenAnywhere, Version: version,
-		Settings: ike.Settings{Packets: true, Retransmit: ike.Retransmission{Timeout: time.Second, Base: 1.5, Tries: 3}}})
+	n := native.Options{Policy: t.policy, Plane: plane, PeerNATT: t.o.NATTPort, Listen: listenAnywhere, Version: version,
+		Settings: ike.Settings{Packets: true, Explain: true, Retransmit: ike.Retransmission{Timeout: time.Second, Base: 1.5, Tries: 3}}}
+	for i := range t.others {
+		if t.others[i].Name != t.conn.Name {
+			n.Elsewhere = append(n.Elsewhere, t.others[i])
+		}
+	}
+	if t.o.Listen {
+		n.Ports, n.Listen = ike.Ports{IKE: t.o.ListenPort, NATT: t.o.ListenNATT}, listenHere
+	}
+	engine, err := native.Start(ctx, n)
 	if err != nil {
 		return nil, errors.Join(err, plane.Close())
 	}
 	return &tested{engine, stack}, nil
+}
+
+// listenHere opens the very port that the peer calls at.
+func listenHere(a netip.AddrPort) (*net.UDPConn, error) {
+	c, err := net.ListenUDP("udp", net.UDPAddrFromAddrPort(a))
+	switch {
+	case errors.Is(err, fs.ErrPermission):
+		err = fmt.Errorf("UDP port %d: %w; run it as root, or give the program CAP_NET_BIND_SERVICE", a.Port(), err)
+	case err != nil:
+		err = fmt.Errorf("UDP port %d: %w; a daemon that has it may be stopped for the test: ss -ulpn 'sport = :%d' shows which", a.Port(), err, a.Port())
+	}
+	return c, err
 }
 
 // testMeaning gives the colour and the mark of a status.
@@ -399,10 +448,11 @@ func (t *testPeer) tell(s peer.Step) {
 // close writes what was found, after the steps.
 func (t *testPeer) close(r *peer.Report) error {
 	out := bufio.NewWriter(t.app.Term.Out)
-	w := &wrapper{w: out, term: t.app.Term, width: textWidth}
+	w := &wrapper{w: out, term: t.app.Term, width: textWidth, live: true}
 	n := 0
+	faults := slices.ContainsFunc(r.Findings, func(f diag.Finding) bool { return f.Severity < diag.Info })
 	for i := range r.Findings {
-		if r.Findings[i].Severity < diag.Info || r.Worst() != peer.Pass {
+		if r.Findings[i].Severity < diag.Info || !faults && r.Worst() != peer.Pass {
 			n++
 			w.blank()
 			w.finding(n, &r.Findings[i])

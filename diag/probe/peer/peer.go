@@ -114,9 +114,10 @@ type Options struct {
 	Now   func() time.Time
 	// Tell is told each step as it begins (with no Status) and as it ends.
 	Tell func(Step)
-	// Wait is how long one request of the early steps waits, and how long one
-	// of the tunnel's: 0 for 20 s.
+	// Patience is how long one step of the tunnel waits: 0 for 20 s.
 	Patience time.Duration
+	// Wait is how long Listen waits for the peer to call: 0 for 2 min.
+	Wait time.Duration
 }
 
 // Report is the outcome of a test.
@@ -161,14 +162,7 @@ type run struct {
 
 // Run tests a peer.
 func Run(ctx context.Context, t Target, tools Tools, o Options) *Report {
-	if o.Now == nil {
-		o.Now = time.Now
-	}
-	if o.Patience == 0 {
-		o.Patience = 20 * time.Second
-	}
-	r := &run{ctx: ctx, target: t, tools: tools, o: o, report: &Report{Target: t}, trace: trace.New(trace.Options{}),
-		probe: diag.Probe{Connection: t.Connection, Host: t.Host, Offered: t.Offered}}
+	r := newRun(ctx, t, tools, &o)
 	began := o.Now()
 	for _, s := range []struct {
 		name string
@@ -180,6 +174,23 @@ func Run(ctx context.Context, t Target, tools Tools, o Options) *Report {
 	} {
 		r.step(s.name, s.do)
 	}
+	return r.finish(began)
+}
+
+// newRun prepares a test, and puts what is usual into the options.
+func newRun(ctx context.Context, t Target, tools Tools, o *Options) *run {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Patience == 0 {
+		o.Patience = 20 * time.Second
+	}
+	return &run{ctx: ctx, target: t, tools: tools, o: *o, report: &Report{Target: t}, trace: trace.New(trace.Options{}),
+		probe: diag.Probe{Connection: t.Connection, Host: t.Host, Offered: t.Offered}}
+}
+
+// finish closes what the test opened and gives its report.
+func (r *run) finish(began time.Time) *Report {
 	if r.line != nil {
 		_ = r.line.Close() // nothing more is expected from it
 	}
@@ -188,7 +199,7 @@ func Run(ctx context.Context, t Target, tools Tools, o Options) *Report {
 	}
 	r.report.Local, r.report.Remote = r.probe.Local, r.probe.Remote
 	r.report.Findings = r.findings()
-	r.report.Took = o.Now().Sub(began)
+	r.report.Took = r.o.Now().Sub(began)
 	return r.report
 }
 
@@ -215,7 +226,7 @@ func (r *run) step(name string, do func() (Status, string)) {
 		found = r.known
 	}
 	for _, f := range found {
-		if !slices.ContainsFunc(r.known, func(old diag.Finding) bool { return old.ID == f.ID && old.Summary == f.Summary }) {
+		if !slices.ContainsFunc(r.known, func(old diag.Finding) bool { return old.ID == f.ID }) {
 			s.Findings = append(s.Findings, f)
 		}
 	}

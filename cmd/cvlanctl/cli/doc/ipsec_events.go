@@ -52,6 +52,7 @@ type Check struct {
 	OK     bool   `json:"ok"`
 	Why    string `json:"why,omitempty"`
 	Near   string `json:"near,omitempty"`
+	Peer   string `json:"peer,omitempty"`
 	RFC    string `json:"rfc,omitempty"`
 }
 
@@ -159,7 +160,7 @@ func NewEvent(e *event.Event) Event {
 		d.Kind, d.Packet = "packet", &Packet{host(p.Src), host(p.Dst), p.SrcPort, p.DstPort, p.Length, event.Summary(e)}
 	case e.Check != nil:
 		c := e.Check
-		d.Kind, d.Check = "check", &Check{c.SPIi.String(), c.SPIr.String(), string(c.Kind), c.What, c.Local, c.Remote, c.OK, c.Why, c.Near, c.RFC}
+		d.Kind, d.Check = "check", &Check{c.SPIi.String(), c.SPIr.String(), string(c.Kind), c.What, c.Local, c.Remote, c.OK, c.Why, c.Near, host(c.Peer), c.RFC}
 	case e.Step != nil:
 		s := e.Step
 		d.Kind, d.Step = "step", &Step{s.SPIi.String(), s.SPIr.String(), s.Kind, s.Child, s.Text}
