@@ -184,7 +184,13 @@ func (b *Bench) join(ctx context.Context, end *NS, neighbour *NS, dev string) er
 }
 
 func (b *Bench) layDirect(ctx context.Context) error {
-	if err := b.join(ctx, b.NSA, b.NSB, outerDev); err != nil {
+	var err error
+	if b.Scenario.Wire != nil {
+		err = b.layWire(ctx)
+	} else {
+		err = b.join(ctx, b.NSA, b.NSB, outerDev)
+	}
+	if err != nil {
 		return err
 	}
 	b.OuterA, b.OuterB = outerA4, outerB4

@@ -44,6 +44,12 @@ type Scenario struct {
 	// KeysAnyAddress writes the ESP keys for any address: an end moves.
 	KeysAnyAddress bool
 
+	// Wire, on a path without a NAT, gets each Ethernet frame that an end sends
+	// and gives those that are to arrive at the other, in order. It is called on
+	// one goroutine for each end; the frame is valid during the call and may be
+	// changed. nil is a plain cable.
+	Wire func(fromA bool, frame []byte) [][]byte
+
 	// Ends changes the default ends (PSK, one child between two hosts).
 	Ends func(a, b *End) error
 	// Prepare runs after the daemons are up, before the capture begins.

@@ -103,13 +103,31 @@ func (h *Host) take(out ike.Output) {
 	if out.Err != nil {
 		h.Errs = append(h.Errs, out.Err)
 	}
-	h.Again = append(h.Again, out.Again...)
+	for _, a := range out.Again {
+		if a.Action == ike.ActionStart {
+			h.restart(a)
+		} else {
+			h.Again = append(h.Again, a)
+		}
+	}
 	for i := range out.Updates {
 		h.Plane.apply(&out.Updates[i])
 	}
 	for _, d := range out.Datagrams {
 		h.net.send(h, d, label(d, out.Events))
 	}
+}
+
+// restart begins an IKE SA anew whose child is to be set up, unless one is on its
+// way.
+func (h *Host) restart(a ike.Again) {
+	for _, s := range h.Endpoint.SAs() {
+		st := s.State()
+		if s.Connection() == a.Connection && s.Initiator() && (st == engine.IKEConnecting || st == engine.IKEEstablished || st == engine.IKERekeying) {
+			return
+		}
+	}
+	_, _ = h.Initiate(a.Connection.Name) // what fails is among the events
 }
 
 // Established gives the IKE SAs that stand.

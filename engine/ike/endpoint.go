@@ -216,50 +216,16 @@ func (e *Endpoint) step(m *member, in Input, all *Output) {
 	e.schedule(m, out.Deadline)
 }
 
-// settle ticks the SAs that others have told something, and begins anew what
-// was lost.
+// settle ticks the SAs that others have told something.
 func (e *Endpoint) settle(out *Output) {
-	for round := 0; (len(e.steps) > 0 || len(out.Again) > 0) && round < 16; round++ {
-		for len(e.steps) > 0 {
-			s := e.steps[0]
-			e.steps = e.steps[1:]
-			if m := e.sas[s.LocalSPI()]; m != nil && m.sa == s {
-				e.step(m, Input{}, out)
-			}
-		}
-		again := out.Again
-		out.Again = nil
-		var kept []Again
-		for _, a := range again {
-			if a.Action != ActionStart || !e.restart(a, out) {
-				kept = append(kept, a)
-			}
-		}
-		out.Again = kept
-		if len(e.steps) == 0 {
-			break
+	for len(e.steps) > 0 {
+		s := e.steps[0]
+		e.steps = e.steps[1:]
+		if m := e.sas[s.LocalSPI()]; m != nil && m.sa == s {
+			e.step(m, Input{}, out)
 		}
 	}
-	e.steps = e.steps[:0]
 	out.Deadline = e.Deadline()
-}
-
-// restart begins an IKE SA anew for the sake of a child. It says whether it
-// could.
-func (e *Endpoint) restart(a Again, out *Output) bool {
-	c := a.Connection
-	if e.Connection(c.Name) != c || !c.Remote.IsValid() || !c.Local.IsValid() {
-		return false
-	}
-	for _, m := range e.sas {
-		if m.sa.conn == c && m.sa.initiator && (m.sa.state == engine.IKEConnecting || m.sa.active()) {
-			return true // it comes back with all its children
-		}
-	}
-	_, more, err := e.Initiate(e.now, c.Name, c.Local)
-	out.Datagrams = append(out.Datagrams, more.Datagrams...)
-	out.Events = append(out.Events, more.Events...)
-	return err == nil
 }
 
 // file keeps the SAs that stand findable by their peer.

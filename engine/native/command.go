@@ -239,6 +239,7 @@ func name(t backend.Target) string {
 // Down takes matching SAs down and waits for it.
 func (e *Engine) Down(ctx context.Context, t backend.Target, o backend.DownOptions, progress backend.Progress) error {
 	var list []picked
+	given := e.wishes.drop(t)
 	return e.await(ctx, func(now time.Time) ike.Output {
 		var all ike.Output
 		list = e.pick(t)
@@ -251,7 +252,7 @@ func (e *Engine) Down(ctx context.Context, t backend.Target, o backend.DownOptio
 		}
 		return all
 	}, func(*ike.Output) (bool, error) {
-		if len(list) == 0 {
+		if len(list) == 0 && given == 0 {
 			return false, refused("no SA of %s", name(t))
 		}
 		for _, p := range list {

@@ -40,6 +40,9 @@ type Options struct {
 	Settings ike.Settings
 	// Grace is how long Close waits for the peers' answers: 2 s.
 	Grace time.Duration
+	// Patience is how long a child that is to be up rests after an attempt that
+	// failed, before the next: 5 s. It doubles up to twelve times that.
+	Patience time.Duration
 	// Version is what Version tells.
 	Version string
 	// Elsewhere are connections that the engine does not run. Their preshared
@@ -67,6 +70,7 @@ type Engine struct {
 
 	reported  chan report // by the data plane
 	acquiring sync.Map    // backend.Target of children that traffic has asked for
+	wishes    wishes
 
 	run     context.Context // ends when the engine does
 	stop    context.CancelFunc
@@ -97,6 +101,9 @@ func Start(ctx context.Context, o Options) (*Engine, error) {
 	}
 	if o.Grace <= 0 {
 		o.Grace = defaultGrace
+	}
+	if o.Patience <= 0 {
+		o.Patience = defaultPatience
 	}
 	if o.Plane == nil {
 		o.Plane = &Counter{}
@@ -211,10 +218,7 @@ func (e *Engine) startChildren(c *ike.Connection) {
 		if ch.Wait {
 			continue
 		}
-		e.work.Go(func() {
-			// What goes wrong is told by the events.
-			_ = e.Up(e.run, backend.Target{IKE: c.Name, Child: ch.Name}, backend.UpOptions{}, nil)
-		})
+		e.persist(backend.Target{IKE: c.Name, Child: ch.Name})
 	}
 }
 

@@ -1,68 +1,16 @@
 package native_test
 
 import (
-	"context"
-	"fmt"
-	"net"
-	"net/netip"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/cloudvlan/cvlanctl/engine/backend"
-	"github.com/cloudvlan/cvlanctl/engine/native"
 	"github.com/cloudvlan/cvlanctl/lab"
 )
 
-// strongSwan starts an engine on the first end of a bench, with a policy file,
-// and a strongSwan daemon on the second.
-func strongSwan(t *testing.T) (*started, *lab.Daemon) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-	defer cancel()
-	lab.Need(t)
-	var ours, theirs lab.End
-	bench, err := lab.NewBench(ctx, lab.Scenario{Name: "native", Ends: func(a, b *lab.End) error {
-		b.Proposals, b.ESP = "aes256gcm16-prfsha256-ecp256", "aes256gcm16-ecp256"
-		a.Absent = true
-		b.RemoteAddrs = a.LocalAddrs
-		ours, theirs = *a, *b
-		return nil
-	}}, t.TempDir())
-	t.Cleanup(func() {
-		if err := bench.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	p := loadPolicy(t, fmt.Sprintf(`version: 1
-node: {identity: %q, addresses: %s}
-peers:
-  gw: {addresses: %s, identity: %q, auth: psk, psk: {file: psk}}
-tunnels:
-  net: {peer: gw, local: %s, remote: %s}
-`, ours.Local.ID, bench.OuterA, bench.OuterB, theirs.Local.ID, ours.LocalTS, theirs.LocalTS), "lab only: never use this")
-	s := start(t, p, func(o *native.Options) {
-		o.Listen = func(a netip.AddrPort) (*net.UDPConn, error) { return bench.NSA.ListenUDP(a.String()) }
-		o.Settings.Retransmit.Timeout = 500 * time.Millisecond
-	})
-	return s, bench.B
-}
-
-// swanctl runs a command on the peer.
-func swanctl(t *testing.T, d *lab.Daemon, args ...string) string {
-	t.Helper()
-	text, err := d.Swanctl(limited(t), args...)
-	if err != nil {
-		t.Fatalf("swanctl %v: %v", args, err)
-	}
-	return text
-}
-
 func TestPolicyRunsAgainstStrongSwan(t *testing.T) {
-	s, peer := strongSwan(t)
+	r := newRig(t, layout{counter: true, esp: "aes256gcm16-ecp256"})
+	s := r.started
 	// agree waits until both sides have the same SPIs.
 	agree := func(what string) {
 		t.Helper()
@@ -72,14 +20,14 @@ func TestPolicyRunsAgainstStrongSwan(t *testing.T) {
 			}
 			sa := s.sas(t)[0]
 			in, _ := sa.Children[0].SPIIn.Get()
-			text := swanctl(t, peer, "--list-sas")
+			text := r.swanctl("--list-sas")
 			return strings.Contains(text, sa.InitiatorSPI.String()) && strings.Contains(text, in.String()) && strings.Count(text, "INSTALLED") == 1
 		})
 	}
 	gone := func() {
 		t.Helper()
 		s.until(t, "nothing is left", func() bool {
-			return len(s.sas(t)) == 0 && s.plane.Installed() == 0 && !strings.Contains(swanctl(t, peer, "--list-sas"), "ESTABLISHED")
+			return len(s.sas(t)) == 0 && s.plane.Installed() == 0 && !strings.Contains(r.swanctl("--list-sas"), "ESTABLISHED")
 		})
 	}
 
@@ -103,7 +51,7 @@ func TestPolicyRunsAgainstStrongSwan(t *testing.T) {
 					t.Fatal(err)
 				}
 			} else {
-				swanctl(t, peer, row.theirs...)
+				r.swanctl(row.theirs...)
 			}
 			s.until(t, row.what+" is rekeyed by "+by, func() bool {
 				if !s.one(t, "net") {
@@ -123,9 +71,9 @@ func TestPolicyRunsAgainstStrongSwan(t *testing.T) {
 	}
 	gone()
 
-	swanctl(t, peer, "--initiate", "--child", "net")
+	r.swanctl("--initiate", "--child", "net")
 	agree("the peer's tunnel is up")
-	swanctl(t, peer, "--terminate", "--ike", "gw")
+	r.swanctl("--terminate", "--ike", "gw")
 	gone()
 
 	s.up(t, "net")
@@ -133,7 +81,7 @@ func TestPolicyRunsAgainstStrongSwan(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := lab.Eventually(t.Context(), patience, "the peer to hear that we end", func() bool {
-		return !strings.Contains(swanctl(t, peer, "--list-sas"), "ESTABLISHED")
+		return !strings.Contains(r.swanctl("--list-sas"), "ESTABLISHED")
 	}); err != nil {
 		t.Fatal(err)
 	}

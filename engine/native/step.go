@@ -161,9 +161,7 @@ func (e *Engine) again(a ike.Again) {
 		e.hold(a)
 		return
 	}
-	e.work.Go(func() {
-		_ = e.Up(e.run, backend.Target{IKE: a.Connection.Name, Child: a.Child}, backend.UpOptions{}, nil)
-	})
+	e.persist(backend.Target{IKE: a.Connection.Name, Child: a.Child})
 }
 
 // tell tells an event to all who listen.
