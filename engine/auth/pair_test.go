@@ -7,9 +7,6 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/rsa"
-	"crypto/x509"
-	"crypto/x509/pkix"
-	"math/big"
 	"strings"
 	"testing"
 	"time"
@@ -20,60 +17,6 @@ import (
 	"github.com/cloudvlan/cvlanctl/engine/ike"
 	"github.com/cloudvlan/cvlanctl/engine/suite"
 )
-
-// certified makes credentials for both sides of a pair, below one authority
-// and an intermediate each.
-func certified(t *testing.T, key func() (crypto.Signer, error)) (a, b *auth.Certificates) {
-	t.Helper()
-	must := func(k crypto.Signer, err error) crypto.Signer {
-		t.Helper()
-		if err != nil {
-			t.Fatal(err)
-		}
-		return k
-	}
-	serial := int64(0)
-	issue := func(name string, ca bool, k crypto.Signer, parent *x509.Certificate, signer crypto.Signer) *x509.Certificate {
-		t.Helper()
-		serial++
-		// The simulation's clock begins at a date of its own.
-		tmpl := &x509.Certificate{SerialNumber: big.NewInt(serial), Subject: pkix.Name{CommonName: name}, NotBefore: time.Unix(0, 0), NotAfter: time.Unix(1<<33, 0),
-			IsCA: ca, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageDigitalSignature}
-		if ca {
-			tmpl.KeyUsage = x509.KeyUsageCertSign
-		} else {
-			tmpl.DNSNames = []string{name}
-		}
-		if parent == nil {
-			parent = tmpl
-		}
-		der, err := x509.CreateCertificate(rand.Reader, tmpl, parent, k.Public(), signer)
-		if err != nil {
-			t.Fatal(err)
-		}
-		c, err := x509.ParseCertificate(der)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return c
-	}
-	rootKey := must(key())
-	root := issue("Root", true, rootKey, nil, rootKey)
-	side := func(name string) *auth.Certificates {
-		interKey, leafKey := must(key()), must(key())
-		inter := issue("Authority of "+name, true, interKey, root, rootKey)
-		private, err := auth.NewPrivateKey(leafKey)
-		if err != nil {
-			t.Fatal(err)
-		}
-		pair, err := auth.NewKeyPair(private, issue(name, false, leafKey, inter, interKey), inter)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return &auth.Certificates{Own: []*auth.KeyPair{pair}, Trusted: []*x509.Certificate{root}}
-	}
-	return side("a.example.org"), side("b.example.org")
-}
 
 func p256() (crypto.Signer, error) { return ecdsa.GenerateKey(elliptic.P256(), rand.Reader) }
 
@@ -87,7 +30,7 @@ func TestPairComesUpWithCertificatesOfEveryKind(t *testing.T) {
 	}
 	for name, kind := range kinds {
 		t.Run(name, func(t *testing.T) {
-			own, peer := certified(t, kind)
+			own, peer := enginetest.NewCertified(t, kind)
 			p := enginetest.NewPair(t, 1, func(a, b *ike.Connection, _, _ *ike.Settings) { a.Credentials, b.Credentials = own, peer })
 			p.Up()
 			p.Agree(1, 1)
@@ -101,7 +44,7 @@ func TestPairComesUpWithCertificatesOfEveryKind(t *testing.T) {
 }
 
 func TestPairComesUpWithCertificateOnOneSideAndSharedKeyOnTheOther(t *testing.T) {
-	own, peer := certified(t, p256)
+	own, peer := enginetest.NewCertified(t, p256)
 	key := auth.SharedKeys{{Key: suite.NewSecret([]byte("a shared key"))}}
 	p := enginetest.NewPair(t, 1, func(a, b *ike.Connection, _, _ *ike.Settings) {
 		a.Credentials, b.Credentials = auth.Split{Own: key, Peer: own}, auth.Split{Own: peer, Peer: key}
@@ -114,8 +57,8 @@ func TestPairComesUpWithCertificateOnOneSideAndSharedKeyOnTheOther(t *testing.T)
 }
 
 func TestPairWithStrangersCertificateFailsAndTellsWhy(t *testing.T) {
-	own, _ := certified(t, p256)
-	_, stranger := certified(t, p256)
+	own, _ := enginetest.NewCertified(t, p256)
+	_, stranger := enginetest.NewCertified(t, p256)
 	p := enginetest.NewPair(t, 1, func(a, b *ike.Connection, _, _ *ike.Settings) { a.Credentials, b.Credentials = own, stranger })
 	if _, err := p.A.Initiate("gw"); err != nil {
 		t.Fatal(err)

@@ -25,6 +25,8 @@ var responderScenarios = map[string]func(*testing.T){
 		bentInitRequest(t, 0, func(m *wire.Message) { slices.Reverse(m.Payloads) })
 	},
 	"1.1.5.1": func(t *testing.T) { cookieIsDemanded(t, false) }, "1.1.5.2": func(t *testing.T) { cookieIsDemanded(t, true) },
+	"1.1.5.3": func(t *testing.T) { cookieAndGroup(t, true) }, "1.1.5.4": func(t *testing.T) { cookieAndGroup(t, false) },
+	"1.1.6.5": each(espChoices, authChildChoice), "1.1.6.6": each(espProposals, authChildChoice),
 	"1.1.6.1": func(t *testing.T) { ikeAlgorithms(t, (*Peer).Initiate) }, "1.1.6.2": func(t *testing.T) { espAlgorithms(t, true) },
 	"1.1.6.3": func(t *testing.T) {
 		choosesIKE(t, "aes256-sha256-prfsha256-curve25519", "aes128-aes256-sha1-sha256-prfsha1-prfsha256-curve25519")
@@ -54,6 +56,8 @@ var responderScenarios = map[string]func(*testing.T){
 	},
 	"1.1.8.1": unknownSPIIsTold, "1.1.8.2": malformedRequestIsRefused,
 	"1.1.8.3":  func(t *testing.T) { errorsInInformational(t, (*Peer).Initiate, wire.NotifyInvalidSelectors) },
+	"1.1.10.1": certificatesOfTheResponder, "1.1.10.2": certificatesOfTheResponder, "1.1.10.3": certificatesOfTheResponder,
+	"1.1.10.4": binaryKey((*Peer).Initiate),
 	"1.1.11.1": func(t *testing.T) { bentInitRequest(t, 0, bend) }, "1.1.11.2": reservedInAuthRequest,
 	"1.1.11.3": func(t *testing.T) { bentInitRequest(t, 0, func(m *wire.Message) { m.Flags |= wire.FlagVersion }) },
 	"1.1.11.4": responseBitIsIgnored,
@@ -64,6 +68,9 @@ var responderScenarios = map[string]func(*testing.T){
 	"1.2.1.1": newChildIsAnswered, "1.2.2.1": func(t *testing.T) { repeatedRequestGetsTheSameAnswer(t, "child") },
 	"1.2.3.1": severalChildrenAreDeleted, "1.2.4.1": newChildIsRefused,
 	"1.2.5.1": TestChildRekeyRegular, "1.2.5.2": TestChildRekeyRegular, "1.2.5.5": TestChildRekeyRegular, "1.2.5.6": TestChildRekeyRegular,
+	"1.2.5.3": each(espChoices, childRekeyChoice), "1.2.5.4": each(espProposals, childRekeyChoice),
+	"1.2.6.2": oldIKESAIsUsed, "1.2.6.5": each(ikeChoices, ikeRekeyChoice), "1.2.6.6": each(ikeProposals, ikeRekeyChoice),
+	"1.2.6.7": func(t *testing.T) { prfChanges(t, false) }, "1.2.6.8": ikeRekeyWithoutKE, "1.2.6.9": ikeRekeyIsRefused,
 	"1.2.6.1": TestIKERekeyRegular, "1.2.6.3": TestIKERekeyRegular, "1.2.6.4": TestIKERekeyRegular, "1.2.7.1": TestChildlessRegular,
 	"1.2.8.1": wrongProofIsRefused, "1.2.9.1": newChildIsAnswered, "1.3.1.1": emptyRequestIsAnswered,
 	"1.3.2.1": func(t *testing.T) { repeatedRequestGetsTheSameAnswer(t, "informational") }, "1.3.3.1": reservedInAuthRequest,

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"net"
 	"net/netip"
+	"sync"
 	"testing"
 	"time"
 
@@ -18,6 +19,7 @@ import (
 // pumped is one end of a tunnel over the loopback interface.
 type pumped struct {
 	t           *testing.T
+	endpoint    *ike.Endpoint
 	pump        *Pump
 	plain, natt netip.AddrPort
 }
@@ -25,15 +27,39 @@ type pumped struct {
 // socket opens a socket on a free port of the loopback interface.
 func socket(t *testing.T) (*net.UDPConn, netip.AddrPort) {
 	t.Helper()
-	c, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	return socketAt(t, netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), 0))
+}
+
+func socketAt(t *testing.T, a netip.AddrPort) (*net.UDPConn, netip.AddrPort) {
+	t.Helper()
+	c, err := net.ListenUDP("udp4", net.UDPAddrFromAddrPort(a))
 	if err != nil {
 		t.Fatal(err)
 	}
 	return c, c.LocalAddr().(*net.UDPAddr).AddrPort()
 }
 
-// connected gives two ends that know each other and pump until the test ends.
-func connected(t *testing.T) (a, b *pumped) {
+// start pumps between the Endpoint and two sockets until stop is called.
+func (e *pumped) start(plain, natt *net.UDPConn) (stop func()) {
+	e.t.Helper()
+	var err error
+	if e.pump, err = NewPump(e.endpoint, plain, natt, func(ike.Output) {}, nil); err != nil {
+		e.t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- e.pump.Run(ctx) }()
+	return sync.OnceFunc(func() {
+		cancel()
+		if err := <-done; err != nil {
+			e.t.Error(err)
+		}
+	})
+}
+
+// connected gives two ends that know each other and pump until the test ends,
+// or until stop is called for b.
+func connected(t *testing.T, r ike.Retransmission) (a, b *pumped, stop func()) {
 	t.Helper()
 	var ends [2]*pumped
 	var sockets [2][2]*net.UDPConn
@@ -58,26 +84,36 @@ func connected(t *testing.T) (a, b *pumped) {
 		if conn.Proposals, err = ike.ParseProposals(wire.ProtocolIKE, "aes128gcm16-prfsha256-curve25519"); err != nil {
 			t.Fatal(err)
 		}
-		// A repetition would hide a loss.
-		endpoint := ike.NewEndpoint(ike.Settings{Ports: ike.Ports{IKE: e.plain.Port(), NATT: e.natt.Port()},
-			Retransmit: ike.Retransmission{Timeout: time.Hour}})
-		if err := endpoint.Add(conn); err != nil {
+		e.endpoint = ike.NewEndpoint(ike.Settings{Ports: ike.Ports{IKE: e.plain.Port(), NATT: e.natt.Port()}, Retransmit: r})
+		if err := e.endpoint.Add(conn); err != nil {
 			t.Fatal(err)
 		}
-		if e.pump, err = NewPump(endpoint, sockets[i][0], sockets[i][1], func(ike.Output) {}, nil); err != nil {
-			t.Fatal(err)
-		}
-		ctx, stop := context.WithCancel(context.Background())
-		done := make(chan error, 1)
-		go func() { done <- e.pump.Run(ctx) }()
-		t.Cleanup(func() {
-			stop()
-			if err := <-done; err != nil {
-				t.Error(err)
-			}
-		})
+		stop = e.start(sockets[i][0], sockets[i][1])
+		t.Cleanup(stop)
 	}
-	return ends[0], ends[1]
+	return ends[0], ends[1], stop
+}
+
+// established brings the IKE SA up from e. ask tells its state, and how many
+// liveness checks were answered.
+func (e *pumped) established() (sa *ike.SA, ask func() (s engine.IKEState, answered int)) {
+	e.t.Helper()
+	e.do(func(now time.Time, p *ike.Endpoint) (out ike.Output) {
+		var err error
+		if sa, out, err = p.Initiate(now, "gw", netip.Addr{}); err != nil {
+			e.t.Error(err)
+		}
+		return out
+	})
+	ask = func() (s engine.IKEState, answered int) {
+		e.do(func(time.Time, *ike.Endpoint) ike.Output {
+			s, answered = sa.State(), int(sa.Model().DPD.Answered)
+			return ike.Output{}
+		})
+		return s, answered
+	}
+	until(e.t, "the IKE SA", func() bool { s, _ := ask(); return s == engine.IKEEstablished })
+	return sa, ask
 }
 
 // do runs f with the Endpoint.
@@ -99,23 +135,9 @@ func until(t *testing.T, what string, ok func() bool) {
 }
 
 func TestAFloodOfStrangersDoesNotCrowdOutAnSA(t *testing.T) {
-	a, b := connected(t)
-	var sa *ike.SA
-	a.do(func(now time.Time, p *ike.Endpoint) (out ike.Output) {
-		var err error
-		if sa, out, err = p.Initiate(now, "gw", netip.Addr{}); err != nil {
-			t.Error(err)
-		}
-		return out
-	})
-	state := func() (s engine.IKEState, answered int) {
-		a.do(func(time.Time, *ike.Endpoint) ike.Output {
-			s, answered = sa.State(), int(sa.Model().DPD.Answered)
-			return ike.Output{}
-		})
-		return s, answered
-	}
-	until(t, "the IKE SA", func() bool { s, _ := state(); return s == engine.IKEEstablished })
+	// A repetition would hide a loss.
+	a, b, _ := connected(t, ike.Retransmission{Timeout: time.Hour})
+	sa, state := a.established()
 
 	// b is busy, and more strangers come than it can remember.
 	release, held := make(chan struct{}), make(chan struct{})
