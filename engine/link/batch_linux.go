@@ -34,8 +34,9 @@ type batchConn struct {
 	local    netip.AddrPort
 	six      bool
 	udp      bool
-	joins    bool // the kernel takes joined datagrams apart
-	own      bool // reads end with it
+	joins    bool   // the kernel takes joined datagrams apart
+	own      bool   // reads end with it
+	source   []byte // control message with the source address of what is written, where a socket does not tell it
 	sockets  []*waiting
 	in       func(ms []ipv4.Message, flags int) (int, error)
 	out      func(ms []ipv4.Message, flags int) (int, error)
@@ -72,15 +73,15 @@ func takeConn(c *net.UDPConn) (*batchConn, error) {
 	return b, nil
 }
 
-// takeRaw makes ready two raw sockets, which are closed: one of ESP to read
-// from, and one to write packets to with their IP headers. What is read from
-// them has no remote address.
+// takeRaw makes ready two raw sockets, which are closed: one to read from, and
+// one to write to. What is written comes from the address of the first. What is
+// read has no remote address.
 func takeRaw(in, out *net.IPConn) (b *batchConn, err error) {
 	addr, ok := netip.AddrFromSlice(in.LocalAddr().(*net.IPAddr).IP)
 	if !ok || addr.IsUnspecified() {
 		return nil, errors.Join(fmt.Errorf("socket %v is not bound to one address", in.LocalAddr()), in.Close(), out.Close())
 	}
-	b = &batchConn{local: netip.AddrPortFrom(addr.Unmap(), 0), own: true}
+	b = &batchConn{local: netip.AddrPortFrom(addr.Unmap(), 0), own: true, source: sourceControl(addr.Unmap())}
 	for _, c := range []*net.IPConn{in, out} {
 		w, failed := awaiting(c)
 		if err = errors.Join(err, failed, c.Close()); failed == nil {
@@ -95,6 +96,17 @@ func takeRaw(in, out *net.IPConn) (b *batchConn, err error) {
 	}
 	b.buffers(readPackets)
 	return b, nil
+}
+
+// sourceControl makes the control message that says which address a packet comes
+// from (ip(7), ipv6(7)).
+func sourceControl(a netip.Addr) []byte {
+	if a.Is6() {
+		b := appendControl(nil, unix.IPPROTO_IPV6, unix.IPV6_PKTINFO, unix.SizeofInet6Pktinfo)
+		return padded(append(append(b, a.AsSlice()...), 0, 0, 0, 0))
+	}
+	b := appendControl(nil, unix.IPPROTO_IP, unix.IP_PKTINFO, unix.SizeofInet4Pktinfo)
+	return padded(append(append(append(b, 0, 0, 0, 0), a.AsSlice()...), 0, 0, 0, 0))
 }
 
 // prepare sets the calls that sockets are read and written by, and what makes
@@ -178,9 +190,10 @@ func (b *batchConn) options(fd int) error {
 			}
 		}
 	}
-	if b.six {
+	switch {
+	case b.six:
 		_ = unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_RECVTCLASS, 1)
-	} else {
+	case b.udp: // a raw socket gives the header
 		_ = unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_RECVTOS, 1)
 	}
 	if b.udp {

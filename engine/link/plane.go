@@ -47,9 +47,9 @@ type PlaneOptions struct {
 	// Cores is how many processors there are to share the work, 0 for all. With
 	// more than two, each direction takes more than one.
 	Cores int
-	// Raw opens a raw socket of an IP protocol, bound to an address, for ESP
-	// without UDP; nil for the system's. It needs the right to.
-	Raw func(protocol int, local netip.Addr) (*net.IPConn, error)
+	// Raw opens a socket for ESP without UDP (IP protocol 50), bound to an
+	// address, which may be none of this host's; nil for ListenRaw.
+	Raw func(local netip.Addr) (*net.IPConn, error)
 }
 
 // Plane is a data plane in user space: it seals what a Device gives, opens what
@@ -107,9 +107,8 @@ type planePath struct {
 	remote netip.AddrPort
 	addr   net.Addr // of remote, as sockets want it
 	encap  bool
-	outer  []byte // the IP header of packets without UDP, but for what differs
-	header int    // octets in front of an ESP packet
-	room   int    // octets of the ESP packets that fit
+	header int // octets in front of an ESP packet
+	room   int // octets of the ESP packets that fit
 }
 
 // NewPlane makes a plane over a device, which is its own from then on.
@@ -294,17 +293,20 @@ func (c *planeChild) limits(u *ike.Update) {
 // place notes where a child's packets go.
 func (p *Plane) place(c *planeChild, u *ike.Update) error {
 	path := &planePath{remote: netip.AddrPortFrom(u.Remote.Addr().Unmap(), u.Remote.Port()), encap: u.Encap}
-	outer := outerHeader(u.Local.Addr().Unmap(), path.remote.Addr())
-	if path.header = len(outer); u.Encap {
+	header := 20
+	if path.remote.Addr().Is6() {
+		header = 40
+	}
+	if u.Encap {
 		path.addr = net.UDPAddrFromAddrPort(path.remote)
-		path.header += udpHeader
+		header += 8
 	} else {
 		path.addr = &net.IPAddr{IP: path.remote.Addr().AsSlice(), Zone: path.remote.Addr().Zone()}
-		path.outer = outer
 		if err := p.openRaw(); err != nil {
 			return err
 		}
 	}
+	path.header = header
 	path.room = p.room(path)
 	c.path.Store(path)
 	return nil
@@ -354,11 +356,11 @@ func (p *Plane) openRaw() error {
 	if p.raw != nil {
 		return nil
 	}
-	in, err := p.o.Raw(protocolESP, p.at.Local)
+	in, err := p.o.Raw(p.at.Local)
 	if err != nil {
 		return fmt.Errorf("socket for ESP without UDP: %w", err)
 	}
-	out, err := p.o.Raw(protocolAny, p.at.Local)
+	out, err := p.o.Raw(elsewhere(p.at.Local))
 	if err != nil {
 		return errors.Join(fmt.Errorf("socket for ESP without UDP: %w", err), in.Close())
 	}
@@ -371,13 +373,14 @@ func (p *Plane) openRaw() error {
 	return nil
 }
 
-// ListenRaw opens a raw socket of an IP protocol.
-func ListenRaw(protocol int, local netip.Addr) (*net.IPConn, error) {
-	network := "ip4"
+// elsewhere gives an address to which no ESP packet comes from the network. A
+// socket that is bound to it is written to and gets nothing to read; one that
+// got a copy of every packet would cost as much as the one that is read.
+func elsewhere(local netip.Addr) netip.Addr {
 	if local.Is6() {
-		network = "ip6"
+		return netip.IPv6Loopback()
 	}
-	return net.ListenIP(fmt.Sprintf("%s:%d", network, protocol), &net.IPAddr{IP: local.AsSlice(), Zone: local.Zone()})
+	return netip.AddrFrom4([4]byte{127, 0, 0, 1})
 }
 
 // send makes a child the one that is sent with, instead of what it replaces.

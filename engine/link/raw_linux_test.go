@@ -9,9 +9,9 @@ import (
 	"github.com/cloudvlan/cvlanctl/lab/need"
 )
 
-func TestESPWithoutUDPKeepsItsOrderBehindAProperIPHeader(t *testing.T) {
+func TestESPWithoutUDPKeepsItsOrderAndItsTrafficClass(t *testing.T) {
 	need.Root(t)
-	for _, local := range []string{"127.0.0.1", "::1"} {
+	for _, local := range []string{"127.0.0.2", "::1"} {
 		t.Run(local, func(t *testing.T) {
 			addr := netip.MustParseAddr(local)
 			p := pairAt(t, link.PlaneOptions{}, addr)
@@ -19,7 +19,7 @@ func TestESPWithoutUDPKeepsItsOrderBehindAProperIPHeader(t *testing.T) {
 			for i := range u {
 				u[i].Encap = false
 			}
-			seen, err := link.ListenRaw(50, addr)
+			seen, err := link.ListenRaw(addr)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -49,7 +49,7 @@ func TestESPWithoutUDPKeepsItsOrderBehindAProperIPHeader(t *testing.T) {
 				t.Fatal(err)
 			}
 			b = b[:size]
-			if got := int(binary.BigEndian.Uint16(b[2:])); b[0] != 0x45 || b[1] != 0xb8|2 || got != size || b[6] != 0x40 || b[8] != 64 || b[9] != 50 {
+			if got := int(binary.BigEndian.Uint16(b[2:])); b[0] != 0x45 || b[1] != 0xb8|2 || got != size || b[6] != 0x40 || b[9] != 50 || netip.AddrFrom4([4]byte(b[12:])) != addr {
 				t.Errorf("a packet of %d octets has the header % x", size, b[:20])
 			}
 		})

@@ -27,7 +27,7 @@ func newSender(b *batchConn, dropped func(packets int, err error)) *sender {
 	s := &sender{conn: b, messages: make([]ipv4.Message, writeMessages), tos: make([]uint8, writeMessages), dropped: dropped}
 	for i := range s.messages {
 		s.messages[i].Buffers = make([][]byte, 0, maxSegments)
-		s.messages[i].OOB = make([]byte, 0, 64)
+		s.messages[i].OOB = make([]byte, 0, 128)
 	}
 	return s
 }
@@ -81,12 +81,13 @@ func (s *sender) flush() {
 
 // controls makes the control messages of n datagrams of a size.
 func (s *sender) controls(oob []byte, n, size int, tos uint8) []byte {
+	oob = append(oob, s.conn.source...)
 	if n > 1 {
 		oob = appendControl(oob, unix.IPPROTO_UDP, unix.UDP_SEGMENT, 2)
 		oob = padded(binary.NativeEndian.AppendUint16(oob, uint16(size)))
 	}
 	switch {
-	case tos == 0 || !s.conn.udp: // of a raw socket it stands in the packet's header
+	case tos == 0:
 	case s.conn.six:
 		oob = appendControl(oob, unix.IPPROTO_IPV6, unix.IPV6_TCLASS, 4)
 		oob = padded(binary.NativeEndian.AppendUint32(oob, uint32(tos)))

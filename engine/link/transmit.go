@@ -2,7 +2,6 @@ package link
 
 import (
 	"net/netip"
-	"slices"
 	"sync"
 	"time"
 
@@ -103,8 +102,8 @@ func (t *transmitter) packet(buf []byte, size int) {
 		t.tooBig(c, path, b, &h, most)
 		return
 	}
-	start := offset - c.out.HeaderLen() - len(path.outer)
-	sealed, err := c.out.Seal(append(buf[start:start], path.outer...), b, &h)
+	start := offset - c.out.HeaderLen()
+	sealed, err := c.out.Seal(buf[start:start], b, &h)
 	if err != nil {
 		t.p.unsent.Add(1)
 		return
@@ -113,15 +112,14 @@ func (t *transmitter) packet(buf []byte, size int) {
 }
 
 func (t *transmitter) send(c *planeChild, path *planePath, sealed []byte, tos uint8) {
-	s, tos := t.udp, esp.OuterTOS(tos)
+	s := t.udp
 	if !path.encap {
-		completeOuter(sealed, tos)
 		if t.raw == nil {
 			t.raw = newSender(t.p.raw, t.unsent)
 		}
 		s = t.raw
 	}
-	s.add(sealed, path.addr, tos)
+	s.add(sealed, path.addr, esp.OuterTOS(tos))
 	if n := len(t.seen); n == 0 || t.seen[n-1] != c {
 		t.seen = append(t.seen, c)
 	}
@@ -145,7 +143,7 @@ func (t *transmitter) tooBig(c *planeChild, path *planePath, b []byte, h *esp.Pa
 			return
 		}
 		// Of the whole it was found that the SA is for it.
-		sealed, err := c.out.Seal(slices.Clone(path.outer), f, &part)
+		sealed, err := c.out.Seal(nil, f, &part)
 		if err != nil {
 			t.p.unsent.Add(1)
 			return

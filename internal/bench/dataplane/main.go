@@ -11,114 +11,112 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"os"
-	"os/signal"
+	"regexp"
+	"slices"
 	"time"
 
-	"github.com/cloudvlan/cvlanctl/internal/bench/section"
-	"github.com/cloudvlan/cvlanctl/lab"
+	"github.com/cloudvlan/cvlanctl/internal/bench/beside"
 )
 
 func main() {
 	var o options
-	flag.IntVar(&o.repeats, "repeats", 5, "times that everything is measured; medians count")
-	flag.DurationVar(&o.stream, "stream", 2*time.Second, "how long a TCP stream runs")
-	flag.DurationVar(&o.burst, "burst", 700*time.Millisecond, "how long packets are sent at one rate")
-	flag.IntVar(&o.pings, "pings", 200, "pings, in five rows by turns")
-	flag.StringVar(&o.page, "o", "docs/performance.md", "the page to write, empty for none")
-	flag.Parse()
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	defer stop()
-	if err := run(ctx, &o); err != nil {
-		fmt.Fprintln(os.Stderr, "bench:", err)
-		os.Exit(1)
-	}
+	flag.IntVar(&o.rounds, "rounds", 11, "rounds in which every tunnel has its turn; medians count")
+	flag.DurationVar(&o.stream, "stream", time.Second, "how long a TCP stream runs")
+	flag.DurationVar(&o.burst, "burst", 500*time.Millisecond, "how long packets are sent at one rate")
+	flag.IntVar(&o.pings, "pings", 40, "pings in a row")
+	flag.StringVar(&o.only, "only", "", "a regular expression: measure these tunnels alone, by TCP alone, and write nothing")
+	beside.Main("Traffic", func(ctx context.Context, s *beside.Session) (string, error) { return run(ctx, &o, s) })
 }
 
 type options struct {
-	repeats       int
+	rounds        int
 	stream, burst time.Duration
 	pings         int
-	page          string
+	only          string
 }
 
-// figures are all that is measured, by tunnel.
+// figures are all that is measured, by tunnel, each list in the order of the
+// rounds.
 type figures struct {
-	version string // of strongSwan
-	gcm     float64
+	version string               // of strongSwan
+	gcm     []float64            // bit/s
 	tcp     map[string][]float64 // bit/s
+	effort  map[string][]float64 // seconds of processor time of both ends for a gigabyte
 	packets map[string][]float64 // packets/s
 	rtt     map[string][]time.Duration
 }
 
-func run(ctx context.Context, o *options) (err error) {
-	if o.repeats < 1 || o.stream < time.Second || o.burst < 100*time.Millisecond || o.pings < 50 {
-		return errors.New("-repeats, -stream, -burst and -pings are too small")
-	}
-	if err := lab.Ensure(ctx); err != nil {
-		return err
-	}
-	f := &figures{tcp: map[string][]float64{}, packets: map[string][]float64{}, rtt: map[string][]time.Duration{}}
-	if f.version, err = lab.StrongSwanVersion(ctx); err != nil {
-		return err
-	}
-	if f.gcm, err = gcm(); err != nil {
-		return err
-	}
-	dir, err := os.MkdirTemp("", "cvlanctl-bench-")
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	w, err := newWorld(ctx, dir)
-	defer func() { err = errors.Join(err, w.close()) }()
-	if err != nil {
-		return err
-	}
-	if err := measure(ctx, o, w, f); err != nil {
-		return err
-	}
-	body := f.report(o)
-	fmt.Print("\n", body)
-	if o.page == "" {
-		return nil
-	}
-	return section.Write(o.page, "Performance", "Traffic", body)
+func newFigures(version string) *figures {
+	return &figures{version: version, tcp: map[string][]float64{}, effort: map[string][]float64{}, packets: map[string][]float64{},
+		rtt: map[string][]time.Duration{}}
 }
 
-// rounds is how many turns the pings of one repetition take.
-const rounds = 5
+func run(ctx context.Context, o *options, s *beside.Session) (body string, err error) {
+	if o.rounds < 1 || o.stream < time.Second || o.burst < 100*time.Millisecond || o.pings < 10 {
+		return "", errors.New("-rounds, -stream, -burst and -pings are too small")
+	}
+	only, err := regexp.Compile(o.only)
+	if err != nil {
+		return "", fmt.Errorf("-only: %w", err)
+	}
+	f := newFigures(s.StrongSwan)
+	w, err := newWorld(ctx, s.Dir)
+	defer func() { err = errors.Join(err, w.close()) }()
+	if err != nil {
+		return "", err
+	}
+	var chosen []tunnel
+	for _, t := range tunnels {
+		if only.MatchString(t.name) {
+			chosen = append(chosen, t)
+		}
+	}
+	for n := range o.rounds {
+		if err := f.round(ctx, o, w, chosen, n); err != nil {
+			return "", err
+		}
+	}
+	if o.only != "" {
+		return "", nil
+	}
+	return f.report(o), nil
+}
 
-// measure takes all tunnels by turns, so that other work on the machine falls
-// on all of them alike.
-func measure(ctx context.Context, o *options, w *world, f *figures) error {
-	for n := range o.repeats {
-		for _, t := range tunnels {
-			bits, err := w.tcp(ctx, t, o.stream, n%2 == 1)
-			if err != nil {
-				return fmt.Errorf("TCP by %s: %w", t.name, err)
-			}
-			f.tcp[t.name] = append(f.tcp[t.name], bits)
-			fmt.Printf("%-24s TCP %8.0f Mbit/s\n", t.name, bits/1e6)
+// round lets every tunnel have its turn at everything. What comes first moves
+// from round to round, and so does the direction of TCP.
+func (f *figures) round(ctx context.Context, o *options, w *world, list []tunnel, n int) error {
+	turns := slices.Concat(list[n%len(list):], list[:n%len(list)])
+	for _, t := range turns {
+		bits, effort, err := w.tcp(ctx, t, o.stream, n%2 == 1)
+		if err != nil {
+			return fmt.Errorf("TCP by %s: %w", t.name, err)
 		}
-		for _, t := range tunnels {
-			rate, err := w.packetRate(ctx, t, o.burst)
-			if err != nil {
-				return fmt.Errorf("packets by %s: %w", t.name, err)
-			}
-			f.packets[t.name] = append(f.packets[t.name], rate)
-			fmt.Printf("%-24s UDP %8.0f packets/s\n", t.name, rate)
+		f.tcp[t.name], f.effort[t.name] = append(f.tcp[t.name], bits), append(f.effort[t.name], effort)
+		fmt.Printf("%2d %-20s TCP %8.0f Mbit/s %6.2f s/GB\n", n, t.name, bits/1e6, effort)
+	}
+	if o.only != "" {
+		return nil
+	}
+	bits, err := gcm()
+	if err != nil {
+		return err
+	}
+	f.gcm = append(f.gcm, bits)
+	for _, t := range turns {
+		rate, err := w.packetRate(ctx, t, o.burst, f.packets[t.name])
+		if err != nil {
+			return fmt.Errorf("packets by %s: %w", t.name, err)
 		}
-		for range rounds {
-			for _, t := range tunnels {
-				times, err := w.rtt(ctx, t, o.pings/rounds)
-				if err != nil {
-					return fmt.Errorf("pings by %s: %w", t.name, err)
-				}
-				f.rtt[t.name] = append(f.rtt[t.name], times)
-				fmt.Printf("%-24s RTT %s\n", t.name, times)
-			}
+		f.packets[t.name] = append(f.packets[t.name], rate)
+		fmt.Printf("%2d %-20s UDP %8.0f packets/s\n", n, t.name, rate)
+	}
+	for _, t := range turns {
+		times, err := w.rtt(ctx, t, o.pings)
+		if err != nil {
+			return fmt.Errorf("pings by %s: %w", t.name, err)
 		}
+		f.rtt[t.name] = append(f.rtt[t.name], times)
+		fmt.Printf("%2d %-20s RTT %s\n", n, t.name, times)
 	}
 	return nil
 }

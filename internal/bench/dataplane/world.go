@@ -48,13 +48,14 @@ const patience = time.Minute
 type world struct {
 	bench   *lab.Bench
 	dir     string
+	ends    map[string][]int // the processes of each tunnel
 	cleanup []func() error
 }
 
 // newWorld brings everything up. What it returns must be closed, also after an
 // error.
 func newWorld(ctx context.Context, dir string) (*world, error) {
-	w := &world{dir: dir}
+	w := &world{dir: dir, ends: map[string][]int{}}
 	var err error
 	w.bench, err = lab.NewBench(ctx, lab.Scenario{Name: "bench", Ends: func(a, b *lab.End) error {
 		for _, e := range []*lab.End{a, b} {
@@ -73,6 +74,13 @@ func newWorld(ctx context.Context, dir string) (*world, error) {
 			return w, err
 		}
 	}
+	for _, d := range []*lab.Daemon{w.bench.A, w.bench.B} {
+		pid, err := d.PID()
+		if err != nil {
+			return w, err
+		}
+		w.ends[libipsec.name] = append(w.ends[libipsec.name], pid)
+	}
 	if _, err := w.bench.A.Swanctl(ctx, "--initiate", "--child", "net"); err != nil {
 		return w, err
 	}
@@ -83,6 +91,9 @@ func newWorld(ctx context.Context, dir string) (*world, error) {
 	}
 	for _, t := range tunnels {
 		if err := lab.Eventually(ctx, patience, t.name+" to carry pings", func() bool {
+			if w.through(ctx, t) != nil {
+				return false
+			}
 			n, err := lab.Ping(ctx, w.bench.NSA, t.innerA, t.innB, 1, time.Second)
 			return err == nil && n == 1
 		}); err != nil {
@@ -90,6 +101,25 @@ func newWorld(ctx context.Context, dir string) (*world, error) {
 		}
 	}
 	return w, nil
+}
+
+// through says whether packets of both sides go into a tunnel. Without it they
+// would find another way, which carries more than any tunnel.
+func (w *world) through(ctx context.Context, t tunnel) error {
+	for i, ns := range w.sides() {
+		from, to := t.innerA, t.innB
+		if i == 1 {
+			from, to = to, from
+		}
+		way, err := ns.Exec(ctx, "ip", "route", "get", to, "from", from)
+		if err != nil {
+			return err
+		}
+		if bare := strings.Contains(way, "dev eth0"); bare != (t == veth) {
+			return fmt.Errorf("packets from %s to %s do not go by %s: %s", from, to, t.name, way)
+		}
+	}
+	return nil
 }
 
 func (w *world) sides() [2]*lab.NS { return [2]*lab.NS{w.bench.NSA, w.bench.NSB} }
@@ -102,11 +132,12 @@ func (w *world) close() error {
 	return errors.Join(errs...)
 }
 
-// spawn starts a program on a side, until the world ends.
-func (w *world) spawn(ns *lab.NS, env []string, log string, argv ...string) error {
+// spawn starts a program of a tunnel on a side, until the world ends.
+func (w *world) spawn(ns *lab.NS, of string, env []string, log string, argv ...string) error {
 	p, err := ns.Spawn(env, filepath.Join(w.dir, log), argv...)
 	if err == nil {
 		w.cleanup = append(w.cleanup, p.Stop)
+		w.ends[of] = append(w.ends[of], p.PID())
 	}
 	return err
 }
@@ -151,7 +182,7 @@ tunnels:
 `, i, local, remote, port, 1-i, nat, own, other, start), 0o600); err != nil {
 				return err
 			}
-			if err := w.spawn(ns, nil, fmt.Sprintf("ours-%d-%d.log", n, i), binary, "ipsec", "run", "--config", config, "--socket", "none", "--data", "tun",
+			if err := w.spawn(ns, t.name, nil, fmt.Sprintf("ours-%d-%d.log", n, i), binary, "ipsec", "run", "--config", config, "--socket", "none", "--data", "tun",
 				"--mtu", innerMTU, "--port", fmt.Sprint(port), "--natt-port", fmt.Sprint(port+1), "--peer-natt-port", fmt.Sprint(port+1)); err != nil {
 				return err
 			}
@@ -179,7 +210,7 @@ func (w *world) startWireGuard(ctx context.Context) error {
 		}
 		// The name is that of a socket in a folder that all namespaces share.
 		name := fmt.Sprintf("wg%d-%d", os.Getpid()%100000, i)
-		if err := w.spawn(ns, []string{"LOG_LEVEL=error"}, "wireguard-"+name+".log", binary, "-f", name); err != nil {
+		if err := w.spawn(ns, wireguard.name, []string{"LOG_LEVEL=error"}, "wireguard-"+name+".log", binary, "-f", name); err != nil {
 			return err
 		}
 		settings := fmt.Sprintf("set=1\nprivate_key=%s\nlisten_port=51820\npublic_key=%s\nendpoint=%s:51820\nreplace_allowed_ips=true\nallowed_ip=%s/32\n\n",
@@ -220,7 +251,7 @@ func configure(ctx context.Context, socket, settings string) error {
 }
 
 func (w *world) startIperf(ctx context.Context) error {
-	if err := w.spawn(w.bench.NSB, nil, "iperf.log", "iperf3", "-s"); err != nil {
+	if err := w.spawn(w.bench.NSB, "iperf3", nil, "iperf.log", "iperf3", "-s"); err != nil {
 		return err
 	}
 	return lab.Eventually(ctx, patience, "iperf3 to listen", func() bool {
