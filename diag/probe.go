@@ -1,6 +1,9 @@
 package diag
 
-import "net/netip"
+import (
+	"net/netip"
+	"time"
+)
 
 // Reach is how a peer takes requests on one of its ports.
 type Reach string
@@ -34,6 +37,22 @@ type Probe struct {
 	// IKEFragments is whether the peer says that it takes them (RFC 7383); nil
 	// where it did not say.
 	IKEFragments *bool
+	// Tries are other ways to authenticate that were tried after the peer had
+	// refused the configured one without a reason.
+	Tries []Try
+}
+
+// Try is one other way to authenticate.
+type Try struct {
+	Time time.Time
+	// Kind is what differed: idr, id, id-type, psk, method, signature, certificates,
+	// initial-contact, as engine/native has them. Near is the kind of near miss
+	// of the preshared key.
+	Kind, Near string
+	Says       string // in words: "our key with a line feed (LF) after it"
+	Accepted   bool   // the peer authenticated us
+	Answer     string // of the peer: "AUTHENTICATION_FAILED"; "" where it gave none
+	PeerID     string // whom the peer said to be, where it did
 }
 
 // ProbeSize is what became of requests of one size.

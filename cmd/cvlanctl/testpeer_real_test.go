@@ -21,6 +21,10 @@ type tested struct {
 	Steps  []struct {
 		Step, Status, Detail string
 		Findings             []struct{ ID, Ownership string }
+		Tries                []struct {
+			Kind, Change, Answer string
+			Accepted             bool
+		}
 	}
 	Findings []struct{ ID string }
 }
@@ -53,7 +57,7 @@ func testPeerIn(t *testing.T, namespace, binary string, args ...string) (tested,
 	}
 	if t.Failed() || testing.Verbose() {
 		for _, s := range d.Steps {
-			t.Logf("%s  %-26s %s %v", s.Status, s.Step, s.Detail, s.Findings)
+			t.Logf("%s  %-26s %s %v %v", s.Status, s.Step, s.Detail, s.Findings, s.Tries)
 		}
 	}
 	return d, code, took

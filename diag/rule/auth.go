@@ -143,6 +143,10 @@ func theyRefused(f *diag.Facts) []diag.Finding {
 			d.Evidence = append([]diag.Evidence{at(x.Request, "IKE_AUTH request%s", claims(x.Request))}, d.Evidence...)
 		}
 		d.Remedies = identityRemedies(sa, x)
+		if f.Probe != nil && len(f.Probe.Tries) > 0 {
+			d.Evidence = append(d.Evidence, triesEvidence(f.Probe.Tries)...)
+			d.Surer = "to let the peer call us: ipsec test-peer --listen tells what is wrong with what it sends; or the responder's log"
+		}
 		found = append(found, span(d))
 	}
 	return found

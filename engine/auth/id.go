@@ -112,14 +112,15 @@ func (p *Pattern) Words(id *wire.ID) (pattern, identity string) {
 	if p.id.Type == 0 || p.id.Type == id.Type {
 		return pattern, identity
 	}
-	if a, b := plain(&p.id), plain(id); strings.EqualFold(a, b) {
+	if a, b := PlainID(&p.id), PlainID(id); strings.EqualFold(a, b) {
 		return a + " (" + p.id.Type.String() + ")", b + " (" + id.Type.String() + ")"
 	}
 	return pattern, identity
 }
 
-// plain gives the words of an identity, those of a key id too where it is text.
-func plain(id *wire.ID) string {
+// PlainID gives the words of an identity, those of a key id too where it is
+// text.
+func PlainID(id *wire.ID) string {
 	if id.Type == wire.IDKeyID {
 		if text := wire.Escape(id.Data); text == string(id.Data) && text != "" {
 			return text

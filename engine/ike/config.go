@@ -98,6 +98,10 @@ type Connection struct {
 	// Childless sets up the IKE SA without its first child (RFC 6023). It is
 	// for the initiator; its children are created afterwards.
 	Childless bool
+	// CallOnly takes no requests by the connection: it is for the initiator.
+	CallOnly bool
+	// OmitInitialContact leaves INITIAL_CONTACT out (RFC 7296 2.4).
+	OmitInitialContact bool
 }
 
 // ChildConfig is what CHILD SAs are made from.
@@ -275,7 +279,7 @@ func (c *Connection) remotePorts() Ports {
 // accepts says whether a request between two addresses may be for this
 // connection.
 func (c *Connection) accepts(local, remote netip.Addr) bool {
-	if c.Local.IsValid() && !c.Local.IsUnspecified() && c.Local != local {
+	if c.CallOnly || c.Local.IsValid() && !c.Local.IsUnspecified() && c.Local != local {
 		return false
 	}
 	if len(c.RemoteNets) == 0 {

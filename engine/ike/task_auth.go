@@ -62,7 +62,7 @@ func (t *authTask) build(s *SA) (wire.ExchangeType, []wire.Payload, bool) {
 	for i := range proof.Certs {
 		ps = append(ps, payload(wire.PayloadCert, &proof.Certs[i]))
 	}
-	if s.conn.Unique != UniqueNever && len(s.own.siblings(s)) == 0 {
+	if !s.conn.OmitInitialContact && s.conn.Unique != UniqueNever && len(s.own.siblings(s)) == 0 {
 		ps = append(ps, payload(wire.PayloadNotify, &wire.Notify{Type: wire.NotifyInitialContact}))
 	}
 	ps = append(ps, authorities([]*Connection{s.conn})...)

@@ -48,6 +48,8 @@ type Options struct {
 	// Elsewhere are connections that the engine does not run. Their preshared
 	// keys, where they can be read, tell a peer that was given the wrong one.
 	Elsewhere []policy.Connection
+	// Variants are further connections, to call with; see there.
+	Variants []Variant
 	// Watched says that what is to start waits for the first who asks for
 	// Events, so that nothing of it is missed.
 	Watched bool
@@ -146,6 +148,11 @@ func Start(ctx context.Context, o Options) (*Engine, error) {
 		e.conns = append(e.conns, c)
 	}
 	e.knowMixUps(ctx)
+	more, err := e.addVariants(ctx, local)
+	if err != nil {
+		return nil, err
+	}
+	conns = append(conns, more...)
 	if e.authorities, err = authoritiesOf(o.Policy); err != nil {
 		return nil, err
 	}

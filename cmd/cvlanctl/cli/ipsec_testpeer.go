@@ -1,23 +1,19 @@
 package cli
 
 import (
-	"bufio"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
 	"net"
 	"net/netip"
-	"slices"
-	"strings"
+	"strconv"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/cloudvlan/cvlanctl/cmd/cvlanctl/cli/doc"
 	"github.com/cloudvlan/cvlanctl/cmd/cvlanctl/cli/print"
-	"github.com/cloudvlan/cvlanctl/cmd/cvlanctl/cli/term"
 	"github.com/cloudvlan/cvlanctl/diag"
 	"github.com/cloudvlan/cvlanctl/diag/probe"
 	"github.com/cloudvlan/cvlanctl/diag/probe/peer"
@@ -47,6 +43,10 @@ type TestPeerOptions struct {
 	InnerAddress        string
 	ProbeTries          int
 	PlainPort, NATTPort uint16
+	// Ladder is how many other ways to authenticate are tried, and Pace the
+	// pause before each.
+	Ladder int
+	Pace   time.Duration
 
 	// As responder.
 	Listen                 bool
@@ -72,7 +72,14 @@ from a daemon that runs here.
 PEER is a peer or a tunnel of the policy that --config names, or an address with
 the options that say how both sides prove who they are.
 
-A peer that refuses does not say why. With --listen it is the peer that calls:
+A peer that refuses does not say why. With --ladder other ways to authenticate
+are tried then, that differ in one thing each: without asking for the peer's
+identity, near misses of the preshared key, other types of our identity, another
+form of signature, and what else the policy holds. The first that the peer takes
+names the cause. Each is one more failed attempt at the peer, which may lock out
+who fails often: they are few, have a pause between them, and are counted.
+
+With --listen it is the peer that calls:
 then each transform, the identities, the preshared key or certificate and the
 selectors that it sends are compared with what is configured here, and what
 differs is told. A preshared key that is nearly right is named: a line end or
@@ -82,6 +89,7 @@ have to be free on this host, and who may not open them needs CAP_NET_BIND_SERVI
 		Example: `  cvlanctl ipsec test-peer office --config site.yaml --ping 10.2.0.1
   cvlanctl ipsec test-peer 192.0.2.2 --id me@example.org --remote-id gw.example.org --psk-file psk \
     --local-ts 10.1.0.1/32 --remote-ts 10.2.0.0/16
+  cvlanctl ipsec test-peer office --config site.yaml --ladder
   sudo cvlanctl ipsec test-peer office --config site.yaml --listen
   cvlanctl ipsec test-peer office --config site.yaml -o json | jq -r '.steps[] | select(.status == "fail")'`,
 		Args: func(cmd *cobra.Command, args []string) error {
@@ -112,84 +120,15 @@ have to be free on this host, and who may not open them needs CAP_NET_BIND_SERVI
 	f.StringVar(&opts.InnerAddress, "inner-address", "", "our address inside the tunnel; without it one of our network")
 	f.Uint16Var(&opts.PlainPort, "port", wire.PortIKE, "the peer's UDP port for IKE")
 	f.Uint16Var(&opts.NATTPort, "natt-port", wire.PortNATT, "the peer's UDP port for IKE and ESP behind NATs")
+	f.IntVar(&opts.Ladder, "ladder", 0, "how many other ways to authenticate to try where the peer refuses without a reason")
+	f.Lookup("ladder").NoOptDefVal = strconv.Itoa(peer.DefaultLadder)
+	f.DurationVar(&opts.Pace, "pace", peer.DefaultPace, "with --ladder: the pause before each try")
 	f.BoolVar(&opts.Listen, "listen", false, "let the peer call, and say what is wrong with what it sends")
 	f.DurationVar(&opts.Call, "call", 2*time.Minute, "with --listen: how long to wait for the peer's call")
 	f.Uint16Var(&opts.ListenPort, "listen-port", wire.PortIKE, "with --listen: our own UDP port for IKE")
 	f.Uint16Var(&opts.ListenNATT, "listen-natt-port", wire.PortNATT, "with --listen: our own UDP port for IKE and ESP behind NATs")
 	complete(cmd, "fail-on", words("critical", "high", "medium", "low", "info"))
 	return cmd
-}
-
-// quoted gives a text as YAML takes it.
-func yamlText(s string) string {
-	b, _ := json.Marshal(s) // a string has a form in JSON, and JSON is YAML
-	return string(b)
-}
-
-// policyText writes the policy that the options say.
-func (o *TestPeerOptions) policyText() ([]byte, error) {
-	switch {
-	case o.ID == "":
-		return nil, usagef("without --config, --id says who we are")
-	case (o.PSKFile == "") == (o.PSKEnv == ""):
-		return nil, usagef("without --config, one of --psk-file and --psk-env has the preshared key")
-	}
-	var b strings.Builder
-	fmt.Fprintf(&b, "version: 1\nnode: {identity: %s}\npeers:\n  peer:\n    addresses: %s\n    auth: psk\n", yamlText(o.ID), yamlText(o.Peer))
-	if o.PSKFile != "" {
-		fmt.Fprintf(&b, "    psk: {file: %s}\n", yamlText(o.PSKFile))
-	} else {
-		fmt.Fprintf(&b, "    psk: {env: %s}\n", yamlText(o.PSKEnv))
-	}
-	if o.RemoteID != "" {
-		fmt.Fprintf(&b, "    identity: %s\n", yamlText(o.RemoteID))
-	}
-	if o.PlainPort != wire.PortIKE {
-		fmt.Fprintf(&b, "    port: %d\n", o.PlainPort)
-	}
-	list := func(s string) string {
-		var words []string
-		for part := range strings.SplitSeq(s, ",") {
-			words = append(words, yamlText(strings.TrimSpace(part)))
-		}
-		return "[" + strings.Join(words, ", ") + "]"
-	}
-	if o.IKE != "" {
-		fmt.Fprintf(&b, "    ike: {proposals: %s}\n", list(o.IKE))
-	}
-	b.WriteString("tunnels:\n  tunnel:\n    peer: peer\n")
-	if o.LocalTS != "" {
-		fmt.Fprintf(&b, "    local: %s\n", list(o.LocalTS))
-	}
-	if o.RemoteTS != "" {
-		fmt.Fprintf(&b, "    remote: %s\n", list(o.RemoteTS))
-	}
-	if o.ESP != "" {
-		fmt.Fprintf(&b, "    esp: {proposals: %s}\n", list(o.ESP))
-	}
-	return []byte(b.String()), nil
-}
-
-// policy gives the policy with the peer, and the name of the peer in it.
-func (o *TestPeerOptions) policy(ctx context.Context, app *App) (*policy.Policy, string, error) {
-	if o.Config != "" {
-		p, err := readPolicy(ctx, app, o.Config)
-		return p, o.Peer, err
-	}
-	text, err := o.policyText()
-	if err != nil {
-		return nil, "", err
-	}
-	p, findings := policy.Parse(ctx, "options", text, policy.Options{Now: time.Now(), Dir: "."})
-	for _, f := range findings {
-		if f.Severity == policy.Error {
-			fmt.Fprintln(app.Term.Err, cleaned(f.String()))
-		}
-	}
-	if p == nil {
-		return nil, "", usagef("the options do not make a tunnel")
-	}
-	return p, "peer", nil
 }
 
 // testPeer is a test as it is prepared.
@@ -200,6 +139,8 @@ type testPeer struct {
 	conn   *policy.Connection
 	child  string
 	others []policy.Connection // of the policy
+	// variants are other ways to authenticate.
+	variants []native.Variant
 }
 
 // tested is our engine with a stack inside its tunnel.
@@ -230,6 +171,15 @@ func runTestPeer(ctx context.Context, app *App, o *TestPeerOptions) error {
 	if err != nil {
 		return err
 	}
+	if !o.Listen {
+		if t.variants, err = native.Variants(ctx, p, t.conn, t.others, t.own()); err != nil && o.Ladder > 0 {
+			return err
+		}
+		for i := range t.variants {
+			v := &t.variants[i]
+			target.Variations = append(target.Variations, peer.Variation{Connection: v.Name, Kind: v.Kind, Near: v.Near, Says: v.Says})
+		}
+	}
 	if app.Timeout > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, app.Timeout)
@@ -240,7 +190,7 @@ func runTestPeer(ctx context.Context, app *App, o *TestPeerOptions) error {
 	if o.Listen {
 		test = peer.Listen
 	}
-	r := test(ctx, target, t.tools(), peer.Options{Rules: rule.All(), Tell: t.tell, Wait: o.Call})
+	r := test(ctx, target, t.tools(), peer.Options{Rules: rule.All(), Tell: t.tell, TellTry: t.tellTry, Ladder: o.Ladder, Pace: o.Pace, Wait: o.Call})
 	if interrupted(ctx.Err()) {
 		return ctx.Err()
 	}
@@ -334,14 +284,22 @@ func (t *testPeer) tools() peer.Tools {
 	}
 }
 
-// routeTo says how the system would go to an address. Nothing is sent.
-func routeTo(to netip.Addr) (string, int, error) {
+// sourceTo gives the address that the system would send from. Nothing is sent.
+func sourceTo(to netip.Addr) (netip.Addr, error) {
 	c, err := net.DialUDP("udp", nil, net.UDPAddrFromAddrPort(netip.AddrPortFrom(to, wire.PortIKE)))
+	if err != nil {
+		return netip.Addr{}, err
+	}
+	defer func() { _ = c.Close() }() // nothing was sent
+	return c.LocalAddr().(*net.UDPAddr).AddrPort().Addr().Unmap(), nil
+}
+
+// routeTo says how the system would go to an address.
+func routeTo(to netip.Addr) (string, int, error) {
+	from, err := sourceTo(to)
 	if err != nil {
 		return "", 0, err
 	}
-	defer func() { _ = c.Close() }() // nothing was sent
-	from := c.LocalAddr().(*net.UDPAddr).AddrPort().Addr().Unmap()
 	words, mtu := "from "+from.String(), 0
 	interfaces, err := net.Interfaces()
 	if err != nil {
@@ -386,6 +344,9 @@ func (t *testPeer) engine(ctx context.Context, _ netip.Addr) (peer.Engine, error
 			n.Elsewhere = append(n.Elsewhere, t.others[i])
 		}
 	}
+	if t.o.Ladder > 0 {
+		n.Variants = t.variants[:min(len(t.variants), t.o.Ladder)]
+	}
 	if t.o.Listen {
 		n.Ports, n.Listen = ike.Ports{IKE: t.o.ListenPort, NATT: t.o.ListenNATT}, listenHere
 	}
@@ -408,67 +369,19 @@ func listenHere(a netip.AddrPort) (*net.UDPConn, error) {
 	return c, err
 }
 
-// testMeaning gives the colour and the mark of a status.
-func testMeaning(s peer.Status) (term.Meaning, string) {
-	switch s {
-	case peer.Pass:
-		return term.Good, "pass"
-	case peer.Warn:
-		return term.Warning, "warn"
-	case peer.Fail:
-		return term.Bad, "FAIL"
-	}
-	return term.Muted, "skip"
-}
-
-// tell shows a step as it ends.
-func (t *testPeer) tell(s peer.Step) {
-	switch {
-	case s.Status == "" && t.app.Term.OutTTY && t.app.Output.Text():
-		fmt.Fprintf(t.app.Term.Out, "      %s ...", s.Name)
-	case s.Status == "":
-	case t.app.Output == print.JSONL:
-		b, err := json.Marshal(doc.NewTestPeerStep(&s))
-		if err == nil {
-			_, _ = t.app.Term.Out.Write(append(print.Escape(b), '\n')) // a reader that is gone ends the test by itself
-		}
-	case t.app.Output.Text():
-		m, mark := testMeaning(s.Status)
-		if t.app.Term.OutTTY {
-			fmt.Fprint(t.app.Term.Out, "\r\x1b[K")
-		}
-		took := ""
-		if s.Status != peer.Skip {
-			took = fmt.Sprintf("%7.1f ms", ms(s.Duration))
-		}
-		fmt.Fprintf(t.app.Term.Out, "%s  %-26s %10s  %s\n", t.app.Term.Paint(m, mark), s.Name, took, cleaned(s.Detail))
-	}
-}
-
-// close writes what was found, after the steps.
-func (t *testPeer) close(r *peer.Report) error {
-	out := bufio.NewWriter(t.app.Term.Out)
-	w := &wrapper{w: out, term: t.app.Term, width: textWidth, live: true}
-	n := 0
-	faults := slices.ContainsFunc(r.Findings, func(f diag.Finding) bool { return f.Severity < diag.Info })
-	for i := range r.Findings {
-		if r.Findings[i].Severity < diag.Info || !faults && r.Worst() != peer.Pass {
-			n++
-			w.blank()
-			w.finding(n, &r.Findings[i])
+// own gives the address that this side goes to the peer from, as far as it is
+// known before the test.
+func (t *testPeer) own() netip.Addr {
+	for _, a := range t.conn.LocalAddrs {
+		if a.Single() && a.Host == "" {
+			return a.Prefix.Addr()
 		}
 	}
-	w.blank()
-	m, words := term.Good, "all that was tested works"
-	switch r.Worst() {
-	case peer.Fail:
-		m, words = term.Bad, "the tunnel does not work: see above"
-	case peer.Warn:
-		m, words = term.Warning, "it works, with what is said above"
+	for _, a := range t.conn.RemoteAddrs {
+		if a.Single() && a.Host == "" {
+			from, _ := sourceTo(a.Prefix.Addr()) // the step on the route tells why there is none
+			return from
+		}
 	}
-	w.line(m, "", fmt.Sprintf("%s, in %.1f s", words, r.Took.Seconds()))
-	if err := out.Flush(); err != nil {
-		return fmt.Errorf("writing the outcome: %w", err)
-	}
-	return nil
+	return netip.Addr{}
 }

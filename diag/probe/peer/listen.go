@@ -280,94 +280,6 @@ func (l *listening) proposal() (Status, string) {
 	return Fail, "refused" + l.firstFailed(": ", nil)
 }
 
-// transforms compares the proposals that come nearest, transform by transform.
-func (l *listening) transforms(protocol string) string {
-	var best []event.Check
-	bad, found := 0, false
-	var rows []event.Check
-	for i := range l.checks {
-		c := &l.checks[i]
-		switch {
-		case c.Kind == event.CheckTransform:
-			// "ENCR of proposal 1 with our proposal 1"
-			_, which, _ := strings.Cut(c.What, " of ")
-			if len(rows) > 0 {
-				if _, before, _ := strings.Cut(rows[0].What, " of "); before != which {
-					rows = nil
-				}
-			}
-			rows = append(rows, *c)
-			n := failed(rows)
-			if i+1 == len(l.checks) || l.checks[i+1].Kind != event.CheckTransform || !strings.HasSuffix(l.checks[i+1].What, " of "+which) {
-				if !found || n < bad {
-					best, bad, found = rows, n, true
-				}
-				rows = nil
-			}
-		case c.Kind == event.CheckProposal && strings.HasPrefix(c.What, protocol+" proposals"):
-			if words := rowWords(best); words != "" {
-				return words
-			}
-		case c.Kind == event.CheckProposal:
-			best, found, rows = nil, false, nil // of another protocol, or of one that fitted
-		}
-	}
-	return ""
-}
-
-func failed(rows []event.Check) int {
-	n := 0
-	for i := range rows {
-		if !rows[i].OK {
-			n++
-		}
-	}
-	return n
-}
-
-// rowWords writes the comparison of two proposals in one line.
-func rowWords(rows []event.Check) string {
-	words := make([]string, 0, len(rows))
-	for i := range rows {
-		c := &rows[i]
-		what, _, _ := strings.Cut(c.What, " of ")
-		if c.OK {
-			words = append(words, what+" "+c.Remote+" fits")
-		} else {
-			words = append(words, fmt.Sprintf("%s differs: %s here, %s there", what, c.Local, c.Remote))
-		}
-	}
-	return strings.Join(words, "; ")
-}
-
-func kinds(k ...event.CheckKind) func(*event.Check) bool {
-	return func(c *event.Check) bool { return slices.Contains(k, c.Kind) }
-}
-
-// firstFailed gives the first comparison of a kind that failed, in words after
-// an introduction; "" where there is none.
-func (l *listening) firstFailed(intro string, of func(*event.Check) bool) string {
-	for i := range l.checks {
-		c := &l.checks[i]
-		if c.OK || c.Kind == event.CheckTransform || of != nil && !of(c) {
-			continue
-		}
-		return intro + checkWords(c)
-	}
-	return ""
-}
-
-func checkWords(c *event.Check) string {
-	if c.Why != "" && c.Kind == event.CheckMAC {
-		return c.Why
-	}
-	words := fmt.Sprintf("%s: %s here, %s there", c.What, c.Local, c.Remote)
-	if c.Why != "" {
-		words += " (" + c.Why + ")"
-	}
-	return words
-}
-
 func (l *listening) identity() (Status, string) {
 	l.stage = stageIdentity
 	if l.until(l.o.Patience, func() bool { return false }); l.held == nil {
@@ -393,9 +305,6 @@ func (l *listening) identity() (Status, string) {
 	}
 	return Pass, strings.Join(fits, ", ")
 }
-
-// proofs are the comparisons that make up authentication.
-var proofs = kinds(event.CheckMethod, event.CheckMAC, event.CheckSignature, event.CheckCertificate, event.CheckUnique)
 
 func (l *listening) authentication() (Status, string) {
 	l.stage = stageProof
@@ -428,20 +337,6 @@ func (l *listening) authentication() (Status, string) {
 		l.childFailed = errNoFit // what is known of it belongs to the next step
 	}
 	return Pass, "by " + fits + ", on both sides"
-}
-
-// proof names what the peer's proof rests on, "" where it was not looked at.
-func (l *listening) proof() string {
-	for i := range l.checks {
-		switch c := &l.checks[i]; {
-		case !c.OK:
-		case c.Kind == event.CheckMAC:
-			return "preshared key"
-		case c.Kind == event.CheckSignature:
-			return "signature"
-		}
-	}
-	return ""
 }
 
 var errNoFit = errors.New("the child does not fit")
@@ -487,30 +382,4 @@ func (l *listening) child() (Status, string) {
 		return Fail, "selectors fit; ESP proposals: " + esp
 	}
 	return Pass, "what it asks for would fit: " + selectors
-}
-
-// selectors compares the peer's with those of the child that fits, or with all.
-func (l *listening) selectors() (words string, fit bool) {
-	var bad []string
-	good := map[string][]string{}
-	for i := range l.checks {
-		c := &l.checks[i]
-		side, child, ok := strings.Cut(c.What, " against child ")
-		if c.Kind != event.CheckSelector || !ok {
-			continue
-		}
-		// TSr is this side's network, and TSi the peer's.
-		whose := map[string]string{"TSr": "our network", "TSi": "the peer's network"}[side]
-		if c.OK {
-			good[child] = append(good[child], whose+" "+c.Remote)
-			continue
-		}
-		bad = append(bad, fmt.Sprintf("%s is %s for child %s here, and %s there", whose, c.Local, child, c.Remote))
-	}
-	for _, both := range good {
-		if len(both) >= 2 {
-			return strings.Join(both, ", "), true
-		}
-	}
-	return strings.Join(bad, "; "), len(bad) == 0
 }

@@ -44,6 +44,7 @@ type Step struct {
 	Duration time.Duration
 	Detail   string
 	Findings []diag.Finding // that this step brought
+	Tries    []diag.Try     // other ways to authenticate that this step tried
 }
 
 // The steps, in their order.
@@ -105,6 +106,8 @@ type Target struct {
 	Proposals  [][]wire.Transform // for the IKE SA
 	Offered    []string           // the same in words
 	Ping       netip.Addr         // inside the tunnel; not set for none
+	// Variations are other ways to authenticate, the likelier first.
+	Variations []Variation
 }
 
 // Options of a Run.
@@ -116,6 +119,12 @@ type Options struct {
 	Tell func(Step)
 	// Patience is how long one step of the tunnel waits: 0 for 20 s.
 	Patience time.Duration
+	// Ladder is how many Variations are tried, one after the other, where the
+	// peer refuses without a reason; 0 for none. Pace is the pause before each:
+	// 0 for half a second. TellTry is told each try as it ends.
+	Ladder  int
+	Pace    time.Duration
+	TellTry func(n, of int, t diag.Try)
 	// Wait is how long Listen waits for the peer to call: 0 for 2 min.
 	Wait time.Duration
 }
@@ -185,6 +194,9 @@ func newRun(ctx context.Context, t Target, tools Tools, o *Options) *run {
 	if o.Patience == 0 {
 		o.Patience = 20 * time.Second
 	}
+	if o.Pace == 0 {
+		o.Pace = DefaultPace
+	}
 	return &run{ctx: ctx, target: t, tools: tools, o: *o, report: &Report{Target: t}, trace: trace.New(trace.Options{}),
 		probe: diag.Probe{Connection: t.Connection, Host: t.Host, Offered: t.Offered}}
 }
@@ -231,6 +243,9 @@ func (r *run) step(name string, do func() (Status, string)) {
 		}
 	}
 	r.known = found
+	if name == StepAuth {
+		s.Tries = r.probe.Tries
+	}
 	if s.Status == Pass && len(s.Findings) > 0 && s.Findings[0].Severity < diag.Info {
 		s.Status = Warn
 	}
@@ -251,211 +266,6 @@ func (r *run) end(format string, args ...any) { r.gone = fmt.Errorf(format, args
 
 func (r *run) patient() (context.Context, context.CancelFunc) {
 	return context.WithTimeout(r.ctx, r.o.Patience)
-}
-
-func (r *run) resolve() (Status, string) {
-	ctx, cancel := r.patient()
-	defer cancel()
-	a, err := r.tools.Resolve(ctx)
-	if err != nil {
-		r.probe.ResolveError = err.Error()
-		r.end("the peer has no address")
-		return Fail, err.Error()
-	}
-	r.probe.Remote = a
-	if a.String() == r.target.Host {
-		return Pass, "it is an address"
-	}
-	return Pass, a.String()
-}
-
-func (r *run) route() (Status, string) {
-	ctx, cancel := r.patient()
-	defer cancel()
-	words, _, err := r.tools.Route(ctx, r.probe.Remote)
-	if err != nil {
-		r.end("there is no route to the peer")
-		return Fail, err.Error()
-	}
-	return Pass, words
-}
-
-func (r *run) hostSettings() (Status, string) {
-	if r.tools.Host == nil {
-		return Skip, "not looked at"
-	}
-	ctx, cancel := r.patient()
-	defer cancel()
-	h := r.tools.Host(ctx)
-	if h == nil || h.Chains == nil {
-		return Skip, "the firewall cannot be seen here: " + whyUnseen(h)
-	}
-	r.host = &diag.HostFacts{At: h.At, Chains: h.Chains}
-	return Pass, fmt.Sprintf("firewall read: %d chains that packets come by", len(h.Chains))
-}
-
-// whyUnseen says why the firewall is not among what was seen.
-func whyUnseen(h *diag.HostFacts) string {
-	if h != nil {
-		for _, u := range h.Unseen {
-			if strings.Contains(u.What, "firewall") {
-				return u.Why
-			}
-		}
-	}
-	return "nothing tells of it"
-}
-
-func reach(q *scan.Question) diag.Reach {
-	switch q.Verdict() {
-	case scan.Answers:
-		return diag.ReachAnswers
-	case scan.Refused:
-		return diag.ReachRefused
-	case scan.Silent:
-		return diag.ReachSilent
-	}
-	return diag.ReachUnknown
-}
-
-// outcome says how a port took a request, in words.
-func outcome(q *scan.Question) string {
-	switch q.Verdict() {
-	case scan.Answers:
-		words := "answered"
-		if q.RTT > 0 {
-			words += fmt.Sprintf(" in %s", q.RTT.Round(10*time.Microsecond))
-		}
-		if q.Cookie {
-			words += ", after a cookie was demanded"
-		}
-		return words
-	case scan.Refused:
-		return "refused by ICMP: nobody listens"
-	}
-	return "no answer"
-}
-
-func (r *run) plainPort() (Status, string) {
-	var err error
-	if r.line, err = r.tools.Line(r.probe.Remote); err != nil {
-		r.end("the peer cannot be sent to")
-		return Fail, err.Error()
-	}
-	local, remote := r.line.Ends(false)
-	_, natt := r.line.Ends(true)
-	r.probe.Local, r.probe.PlainPort, r.probe.NATTPort = local.Addr(), remote.Port(), natt.Port()
-	r.prober = scan.NewProber(r.line, scan.Options{Pace: time.Millisecond})
-	q, err := r.prober.Propose(r.ctx, r.target.Proposals, false, 0)
-	if err != nil {
-		r.end("the peer cannot be sent to")
-		return Fail, err.Error()
-	}
-	r.plain = q
-	r.probe.Plain = reach(&q)
-	if r.probe.Plain == diag.ReachAnswers {
-		return Pass, outcome(&q)
-	}
-	// Is anybody there, who only does not answer us?
-	if f, err := r.prober.Future(r.ctx); err == nil {
-		r.probe.Stranger = reach(&f)
-	}
-	return Fail, outcome(&q)
-}
-
-func (r *run) nattPort() (Status, string) {
-	q, err := r.prober.Propose(r.ctx, r.target.Proposals, true, 0)
-	if err != nil {
-		return Fail, err.Error()
-	}
-	r.probe.NATT = reach(&q)
-	if r.probe.Plain != diag.ReachAnswers {
-		if r.probe.NATT != diag.ReachAnswers {
-			r.end("the peer does not answer")
-			return Fail, outcome(&q)
-		}
-		r.end("port %d does not answer, and the engine begins there", r.probe.PlainPort)
-		return Pass, outcome(&q)
-	}
-	if r.probe.NATT != diag.ReachAnswers {
-		return Fail, outcome(&q)
-	}
-	return Pass, outcome(&q)
-}
-
-func (r *run) nat() (Status, string) {
-	local, remote := r.plain.NATLocal, r.plain.NATRemote
-	switch {
-	case local == nil || remote == nil:
-		return Skip, "the answer has no NAT detection hashes"
-	case *local && *remote:
-		return Pass, "a NAT in front of both sides, or in front of this one while the peer forces encapsulation"
-	case *local:
-		return Pass, "a NAT in front of this side"
-	case *remote:
-		return Pass, "a NAT in front of the peer, or it forces encapsulation"
-	}
-	return Pass, "no NAT on the way"
-}
-
-// probeSizes are the sizes of IP packets to try, each twice: what every path
-// takes, what common tunnels leave, Ethernet, and one that becomes IP fragments.
-var probeSizes = []int{576, 1280, 1400, 1500, 2000}
-
-func (r *run) sizes() (Status, string) {
-	if r.plain.Outcome == scan.OutcomeAccepted {
-		takes := slices.Contains(r.plain.Notifies, wire.NotifyFragmentationSupported.String())
-		r.probe.IKEFragments = &takes
-	}
-	var lost []string
-	for _, size := range probeSizes {
-		s := diag.ProbeSize{Octets: size}
-		for range 2 {
-			q, err := r.prober.Propose(r.ctx, r.target.Proposals, false, size)
-			if err != nil {
-				return Fail, err.Error()
-			}
-			s.Sent++
-			if q.Verdict() == scan.Answers {
-				s.Answered++
-				break
-			}
-		}
-		r.probe.Sizes = append(r.probe.Sizes, s)
-		if s.Answered == 0 {
-			lost = append(lost, fmt.Sprint(size))
-			if size == probeSizes[0] {
-				break
-			}
-		}
-	}
-	words := "packets of 576 to 1500 octets and IP fragments pass"
-	if len(lost) > 0 {
-		words = "packets of " + strings.Join(lost, ", ") + " octets get no answer"
-	}
-	if f := r.probe.IKEFragments; f != nil {
-		words += map[bool]string{true: "; IKE fragmentation: yes", false: "; IKE fragmentation: no"}[*f]
-	}
-	if len(lost) > 0 {
-		return Warn, words
-	}
-	return Pass, words
-}
-
-func (r *run) proposal() (Status, string) {
-	if r.plain.Outcome == scan.OutcomeAccepted {
-		return Pass, "agreed: " + r.plain.Suite
-	}
-	r.probe.Refusal = r.plain.Outcome
-	words := r.plain.Outcome
-	if r.plain.Outcome == wire.NotifyNoProposalChosen.String() {
-		if accepts, err := r.prober.Accepts(r.ctx); err == nil && len(accepts.Suites) > 0 {
-			r.probe.Accepts = accepts.Suites
-			words += "; asked for others, it took " + strings.Join(accepts.Suites, ", ")
-		}
-	}
-	r.end("the proposals do not fit")
-	return Fail, words
 }
 
 // add folds an event of the engine in.
@@ -487,7 +297,7 @@ func (r *run) authentication() (Status, string) {
 	if err == nil {
 		err = errors.New("no IKE SA came up")
 	}
-	return Fail, reason(err)
+	return Fail, reason(err) + r.ladder()
 }
 
 // noChild is why a step on the child SA is skipped.

@@ -33,11 +33,27 @@ type TestPeerStep struct {
 	Duration json.Number    `json:"duration"`
 	Detail   string         `json:"detail"`
 	Findings []diag.Finding `json:"findings"`
+	Tries    []TestPeerTry  `json:"tries,omitempty"`
+}
+
+// TestPeerTry is another way to authenticate that was tried.
+type TestPeerTry struct {
+	Kind     string `json:"kind"`
+	Near     string `json:"near,omitempty"`
+	Change   string `json:"change"`
+	Accepted bool   `json:"accepted"`
+	Answer   string `json:"answer,omitempty"`
+	PeerID   string `json:"peer_id,omitempty"`
 }
 
 // NewTestPeerStep makes the item of a step.
 func NewTestPeerStep(s *peer.Step) TestPeerStep {
-	return TestPeerStep{Step: s.Name, Status: string(s.Status), Duration: decimal(s.Duration), Detail: s.Detail, Findings: append([]diag.Finding{}, s.Findings...)}
+	d := TestPeerStep{Step: s.Name, Status: string(s.Status), Duration: decimal(s.Duration), Detail: s.Detail, Findings: append([]diag.Finding{}, s.Findings...)}
+	for i := range s.Tries {
+		t := &s.Tries[i]
+		d.Tries = append(d.Tries, TestPeerTry{t.Kind, t.Near, t.Says, t.Accepted, t.Answer, t.PeerID})
+	}
+	return d
 }
 
 // NewTestPeer makes the document of a test that began at a time.
