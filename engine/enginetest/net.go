@@ -59,6 +59,7 @@ type Net struct {
 	// Judge, where it is set, decides the fate of each packet before Link does.
 	Judge  func(*Packet) Fate
 	Ladder Ladder
+	Faults []string // what an endpoint did and none may do
 
 	now   time.Time
 	rng   *rand.Rand
@@ -180,7 +181,30 @@ func (n *Net) arrive(p *Packet) {
 		dst = inner
 	}
 	n.Ladder.packet(n.now, p, "")
-	h.take(h.Endpoint.Step(n.now, ike.Input{Datagram: &ike.Datagram{Local: dst, Remote: p.Src, Marked: dst.Port() == h.set.Ports.NATT, Octets: p.Octets}}))
+	n.step(h, ike.Input{Datagram: &ike.Datagram{Local: dst, Remote: p.Src, Marked: dst.Port() == h.set.Ports.NATT, Octets: p.Octets}})
+}
+
+// maxFaults bounds the faults that are kept of one simulation.
+const maxFaults = 20
+
+// step steps a host's endpoint. What it refuses it has to explain.
+func (n *Net) step(h *Host, in ike.Input) {
+	out := h.Endpoint.Step(n.now, in)
+	if f := ike.Unexplained(&out); f != "" && len(n.Faults) < maxFaults {
+		n.Faults = append(n.Faults, h.Name+": "+f)
+	}
+	h.take(out)
+}
+
+// finish fails a test in which an endpoint did what none may do, and shows the
+// ladder of one that failed.
+func (n *Net) finish(tb TB) {
+	for _, f := range n.Faults {
+		tb.Errorf("%s", f)
+	}
+	if tb.Failed() {
+		tb.Logf("ladder:\n%s", n.Ladder.String())
+	}
 }
 
 // next gives when something happens next, zero for never.
@@ -228,7 +252,7 @@ func (n *Net) RunUntil(limit time.Duration, done func() bool) bool {
 		}
 		for _, h := range n.hosts {
 			if d := h.Endpoint.Deadline(); !d.IsZero() && !d.After(n.now) {
-				h.take(h.Endpoint.Step(n.now, ike.Input{}))
+				n.step(h, ike.Input{})
 			}
 		}
 	}

@@ -54,11 +54,7 @@ func NewPair(tb TB, seed uint64, changes ...Change) *Pair {
 	if p.B, err = p.AddHost("b", AddrB, setB, b); err != nil {
 		tb.Fatalf("host b: %v", err)
 	}
-	tb.Cleanup(func() {
-		if tb.Failed() {
-			tb.Logf("ladder:\n%s", p.Ladder.String())
-		}
-	})
+	tb.Cleanup(func() { p.finish(tb) })
 	return p
 }
 

@@ -94,11 +94,7 @@ func NewPeer(tb TB, changes ...Change) *Peer {
 		p.hear(k)
 		return Drop
 	}
-	tb.Cleanup(func() {
-		if tb.Failed() {
-			tb.Logf("ladder:\n%s", p.net.Ladder.String())
-		}
-	})
+	tb.Cleanup(func() { p.net.finish(tb) })
 	return p
 }
 
@@ -132,8 +128,8 @@ func (p *Peer) Send(octets []byte) { p.SendFrom(netip.AddrPortFrom(AddrB, wire.P
 // SendFrom hands octets to the Host's port 500 from any address.
 func (p *Peer) SendFrom(from netip.AddrPort, octets []byte) {
 	p.net.Ladder.note(p.net.now, fmt.Sprintf("peer sends %s", label(ike.Datagram{Octets: octets}, nil)))
-	p.Host.take(p.Host.Endpoint.Step(p.net.now, ike.Input{Datagram: &ike.Datagram{
-		Local: netip.AddrPortFrom(AddrA, wire.PortIKE), Remote: from, Octets: slices.Clone(octets)}}))
+	p.net.step(p.Host, ike.Input{Datagram: &ike.Datagram{
+		Local: netip.AddrPortFrom(AddrA, wire.PortIKE), Remote: from, Octets: slices.Clone(octets)}})
 }
 
 // Take gives the oldest message of the Host's, opened with the keys of an SA

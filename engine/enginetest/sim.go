@@ -57,6 +57,9 @@ func Live(tb TB, seed uint64) *Life {
 		}
 	}
 	l.rest(p, fault)
+	for _, f := range p.Faults {
+		fault("%s", f)
+	}
 	if p.Stuck {
 		fault("the simulation does not come to rest")
 	}

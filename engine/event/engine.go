@@ -29,6 +29,10 @@ const (
 	CheckMessageID   CheckKind = "message-id"  // a message id against the window
 	CheckLimit       CheckKind = "limit"       // something counted against a bound
 	CheckUnique      CheckKind = "unique"      // another IKE SA with the same peer
+	CheckMessage     CheckKind = "message"     // whether a datagram is a message that an IKE SA here waits for: framing, version, SPIs, flags, protection
+	CheckRefusal     CheckKind = "refusal"     // an error of the peer's against what was asked for
+	CheckPath        CheckKind = "path"        // the addresses of a message against those of the IKE SA
+	CheckChild       CheckKind = "child"       // a CHILD SA that the peer names against those that stand
 )
 
 // Check is one comparison that our own engine made, with the values of both

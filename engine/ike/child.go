@@ -150,6 +150,24 @@ func (s *SA) dropSPI(spi wire.ESPSPI) {
 	}
 }
 
+// childSPIs lists the SPIs by which the peer can name the children.
+func (s *SA) childSPIs() string {
+	text := ""
+	for i, c := range s.children {
+		if i == 16 {
+			return text + ", ..."
+		}
+		if i > 0 {
+			text += ", "
+		}
+		text += c.out.String()
+	}
+	if text == "" {
+		return "no child SA"
+	}
+	return "ESP " + text
+}
+
 // byOut finds a child by the SPI that the peer chose for it.
 func (s *SA) byOut(spi wire.ESPSPI) *child {
 	for _, c := range s.children {

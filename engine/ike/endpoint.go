@@ -12,6 +12,7 @@ import (
 
 	"github.com/cloudvlan/cvlanctl/engine"
 	"github.com/cloudvlan/cvlanctl/engine/auth"
+	"github.com/cloudvlan/cvlanctl/engine/event"
 	"github.com/cloudvlan/cvlanctl/engine/wire"
 )
 
@@ -30,6 +31,7 @@ type Endpoint struct {
 	due     deadlines
 	cookies cookies
 	strange allowance // answers to messages for nobody
+	told    allowance // events about them
 	steps   []*SA     // to be ticked in this step
 	now     time.Time
 }
@@ -297,9 +299,11 @@ func (e *Endpoint) closeHalf(m *member) {
 
 // datagram finds whom a datagram is for.
 func (e *Endpoint) datagram(d *Datagram, out *Output) {
-	fail := func(rfc, format string, args ...any) {
+	ignore := func(c event.Check, format string, args ...any) {
+		c.Kind = event.CheckMessage
+		e.stranger(c, d.Remote.Addr(), out)
 		if out.Err == nil {
-			out.Err = &Failure{RFC: rfc, Text: fmt.Sprintf(format, args...), Survived: true}
+			out.Err = &Failure{RFC: c.RFC, Text: fmt.Sprintf(format, args...), Survived: true}
 		}
 	}
 	octets := d.Octets
@@ -310,12 +314,13 @@ func (e *Endpoint) datagram(d *Datagram, out *Output) {
 	case wire.UDPKeepalive, wire.UDPESP:
 		return // ESP is the data plane's
 	default:
-		fail("RFC 3948 2", "a datagram of %d octets", len(d.Octets))
+		ignore(event.Check{RFC: "RFC 3948 2", What: "datagram", Local: "IKE, ESP or a keepalive", Remote: fmt.Sprintf("%d octets: %s", len(d.Octets), hexOf(d.Octets))},
+			"a datagram of %d octets", len(d.Octets))
 		return
 	}
 	h, err := wire.ParseHeader(octets)
 	if err != nil {
-		fail("RFC 7296 3.1", "%v", err)
+		ignore(event.Check{RFC: "RFC 7296 3.1", What: "header", Local: "an IKE header", Remote: fmt.Sprintf("%d octets", len(octets)), Why: err.Error()}, "%v", err)
 		return
 	}
 	p := path{local: d.Local, remote: d.Remote, marked: d.Marked}
@@ -323,7 +328,8 @@ func (e *Endpoint) datagram(d *Datagram, out *Output) {
 		if h.Version.Major() > 2 && !h.Response() && e.strange.take(e.now) {
 			e.unprotected(&h, p, wire.NotifyInvalidMajorVersion, out)
 		}
-		fail("RFC 7296 2.5", "major version %d", h.Version.Major())
+		ignore(event.Check{SPIi: h.InitiatorSPI, SPIr: h.ResponderSPI, RFC: "RFC 7296 2.5", What: "major version", Local: "2",
+			Remote: fmt.Sprint(h.Version.Major())}, "major version %d", h.Version.Major())
 		return
 	}
 	if h.Exchange == wire.ExchangeIKESAInit && !h.Response() {
@@ -331,7 +337,9 @@ func (e *Endpoint) datagram(d *Datagram, out *Output) {
 			e.initRequest(d, octets, &h, out)
 			return
 		}
-		fail("RFC 7296 3.1", "an IKE_SA_INIT request with wrong SPIs, flags or message id")
+		ignore(event.Check{SPIi: h.InitiatorSPI, RFC: "RFC 7296 3.1", What: "header of an IKE_SA_INIT request",
+			Local: "an SPI of the initiator, none of the responder, the initiator flag and message id 0", Remote: headerWords(&h)},
+			"an IKE_SA_INIT request with wrong SPIs, flags or message id")
 		return
 	}
 	local := h.InitiatorSPI // of a message from the original responder
@@ -343,7 +351,8 @@ func (e *Endpoint) datagram(d *Datagram, out *Output) {
 		if !h.Response() && e.strange.take(e.now) {
 			e.unprotected(&h, p, wire.NotifyInvalidIKESPI, out)
 		}
-		fail("RFC 7296 2.21.4", "no IKE SA with SPI %s", local)
+		ignore(event.Check{SPIi: h.InitiatorSPI, SPIr: h.ResponderSPI, RFC: "RFC 7296 2.21.4", What: fmt.Sprintf("SPI of %s message %d", h.Exchange, h.MessageID),
+			Local: fmt.Sprintf("%d IKE SAs, none with it", len(e.sas)), Remote: local.String()}, "no IKE SA with SPI %s", local)
 		return
 	}
 	e.step(m, Input{Datagram: d}, out)

@@ -14,8 +14,8 @@ import (
 // that is demanded, or the beginning of an SA.
 func (e *Endpoint) initRequest(d *Datagram, octets []byte, h *wire.Header, out *Output) {
 	check := func(c event.Check) {
-		c.SPIi, c.Peer = h.InitiatorSPI, d.Remote.Addr()
-		out.Events = append(out.Events, event.Event{Time: e.now, Check: &c})
+		c.SPIi = h.InitiatorSPI
+		e.stranger(c, d.Remote.Addr(), out)
 	}
 	fail := func(f *Failure) {
 		if out.Err == nil {
@@ -81,6 +81,9 @@ func (e *Endpoint) cookieOK(octets []byte, d *Datagram, h *wire.Header, check fu
 		if ok {
 			return true
 		}
+	} else {
+		check(event.Check{Kind: event.CheckCookie, RFC: "RFC 7296 2.6", What: "cookie of " + source.String(), Remote: "none",
+			Local: fmt.Sprintf("demanded, as %d IKE SAs are half-open", e.half)})
 	}
 	m := wire.Message{Header: wire.Header{InitiatorSPI: h.InitiatorSPI, Version: wire.Version2, Exchange: wire.ExchangeIKESAInit,
 		Flags: wire.FlagResponse}, Payloads: notify(wire.NotifyCookie, e.cookies.make(e.now, source, h.InitiatorSPI, ni))}

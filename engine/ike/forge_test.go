@@ -82,7 +82,17 @@ func (x *bench) begin() Datagram {
 
 // pass hands a datagram of one side to the other.
 func (x *bench) pass(to *Endpoint, d Datagram) Output {
-	return to.Step(x.now, Input{Datagram: &Datagram{Local: d.Remote, Remote: d.Local, Marked: d.Marked, Octets: d.Octets}})
+	return x.take(to, &Datagram{Local: d.Remote, Remote: d.Local, Marked: d.Marked, Octets: d.Octets})
+}
+
+// take steps an endpoint with a datagram: what it refuses it has to explain.
+func (x *bench) take(to *Endpoint, d *Datagram) Output {
+	x.tb.Helper()
+	out := to.Step(x.now, Input{Datagram: d})
+	if f := Unexplained(&out); f != "" {
+		x.tb.Error(f)
+	}
+	return out
 }
 
 // up sets the tunnel up.
@@ -127,7 +137,7 @@ func (x *bench) forge(h wire.Header, ps []wire.Payload) ([]wire.Payload, Output)
 
 func (x *bench) forgeOctets(h wire.Header, first wire.PayloadType, plain []byte) ([]wire.Payload, Output) {
 	x.tb.Helper()
-	out := x.b.Step(x.now, Input{Datagram: &Datagram{Local: x.sb.path.local, Remote: x.sb.path.remote, Octets: sealedBy(x.tb, x.sa, h, first, plain)}})
+	out := x.take(x.b, &Datagram{Local: x.sb.path.local, Remote: x.sb.path.remote, Octets: sealedBy(x.tb, x.sa, h, first, plain)})
 	if len(out.Datagrams) == 0 {
 		return nil, out
 	}

@@ -18,6 +18,9 @@ func (x *bench) sound(t *testing.T, e *Endpoint, out Output) {
 	if out.Err != nil && (out.Err.Text == "" || out.Err.Error() == "") {
 		t.Fatal("an error without words")
 	}
+	if f := Unexplained(&out); f != "" {
+		t.Fatal(f)
+	}
 	for _, s := range e.SAs() {
 		if s.Waiting() == "" {
 			t.Fatal("an SA does not know what it waits for")

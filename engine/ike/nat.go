@@ -93,6 +93,9 @@ func (s *SA) follow(p path) {
 	}
 	floats := p.marked && !s.path.marked && p.remote.Addr() == s.path.remote.Addr()
 	if !floats && (!s.natRemote || s.natLocal) {
+		s.check(event.Check{Kind: event.CheckPath, RFC: "RFC 7296 2.23", What: "address of the peer",
+			Local:  fmt.Sprintf("%s, kept: NAT in front of it %t, in front of us %t", s.path.remote, s.natRemote, s.natLocal),
+			Remote: fmt.Sprintf("%s, to %s", p.remote, p.local)})
 		return
 	}
 	old := s.Model()

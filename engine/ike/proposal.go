@@ -89,7 +89,7 @@ func (s *SA) choose(p wire.ProtocolID, received []wire.Proposal, ours [][]wire.T
 		for j := range received {
 			r := &received[j]
 			if r.Protocol != p {
-				s.check(event.Check{Kind: event.CheckProposal, RFC: "RFC 7296 3.3.1", What: fmt.Sprintf("protocol of proposal %d", r.Number),
+				s.detail(event.Check{Kind: event.CheckProposal, RFC: "RFC 7296 3.3.1", What: fmt.Sprintf("protocol of proposal %d", r.Number),
 					Local: p.String(), Remote: r.Protocol.String()})
 				continue
 			}
@@ -105,21 +105,35 @@ func (s *SA) choose(p wire.ProtocolID, received []wire.Proposal, ours [][]wire.T
 	for _, mine := range ours {
 		local = append(local, wire.FormatProposal(p, mine))
 	}
+	if len(local) == 0 {
+		local = []string{"none that this program supports"}
+	}
 	s.check(event.Check{Kind: event.CheckProposal, RFC: "RFC 7296 2.7", What: p.String() + " proposals", Why: "nothing in common",
 		Local: strings.Join(local, ", "), Remote: proposalWords(received)})
 	return nil, false
 }
 
 func proposalWords(ps []wire.Proposal) string {
+	if len(ps) == 0 {
+		return "none"
+	}
 	words := make([]string, 0, len(ps))
 	for i := range ps {
 		if i == 8 {
 			words = append(words, "...")
 			break
 		}
-		words = append(words, wire.FormatProposal(ps[i].Protocol, ps[i].Transforms))
+		words = append(words, proposalText(&ps[i]))
 	}
 	return strings.Join(words, ", ")
+}
+
+// proposalText names a proposal, also one without a transform.
+func proposalText(p *wire.Proposal) string {
+	if len(p.Transforms) == 0 {
+		return fmt.Sprintf("%s proposal %d without transforms", p.Protocol, p.Number)
+	}
+	return wire.FormatProposal(p.Protocol, p.Transforms)
 }
 
 // match compares one proposal of ours with one of the peer's: every type of
@@ -147,7 +161,7 @@ func (s *SA) match(number int, mine []wire.Transform, r *wire.Proposal, withKE b
 		if ok && t.ID == 0 && typ != wire.TransformESN && !none(typ) {
 			ok = false // ENCR and PRF cannot be left out
 		}
-		if !s.check(event.Check{Kind: event.CheckTransform, RFC: "RFC 7296 3.3.6", OK: ok,
+		if !s.detail(event.Check{Kind: event.CheckTransform, RFC: "RFC 7296 3.3.6", OK: ok,
 			What:  fmt.Sprintf("%s of proposal %d with our proposal %d", typ, r.Number, number),
 			Local: transformWords(have), Remote: transformWords(want)}) {
 			fits = false
@@ -158,7 +172,7 @@ func (s *SA) match(number int, mine []wire.Transform, r *wire.Proposal, withKE b
 	}
 	for i := range r.Transforms {
 		if t := &r.Transforms[i]; t.Type == 0 || t.Type > wire.TransformADDKE7 {
-			fits = s.check(event.Check{Kind: event.CheckTransform, RFC: "RFC 7296 3.3.6",
+			fits = s.detail(event.Check{Kind: event.CheckTransform, RFC: "RFC 7296 3.3.6",
 				What: fmt.Sprintf("type %s of proposal %d", t.Type, r.Number), Local: "not understood", Remote: t.Name()})
 			break
 		}
@@ -192,11 +206,12 @@ func common(have, want []wire.Transform, sent wire.KEMethod) (wire.Transform, bo
 // 2.7): one proposal, of each type one transform that was offered in it.
 func (s *SA) chosen(offered, got *wire.SA) (*wire.Proposal, *Failure) {
 	bad := func(local, remote, why string) (*wire.Proposal, *Failure) {
-		s.check(event.Check{Kind: event.CheckProposal, RFC: "RFC 7296 2.7", What: "the responder's choice", Local: local, Remote: remote, Why: why})
-		return nil, &Failure{Payload: wire.PayloadSA, RFC: "RFC 7296 2.7", Text: why}
+		return nil, s.refused(wire.PayloadSA, event.Check{Kind: event.CheckProposal, RFC: "RFC 7296 2.7", What: "the responder's choice",
+			Local: local, Remote: remote, Why: why}, why)
 	}
-	if got == nil || len(got.Proposals) != 1 {
-		return bad("one proposal", "another number", "the answer must hold exactly one proposal")
+	if len(got.Proposals) != 1 {
+		return bad("one of: "+proposalWords(offered.Proposals), fmt.Sprintf("%d proposals: %s", len(got.Proposals), proposalWords(got.Proposals)),
+			"the answer must hold exactly one proposal")
 	}
 	c := &got.Proposals[0]
 	i := slices.IndexFunc(offered.Proposals, func(p wire.Proposal) bool { return p.Number == c.Number && p.Protocol == c.Protocol })
@@ -207,13 +222,13 @@ func (s *SA) chosen(offered, got *wire.SA) (*wire.Proposal, *Failure) {
 	for typ := wire.TransformEncr; typ <= wire.TransformADDKE7; typ++ {
 		have, want := ofType(p.Transforms, typ), ofType(c.Transforms, typ)
 		optional := len(have) == 0 || none(typ) && slices.ContainsFunc(have, func(t wire.Transform) bool { return t.ID == 0 })
-		if len(want) == 1 && want[0].ID == 0 && none(typ) && len(have) == 0 {
+		if len(have) == 0 && len(want) == 0 {
 			continue
 		}
-		if len(want) == 0 && optional {
-			continue
-		}
-		if len(want) != 1 || !slices.ContainsFunc(have, func(t wire.Transform) bool { return sameTransform(&t, &want[0]) }) {
+		ok := len(want) == 1 && slices.ContainsFunc(have, func(t wire.Transform) bool { return sameTransform(&t, &want[0]) }) ||
+			len(want) == 1 && want[0].ID == 0 && none(typ) && len(have) == 0 || len(want) == 0 && optional
+		if !s.detail(event.Check{Kind: event.CheckTransform, RFC: "RFC 7296 3.3.6", OK: ok,
+			What: fmt.Sprintf("%s of proposal %d, chosen by the responder", typ, c.Number), Local: transformWords(have), Remote: transformWords(want)}) {
 			return bad(transformWords(have), transformWords(want), fmt.Sprintf("%s: not exactly one of those that were offered", typ))
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 
+	"github.com/cloudvlan/cvlanctl/engine/event"
 	"github.com/cloudvlan/cvlanctl/engine/wire"
 )
 
@@ -136,16 +137,21 @@ type fragments struct {
 // collect adds an authentic fragment and gives the whole chain when it is
 // complete.
 func (s *SA) collect(m *message, part *wire.Fragment, first wire.PayloadType, plain, raw []byte) ([]byte, *Failure) {
+	refused := func(kind event.CheckKind, rfc, local, text string) *Failure {
+		f := s.refused(wire.PayloadSKF, event.Check{Kind: kind, RFC: rfc, What: fmt.Sprintf("fragments of message %d", m.id), Local: local, Why: text,
+			Remote: fmt.Sprintf("fragment %d of %d, %d octets", part.Number, part.Total, len(plain))}, text)
+		f.Survived = true
+		return f
+	}
 	switch {
 	case part.Number == 0 || part.Number > part.Total:
-		return nil, &Failure{Payload: wire.PayloadSKF, RFC: "RFC 7383 2.6", Survived: true,
-			Text: fmt.Sprintf("fragment %d of %d does not exist", part.Number, part.Total)}
+		return nil, refused(event.CheckGrammar, "RFC 7383 2.6", "fragments are numbered from 1 to their total",
+			fmt.Sprintf("fragment %d of %d does not exist", part.Number, part.Total))
 	case part.Total > maxFragments:
-		return nil, &Failure{Payload: wire.PayloadSKF, RFC: "RFC 7383 2.6", Survived: true,
-			Text: fmt.Sprintf("%d fragments, at most %d are taken", part.Total, maxFragments)}
+		return nil, refused(event.CheckLimit, "RFC 7383 2.6", fmt.Sprintf("at most %d", maxFragments),
+			fmt.Sprintf("%d fragments, at most %d are taken", part.Total, maxFragments))
 	case !s.ownFragments():
-		return nil, &Failure{Payload: wire.PayloadSKF, RFC: "RFC 7383 2.3", Survived: true,
-			Text: "a fragment, although fragmentation was not agreed"}
+		return nil, refused(event.CheckGrammar, "RFC 7383 2.3", "no fragmentation was agreed", "a fragment, although fragmentation was not agreed")
 	}
 	f := s.in.parts
 	// More fragments than before: the sender tries smaller ones. Fewer: an old
@@ -160,8 +166,8 @@ func (s *SA) collect(m *message, part *wire.Fragment, first wire.PayloadType, pl
 	}
 	if f.octets+len(plain) > maxReassembled {
 		s.dropFragments("together they are too long")
-		return nil, &Failure{Payload: wire.PayloadSKF, RFC: "RFC 7383 2.6", Survived: true,
-			Text: fmt.Sprintf("fragments of more than %d octets together", maxReassembled)}
+		return nil, refused(event.CheckLimit, "RFC 7383 2.6", fmt.Sprintf("at most %d octets together", maxReassembled),
+			fmt.Sprintf("fragments of more than %d octets together", maxReassembled))
 	}
 	if part.Number == 1 {
 		f.first, f.firstRaw = first, append([]byte(nil), raw...)

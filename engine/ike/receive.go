@@ -64,8 +64,9 @@ func (s *SA) datagram(d *Datagram) {
 	}
 	p := path{local: d.Local, remote: d.Remote, marked: d.Marked}
 	if s.ended() {
-		if h, err := wire.ParseHeader(octets); err == nil && !h.Response() {
-			s.repeat(h.MessageID, octets, p)
+		if h, err := wire.ParseHeader(octets); err == nil && !h.Response() && !s.repeat(h.MessageID, octets, p) {
+			s.check(event.Check{Kind: event.CheckMessage, RFC: "RFC 7296 1.4.1", What: "message for an IKE SA that has ended",
+				Local: s.why, Remote: fmt.Sprintf("%s request %d", h.Exchange, h.MessageID)})
 		}
 		return
 	}
@@ -77,18 +78,17 @@ func (s *SA) receive(raw []byte, p path) {
 	parsed, err := wire.Parse(raw)
 	var problem *wire.Problem
 	if err != nil && !errors.As(err, &problem) {
-		s.fail(&Failure{RFC: "RFC 7296 3.1", Text: err.Error(), Survived: true})
+		s.ignore(event.Check{Kind: event.CheckMessage, RFC: "RFC 7296 3.1", What: "message", Local: "an IKE message",
+			Remote: fmt.Sprintf("%d octets", len(raw)), Why: err.Error()}, err.Error())
 		return
 	}
 	h := &parsed.Header
-	if h.Version.Major() != 2 {
-		s.fail(&Failure{RFC: "RFC 7296 2.5", Survived: true, Notify: wire.NotifyInvalidMajorVersion,
-			Text: fmt.Sprintf("major version %d", h.Version.Major())})
-		return
-	}
 	if h.Initiator() == s.initiator || h.InitiatorSPI != s.spiI || h.ResponderSPI != s.spiR && s.spiR != 0 &&
 		h.Exchange != wire.ExchangeIKESAInit {
-		s.fail(&Failure{RFC: "RFC 7296 3.1", Survived: true, Text: "not for this SA: wrong SPIs or initiator flag"})
+		own := s.header(h.Exchange, h.MessageID, h.Response())
+		own.Flags ^= wire.FlagInitiator
+		s.ignore(event.Check{Kind: event.CheckMessage, RFC: "RFC 7296 3.1", What: fmt.Sprintf("header of %s message %d", h.Exchange, h.MessageID),
+			Local: headerWords(&own), Remote: headerWords(h)}, "not for this SA: wrong SPIs or initiator flag")
 		return
 	}
 	m := &message{id: h.MessageID, exchange: h.Exchange, response: h.Response(), raw: raw, identity: raw, path: p}
@@ -100,34 +100,41 @@ func (s *SA) receive(raw []byte, p path) {
 	}
 	if _, sealed := parsed.Sealed(); !sealed || s.open == nil {
 		// Nothing in the clear is believed once there are keys (RFC 7296 2.21.3).
-		s.fail(&Failure{RFC: "RFC 7296 2.21", Survived: true, Text: fmt.Sprintf("%s in the clear is ignored", h.Exchange)})
+		c := event.Check{Kind: event.CheckMessage, RFC: "RFC 7296 2.21", What: fmt.Sprintf("protection of %s message %d", h.Exchange, h.MessageID),
+			Local: "an SK payload under the keys of this IKE SA", Remote: "in the clear: " + payloadNames(parsed.Payloads)}
+		if s.open == nil {
+			c.Local = "nothing but IKE_SA_INIT, before there are keys"
+		}
+		s.ignore(c, fmt.Sprintf("%s in the clear is ignored", h.Exchange))
 		return
 	}
 	// The window comes before the effort.
 	if m.response {
 		if !s.expectsAnswer(m.id) {
-			return // a late repetition
+			s.check(event.Check{Kind: event.CheckMessage, RFC: "RFC 7296 2.1", What: fmt.Sprintf("message id of an answer to %s", m.exchange),
+				Local: s.requestIDs(), Remote: fmt.Sprint(m.id), Why: "late, or repeated"})
+			return
 		}
 	} else {
 		if s.repeat(m.id, raw, p) {
 			return
 		}
 		if !s.in.expects(m.id, s.set.Window) && s.in.answered(m.id) == nil {
-			s.check(event.Check{Kind: event.CheckMessageID, What: fmt.Sprintf("message id of a request %s", m.exchange),
-				Local: fmt.Sprintf("%d", s.in.next), Remote: fmt.Sprintf("%d", m.id), RFC: "RFC 7296 2.3"})
-			s.fail(&Failure{RFC: "RFC 7296 2.3", Survived: true, Text: fmt.Sprintf("request %d is outside the window, which begins at %d", m.id, s.in.next)})
+			s.ignore(event.Check{Kind: event.CheckMessageID, What: fmt.Sprintf("message id of a request %s", m.exchange),
+				Local: fmt.Sprintf("%d", s.in.next), Remote: fmt.Sprintf("%d", m.id), RFC: "RFC 7296 2.3"},
+				fmt.Sprintf("request %d is outside the window, which begins at %d", m.id, s.in.next))
 			return
 		}
 	}
 	if problem != nil {
-		s.fail(&Failure{Payload: problem.Payload, RFC: problem.RFC, Text: problem.What, Survived: true})
+		s.ignore(event.Check{Kind: event.CheckMessage, RFC: problem.RFC, What: fmt.Sprintf("form of %s message %d", m.exchange, m.id),
+			Local: "well-formed payloads", Remote: payloadNames(parsed.Payloads), Why: problem.What}, problem.What)
 		return
 	}
 	plain, first, part, err := s.unseal(raw, parsed)
 	if err != nil {
-		s.check(event.Check{Kind: event.CheckIntegrity, RFC: "RFC 7296 3.14", Local: "the keys of this IKE SA", Why: err.Error(),
-			What: fmt.Sprintf("%s message %d", m.exchange, m.id), Remote: fmt.Sprintf("%d octets from %s", len(raw), p.remote)})
-		s.fail(&Failure{Payload: wire.PayloadSK, RFC: "RFC 7296 3.14", Text: err.Error(), Survived: true})
+		s.ignore(event.Check{Kind: event.CheckIntegrity, RFC: "RFC 7296 3.14", Local: "the keys of this IKE SA", Why: err.Error(),
+			What: fmt.Sprintf("%s message %d", m.exchange, m.id), Remote: fmt.Sprintf("%d octets from %s", len(raw), p.remote)}, err.Error())
 		return
 	}
 	m.first = first
@@ -176,9 +183,8 @@ func (s *SA) authentic(m *message, parsed *wire.Message, plain []byte) {
 		if problem.Notify == wire.NotifyUnsupportedCriticalPayload {
 			m.data = []byte{uint8(problem.Payload)}
 		}
-		m.fault = &Failure{Payload: problem.Payload, Notify: problem.Notify, RFC: problem.RFC, Text: problem.What}
-		s.check(event.Check{Kind: event.CheckGrammar, RFC: problem.RFC, Why: problem.What, Local: "the exchange's grammar",
-			What: fmt.Sprintf("%s message %d", m.exchange, m.id), Remote: payloadNames(inner)})
+		m.fault = s.malformed(problem.Payload, problem.RFC, fmt.Sprintf("%s message %d", m.exchange, m.id), exchangeGrammar, inner, problem.What)
+		m.fault.Notify = problem.Notify
 	}
 	if m.response {
 		if m.fault != nil {
@@ -190,7 +196,8 @@ func (s *SA) authentic(m *message, parsed *wire.Message, plain []byte) {
 	}
 	if s.initiator && !s.authenticated {
 		// It overtook the answer to IKE_AUTH; the peer will repeat it.
-		s.fail(&Failure{RFC: "RFC 7296 2.21.2", Survived: true, Text: fmt.Sprintf("%s request before the answer to IKE_AUTH", m.exchange)})
+		s.ignore(event.Check{Kind: event.CheckMessage, RFC: "RFC 7296 2.21.2", What: fmt.Sprintf("%s request %d", m.exchange, m.id),
+			Local: "the answer to IKE_AUTH comes first", Remote: payloadNames(inner)}, fmt.Sprintf("%s request before the answer to IKE_AUTH", m.exchange))
 		return
 	}
 	s.request(m)
@@ -225,7 +232,8 @@ func (s *SA) request(m *message) {
 	case m.exchange == wire.ExchangeIKEAuth && !s.authenticated && !s.initiator:
 		ps = s.answerAuth(m)
 	case !s.authenticated:
-		s.fail(&Failure{RFC: "RFC 7296 2.21.2", Text: fmt.Sprintf("%s before IKE_AUTH", m.exchange)})
+		s.fail(s.malformed(0, "RFC 7296 2.21.2", fmt.Sprintf("%s request %d", m.exchange, m.id), "IKE_AUTH comes first", m.payloads,
+			fmt.Sprintf("%s before IKE_AUTH", m.exchange)))
 		ps = notify(wire.NotifyInvalidSyntax, nil)
 		s.over, s.why = true, fmt.Sprintf("the peer sent %s before IKE_AUTH", m.exchange)
 	case m.exchange == wire.ExchangeCreateChildSA:
@@ -233,7 +241,8 @@ func (s *SA) request(m *message) {
 	case m.exchange == wire.ExchangeInformational:
 		ps = s.answerInformational(m)
 	default:
-		s.fail(&Failure{RFC: "RFC 7296 3.1", Survived: true, Text: fmt.Sprintf("%s has no place here", m.exchange)})
+		s.fail(s.malformed(0, "RFC 7296 3.1", fmt.Sprintf("%s request %d", m.exchange, m.id), "CREATE_CHILD_SA or INFORMATIONAL", m.payloads,
+			fmt.Sprintf("%s has no place here", m.exchange)))
 		ps = notify(wire.NotifyInvalidSyntax, nil)
 	}
 	if n := wire.FindNotify(ps, wire.NotifyInvalidSyntax); n != nil && !s.over {

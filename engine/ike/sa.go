@@ -183,19 +183,6 @@ func (s *SA) emit(e event.Event) {
 	s.res.Events = append(s.res.Events, e)
 }
 
-// maxChecks bounds the events of one step: a message may hold thousands of
-// transforms.
-const maxChecks = 512
-
-// check reports a comparison and gives its outcome.
-func (s *SA) check(c event.Check) bool {
-	c.SPIi, c.SPIr, c.Peer = s.spiI, s.spiR, s.path.remote.Addr()
-	if len(s.res.Events) < maxChecks {
-		s.emit(event.Event{Check: &c})
-	}
-	return c.OK
-}
-
 // note reports a fact.
 func (s *SA) note(kind, child, format string, args ...any) {
 	s.emit(event.Event{Step: &event.Step{SPIi: s.spiI, SPIr: s.spiR, Kind: kind, Child: child, Text: fmt.Sprintf(format, args...)}})
@@ -387,8 +374,10 @@ func (s *SA) tick() {
 		return
 	}
 	if s.timers.due(TimerHalfOpen, s.now) {
-		s.end(engine.IKEFailed, fmt.Sprintf("the peer did not prove itself within %s", s.set.HalfOpen), false)
-		s.fail(&Failure{Text: s.why, RFC: "RFC 7296 2.4"})
+		f := s.refused(0, event.Check{Kind: event.CheckLimit, RFC: "RFC 7296 2.4", What: "IKE_AUTH of the initiator",
+			Local: "within " + s.set.HalfOpen.String(), Remote: "none that proves it"}, fmt.Sprintf("the peer did not prove itself within %s", s.set.HalfOpen))
+		s.end(engine.IKEFailed, f.Text, false)
+		s.fail(f)
 		return
 	}
 	if s.timers.due(TimerRetransmit, s.now) {

@@ -193,8 +193,8 @@ func (x *bench) reply(ps []wire.Payload) Output {
 	if len(ps) > 0 {
 		first = ps[0].Type
 	}
-	return x.a.Step(x.now, Input{Datagram: &Datagram{Local: x.sa.path.local, Remote: x.sa.path.remote,
-		Octets: sealedBy(x.tb, x.sb, x.sb.header(sent.Exchange, sent.MessageID, true), first, wire.AppendPayloads(nil, ps))}})
+	return x.take(x.a, &Datagram{Local: x.sa.path.local, Remote: x.sa.path.remote,
+		Octets: sealedBy(x.tb, x.sb, x.sb.header(sent.Exchange, sent.MessageID, true), first, wire.AppendPayloads(nil, ps))})
 }
 
 func TestRefusedRequestsFollowTheRecoveryTable(t *testing.T) {

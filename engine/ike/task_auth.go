@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/cloudvlan/cvlanctl/engine"
 	"github.com/cloudvlan/cvlanctl/engine/auth"
@@ -18,10 +19,24 @@ const rfcAuth = "RFC 7296 2.15"
 type authTask struct {
 	authorities [][]byte
 	child       *childOffer
+	method      wire.AuthMethod // of our own proof
 }
 
 func (t *authTask) name() string  { return "IKE_AUTH" }
 func (t *authTask) abandon(s *SA) { t.child.drop(s) }
+
+// words says what was asked for.
+func (t *authTask) words(s *SA) string {
+	text := "IDi " + s.localID.String()
+	if want := s.conn.wantedID(); want.Type != 0 {
+		text += ", IDr " + want.String()
+	}
+	text += ", proof by " + t.method.String()
+	if t.child != nil {
+		text += ", " + t.child.words()
+	}
+	return text
+}
 
 // requested notes the peer's CERTREQ payloads.
 func (t *authTask) requested(m *message) { t.authorities = requested(m) }
@@ -58,6 +73,7 @@ func (t *authTask) build(s *SA) (wire.ExchangeType, []wire.Payload, bool) {
 		s.end(engine.IKEFailed, err.Error(), false)
 		return 0, nil, false
 	}
+	t.method = proof.Auth.Method
 	ps := []wire.Payload{payload(wire.PayloadIDi, &s.localID)}
 	for i := range proof.Certs {
 		ps = append(ps, payload(wire.PayloadCert, &proof.Certs[i]))
@@ -103,9 +119,22 @@ func (s *SA) credentialTrouble(err error) {
 	var e *auth.Error
 	if errors.As(err, &e) {
 		f.Text, f.RFC = e.What, e.RFC
-		s.check(event.Check{Kind: e.Kind, What: "our own proof", Local: e.What, RFC: e.RFC})
+		s.check(event.Check{Kind: e.Kind, What: "our own proof", Local: e.What, Remote: s.announced(), RFC: e.RFC})
 	}
 	s.fail(f)
+}
+
+// announced says what a proof of ours has to suit: what the peer has told of
+// itself, or is wanted to be.
+func (s *SA) announced() string {
+	hashes := make([]string, 0, len(s.peerHashes))
+	for _, h := range s.peerHashes {
+		hashes = append(hashes, h.String())
+	}
+	if len(hashes) == 0 {
+		return "no signature hashes announced"
+	}
+	return "signature hashes " + strings.Join(hashes, ", ")
 }
 
 // verify checks the peer's proof.
@@ -130,11 +159,13 @@ func (t *authTask) answer(s *SA, m *message) {
 		t.child.drop(s)
 		n := m.refusal()
 		if n == nil {
-			f := &Failure{RFC: "RFC 7296 1.2", Text: "no IDr and AUTH, and no error either: " + payloadNames(m.payloads)}
+			f := s.malformed(0, "RFC 7296 1.2", "IKE_AUTH response", "IDr and AUTH, or an error", m.payloads,
+				"no IDr and AUTH, and no error either: "+payloadNames(m.payloads))
 			s.fail(f)
 			s.end(engine.IKEFailed, f.Text, false)
 			return
 		}
+		s.answeredBy(n.Type, "IKE_AUTH", t.words(s))
 		s.recover(n.Type, "IKE_AUTH")
 		s.fail(&Failure{Payload: wire.PayloadNotify, Notify: n.Type, RFC: "RFC 7296 2.21.2", Peer: true, Text: "the responder refuses IKE_AUTH"})
 		s.end(engine.IKEFailed, fmt.Sprintf("the responder refuses IKE_AUTH: %s", n.Type), false)
@@ -191,7 +222,7 @@ func (s *SA) answerAuth(m *message) []wire.Payload {
 		return notify(wire.NotifyAuthenticationFailed, nil)
 	}
 	if idi == nil {
-		return refuse(&Failure{Payload: wire.PayloadIDi, RFC: rfcAuth, Text: "no IDi"})
+		return refuse(s.malformed(wire.PayloadIDi, rfcAuth, "IKE_AUTH request", "IDi", m.payloads, "no IDi"))
 	}
 	s.remoteID = wire.ID{Type: idi.Type, Data: bytes.Clone(idi.Data)}
 	conn := s.identify(m, &s.remoteID)
@@ -201,9 +232,8 @@ func (s *SA) answerAuth(m *message) []wire.Payload {
 	}
 	s.localID = conn.LocalID
 	if proof == nil {
-		s.check(event.Check{Kind: event.CheckMethod, RFC: "RFC 7296 2.16", What: "authentication method of " + s.remoteID.String(),
-			Local: "a proof in AUTH", Remote: "EAP", Why: "the initiator left AUTH out"})
-		return refuse(&Failure{Payload: wire.PayloadAuth, RFC: "RFC 7296 2.16", Text: "the initiator asks for EAP, which this connection does not have"})
+		return refuse(s.refused(wire.PayloadAuth, event.Check{Kind: event.CheckMethod, RFC: "RFC 7296 2.16", What: "authentication method of " + s.remoteID.String(),
+			Local: "a proof in AUTH", Remote: "EAP", Why: "the initiator left AUTH out"}, "the initiator asks for EAP, which this connection does not have"))
 	}
 	signed := s.prf.SignedOctets(s.initRequest, s.nr, s.keys.PI, wire.AppendBody(nil, idi))
 	if v := s.verify(conn, m, s.remoteID, s.localID, signed); v.Err != nil {

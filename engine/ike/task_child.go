@@ -58,6 +58,15 @@ func (o *childOffer) payloads(s *SA) []wire.Payload {
 	return append(ps, payload(wire.PayloadTSi, &wire.TS{Selectors: o.local}), payload(wire.PayloadTSr, &wire.TS{Selectors: o.remote}))
 }
 
+// words says what was asked for.
+func (o *childOffer) words() string {
+	text := fmt.Sprintf("child %s: %s", o.cfg.Name, proposalWords(o.offered.Proposals))
+	if o.ke != nil {
+		text += "; KE " + o.group.String()
+	}
+	return text + fmt.Sprintf("; TSi %s, TSr %s; %s", selectorWords(o.local), selectorWords(o.remote), modeWord(o.cfg.Transport))
+}
+
 // exchange makes the key for PFS where the proposals ask for one.
 func (o *childOffer) exchange(s *SA) error {
 	o.ni = s.set.Source.Nonce()
@@ -116,6 +125,7 @@ func (t *childTask) answer(s *SA, m *message) {
 	o := t.offer
 	t.offer = nil
 	if n := m.refusal(); n != nil {
+		s.answeredBy(n.Type, t.name(), o.words())
 		o.drop(s)
 		t.refused(s, n)
 		return
@@ -165,11 +175,15 @@ func (s *SA) takeChild(o *childOffer, m *message, ni, nr []byte, old *child) *ch
 	sa, tsi, tsr := find[*wire.SA](m, wire.PayloadSA), find[*wire.TS](m, wire.PayloadTSi), find[*wire.TS](m, wire.PayloadTSr)
 	if n := m.refusal(); n != nil || sa == nil || tsi == nil || tsr == nil {
 		o.drop(s)
-		f := &Failure{RFC: "RFC 7296 1.2", Survived: true, Peer: true, Child: o.cfg.Name, Text: "the peer set up no child " + o.cfg.Name}
+		f := &Failure{RFC: "RFC 7296 1.2", Text: "the peer set up no child " + o.cfg.Name}
 		if n != nil {
+			s.answeredBy(n.Type, "child "+o.cfg.Name, o.words())
 			f.Notify, f.Payload = n.Type, wire.PayloadNotify
 			s.recover(n.Type, "child")
+		} else {
+			f = s.malformed(0, f.RFC, "answer about child "+o.cfg.Name, "SA, TSi and TSr, or an error", m.payloads, f.Text)
 		}
+		f.Survived, f.Peer, f.Child = true, true, o.cfg.Name
 		s.fail(f)
 		return nil
 	}
@@ -215,7 +229,7 @@ func (s *SA) takeChild(o *childOffer, m *message, ni, nr []byte, old *child) *ch
 // adopt takes the peer's choice of proposal, selectors and mode.
 func (c *child) adopt(s *SA, o *childOffer, chosen *wire.Proposal, m *message, tsi, tsr *wire.TS) *Failure {
 	if len(chosen.SPI) != 4 {
-		return &Failure{Payload: wire.PayloadSA, RFC: "RFC 7296 3.3.1", Text: fmt.Sprintf("an SPI of %d octets", len(chosen.SPI))}
+		return s.badSPI(chosen, "4 octets")
 	}
 	c.out, c.proposal = wire.ESPSPI(binary.BigEndian.Uint32(chosen.SPI)), *chosen
 	c.local, c.remote = cloneSelectors(tsi.Selectors), cloneSelectors(tsr.Selectors)
@@ -248,17 +262,12 @@ func (o *childOffer) secret(s *SA, chosen *wire.Proposal, m *message) (suite.Sec
 	if want == 0 {
 		return suite.Secret{}, nil
 	}
-	if ke == nil || o.ke == nil || ke.Group != o.group || want != o.group {
-		remote := "none"
-		if ke != nil {
-			remote = ke.Group.String()
-		}
-		s.check(event.Check{Kind: event.CheckKE, RFC: "RFC 7296 1.3.1", What: "group of the peer's KE", Local: o.group.String(), Remote: remote})
-		return suite.Secret{}, &Failure{Payload: wire.PayloadKE, RFC: "RFC 7296 1.3.1", Text: fmt.Sprintf("group %s where %s was sent", remote, o.group)}
+	if f := s.sameGroup("RFC 7296 1.3.1", o.group, ke, want); f != nil {
+		return suite.Secret{}, f
 	}
 	shared, err := o.ke.Shared(ke.Data)
 	if err != nil {
-		return suite.Secret{}, &Failure{Payload: wire.PayloadKE, RFC: "RFC 6989 2", Text: err.Error()}
+		return suite.Secret{}, s.badValue(ke, err)
 	}
 	return shared, nil
 }
@@ -269,7 +278,7 @@ func (c *child) derive(s *SA, shared suite.Secret, ni, nr []byte) *Failure {
 	keys, err := s.prf.DeriveChild(s.keys.D, shared, ni, nr, t.EncrID, t.EncrBits, t.IntegID)
 	shared.Wipe()
 	if err != nil {
-		return &Failure{Payload: wire.PayloadSA, RFC: "RFC 7296 2.17", Text: err.Error()}
+		return s.noKeys(&c.proposal, "RFC 7296 2.17", err)
 	}
 	c.keys = keys
 	return nil
@@ -287,6 +296,10 @@ type childRequest struct {
 // peer's, and what that is; nil where there is none. Each comparison is
 // reported.
 func (s *SA) selectChild(configs []*ChildConfig, tsi, tsr *wire.TS, wantsTransport bool) (cfg *ChildConfig, local, remote []wire.TrafficSelector) {
+	if len(configs) == 0 {
+		s.check(event.Check{Kind: event.CheckSelector, RFC: "RFC 7296 2.9", What: "TSi and TSr against children", Local: "no child is configured",
+			Remote: fmt.Sprintf("TSi %s, TSr %s", selectorWords(tsi.Selectors), selectorWords(tsr.Selectors))})
+	}
 	for _, o := range configs {
 		mine, theirs := orOwn(o.LocalTS, s.path.local.Addr()), orOwn(o.RemoteTS, s.path.remote.Addr())
 		l, r := narrow(tsr.Selectors, mine), narrow(tsi.Selectors, theirs)
@@ -316,12 +329,11 @@ func (s *SA) acceptChild(m *message, q childRequest) (c *child, ps, refusal []wi
 		return nil, nil, notify(t, data)
 	}
 	if sa == nil || tsi == nil || tsr == nil {
-		return refuse(wire.NotifyInvalidSyntax, nil, &Failure{RFC: "RFC 7296 1.3", Text: "SA, TSi or TSr is missing"})
+		return refuse(wire.NotifyInvalidSyntax, nil, s.malformed(0, "RFC 7296 1.3", "request for a child", "SA, TSi and TSr", m.payloads, "SA, TSi or TSr is missing"))
 	}
 	if len(s.children) >= s.set.MaxChildren {
-		s.check(event.Check{Kind: event.CheckLimit, RFC: "RFC 7296 1.3", What: "CHILD SAs", Local: fmt.Sprintf("at most %d", s.set.MaxChildren),
-			Remote: "one more"})
-		return refuse(wire.NotifyNoAdditionalSAs, nil, &Failure{RFC: "RFC 7296 1.3", Text: "too many CHILD SAs"})
+		return refuse(wire.NotifyNoAdditionalSAs, nil, s.refused(0, event.Check{Kind: event.CheckLimit, RFC: "RFC 7296 1.3", What: "CHILD SAs",
+			Local: fmt.Sprintf("at most %d", s.set.MaxChildren), Remote: fmt.Sprintf("one more than %d", len(s.children))}, "too many CHILD SAs"))
 	}
 	wantsTransport := m.has(wire.NotifyUseTransportMode) != nil
 	cfg, local, remote := s.selectChild(q.configs, tsi, tsr, wantsTransport)
@@ -338,7 +350,7 @@ func (s *SA) acceptChild(m *message, q childRequest) (c *child, ps, refusal []wi
 		return refuse(wire.NotifyNoProposalChosen, nil, &Failure{Payload: wire.PayloadSA, RFC: "RFC 7296 2.7", Text: "no proposal of child " + cfg.Name + " fits"})
 	}
 	if len(chosen.SPI) != 4 {
-		return refuse(wire.NotifyInvalidSyntax, nil, &Failure{Payload: wire.PayloadSA, RFC: "RFC 7296 3.3.1", Text: fmt.Sprintf("an SPI of %d octets", len(chosen.SPI))})
+		return refuse(wire.NotifyInvalidSyntax, nil, s.badSPI(chosen, "4 octets"))
 	}
 	c = &child{cfg: cfg, out: wire.ESPSPI(binary.BigEndian.Uint32(chosen.SPI)), proposal: *chosen, local: local, remote: remote, replaces: q.old}
 	c.proposal.Transforms = slices.Clone(chosen.Transforms)
@@ -346,13 +358,11 @@ func (s *SA) acceptChild(m *message, q childRequest) (c *child, ps, refusal []wi
 	var public []byte
 	if want := group(chosen); want != 0 && q.withKE {
 		if ke == nil || ke.Group != want {
-			s.check(event.Check{Kind: event.CheckKE, RFC: "RFC 7296 1.3", What: "group of the peer's KE", Local: want.String(), Remote: sent.String()})
-			return refuse(wire.NotifyInvalidKEPayload, []byte{uint8(want >> 8), uint8(want)},
-				&Failure{Payload: wire.PayloadKE, RFC: "RFC 7296 1.3", Text: fmt.Sprintf("group %s where %s is wanted", sent, want)})
+			return refuse(wire.NotifyInvalidKEPayload, []byte{uint8(want >> 8), uint8(want)}, s.otherGroupWanted("RFC 7296 1.3", want, sent))
 		}
 		var err error
 		if public, shared, err = suite.Respond(want, ke.Data); err != nil {
-			return refuse(wire.NotifyInvalidSyntax, nil, &Failure{Payload: wire.PayloadKE, RFC: "RFC 6989 2", Text: err.Error()})
+			return refuse(wire.NotifyInvalidSyntax, nil, s.badValue(ke, err))
 		}
 	}
 	if f := c.derive(s, shared, q.ni, q.nr); f != nil {
@@ -381,12 +391,18 @@ func (s *SA) acceptChild(m *message, q childRequest) (c *child, ps, refusal []wi
 // the IKE SA's.
 func (s *SA) answerCreate(m *message) []wire.Payload {
 	temporary := func(why string) []wire.Payload {
-		s.note("collision", "", "TEMPORARY_FAILURE to CREATE_CHILD_SA: %s", why)
+		what := "a new child"
+		if n := m.has(wire.NotifyRekeySA); n != nil {
+			what = fmt.Sprintf("the rekeying of child SA %x", n.SPI)
+		}
+		s.note("collision", "", "TEMPORARY_FAILURE to %s: %s", what, why)
 		return notify(wire.NotifyTemporaryFailure, nil)
 	}
 	sa, nonce := find[*wire.SA](m, wire.PayloadSA), find[*wire.Nonce](m, wire.PayloadNonce)
 	if sa == nil || nonce == nil || len(sa.Proposals) == 0 {
-		s.fail(&Failure{RFC: "RFC 7296 1.3", Notify: wire.NotifyInvalidSyntax, Survived: true, Text: "SA or Nonce is missing"})
+		f := s.malformed(0, "RFC 7296 1.3", "CREATE_CHILD_SA request", "an SA with a proposal, and a Nonce", m.payloads, "SA or Nonce is missing")
+		f.Notify, f.Survived = wire.NotifyInvalidSyntax, true
+		s.fail(f)
 		return notify(wire.NotifyInvalidSyntax, nil)
 	}
 	if sa.Proposals[0].Protocol == wire.ProtocolIKE {

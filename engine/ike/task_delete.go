@@ -2,9 +2,11 @@ package ike
 
 import (
 	"encoding/binary"
+	"fmt"
 	"slices"
 
 	"github.com/cloudvlan/cvlanctl/engine"
+	"github.com/cloudvlan/cvlanctl/engine/event"
 	"github.com/cloudvlan/cvlanctl/engine/wire"
 )
 
@@ -125,6 +127,7 @@ func (s *SA) told(n *wire.Notify) {
 	if !n.Type.Error() {
 		return
 	}
+	s.answeredBy(n.Type, "INFORMATIONAL request", fmt.Sprintf("an IKE SA that is %s, with %d children", s.state, len(s.children)))
 	f := s.fail(&Failure{Payload: wire.PayloadNotify, Notify: n.Type, RFC: "RFC 7296 2.21", Peer: true, Text: "the peer tells an error"})
 	if r := s.recover(n.Type, "INFORMATIONAL"); r.Action == RecoverDelete {
 		s.over, s.why = true, "the peer tells "+n.Type.String()
@@ -154,11 +157,15 @@ func (s *SA) deletedByPeer() {
 func (s *SA) deleteChildren(d *wire.Delete, spis [][]byte) [][]byte {
 	for _, octets := range d.SPIs {
 		if d.Protocol != wire.ProtocolESP || len(octets) != 4 {
+			s.detail(event.Check{Kind: event.CheckChild, RFC: "RFC 7296 3.11", What: "SA that the peer deletes", Local: s.childSPIs(),
+				Remote: fmt.Sprintf("%s %s", d.Protocol, hexOf(octets))})
 			continue
 		}
 		spi := wire.ESPSPI(binary.BigEndian.Uint32(octets))
 		c := s.byOut(spi)
 		if c == nil {
+			s.detail(event.Check{Kind: event.CheckChild, RFC: "RFC 7296 1.4.1", What: "SA that the peer deletes", Local: s.childSPIs(),
+				Remote: "ESP " + spi.String()})
 			s.note("delete", "", "the peer deletes unknown child SA %s", spi)
 			making := s.asking(func(t task) bool {
 				switch t.(type) {

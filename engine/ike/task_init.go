@@ -98,16 +98,17 @@ func (s *SA) initMessage(m *message, parsed *wire.Message, problem *wire.Problem
 		return
 	}
 	if !s.initiator || s.keys != nil || m.id != 0 || !s.expectsAnswer(0) {
+		s.check(event.Check{Kind: event.CheckMessage, RFC: "RFC 7296 2.1", What: "message id of an answer to IKE_SA_INIT",
+			Local: s.requestIDs(), Remote: fmt.Sprint(m.id), Why: "late, or repeated"})
 		return
 	}
-	if problem != nil {
-		s.fail(&Failure{Payload: problem.Payload, RFC: problem.RFC, Text: problem.What, Survived: true})
-		return // a forgery, perhaps: the true answer may still come
+	if problem == nil {
+		problem = wire.FirstFatal(wire.Check(parsed, nil))
 	}
-	if p := wire.FirstFatal(wire.Check(parsed, nil)); p != nil {
-		s.check(event.Check{Kind: event.CheckGrammar, RFC: p.RFC, Why: p.What, What: "IKE_SA_INIT response",
-			Local: "the exchange's grammar", Remote: payloadNames(m.payloads)})
-		s.fail(&Failure{Payload: p.Payload, RFC: p.RFC, Text: p.What, Survived: true})
+	if problem != nil { // a forgery, perhaps: the true answer may still come
+		f := s.malformed(problem.Payload, problem.RFC, "IKE_SA_INIT response", exchangeGrammar, m.payloads, problem.What)
+		f.Survived = true
+		s.fail(f)
 		return
 	}
 	s.response(m)
@@ -121,8 +122,11 @@ func (t *initTask) answer(s *SA, m *message) {
 	}
 	if n := m.has(wire.NotifyCookie); n != nil && m.has(wire.NotifyInvalidKEPayload) == nil && find[*wire.KE](m, wire.PayloadKE) == nil {
 		if t.exhausted() || len(n.Data) == 0 || len(n.Data) > 64 {
-			give(&Failure{Payload: wire.PayloadNotify, Notify: n.Type, RFC: "RFC 7296 2.6", Peer: true,
-				Text: fmt.Sprintf("a cookie of %d octets for the %s time", len(n.Data), ordinal(t.tries+1))})
+			f := s.refused(wire.PayloadNotify, event.Check{Kind: event.CheckCookie, RFC: "RFC 7296 2.6", What: "cookie that the responder demands",
+				Local: fmt.Sprintf("1 to 64 octets, in at most %d attempts", maxInitTries), Remote: fmt.Sprintf("%d octets after %d attempts", len(n.Data), t.tries)},
+				fmt.Sprintf("a cookie of %d octets for the %s time", len(n.Data), ordinal(t.tries+1)))
+			f.Notify, f.Peer = n.Type, true
+			give(f)
 			return
 		}
 		t.tries++
@@ -148,6 +152,7 @@ func (t *initTask) answer(s *SA, m *message) {
 		return
 	}
 	if n := m.refusal(); n != nil {
+		s.answeredBy(n.Type, "IKE_SA_INIT", fmt.Sprintf("%s; KE %s", proposalWords(t.offered.Proposals), t.group))
 		s.recover(n.Type, "IKE_SA_INIT")
 		give(&Failure{Payload: wire.PayloadNotify, Notify: n.Type, RFC: "RFC 7296 2.21.1", Peer: true, Text: "the responder refuses IKE_SA_INIT"})
 		return
@@ -155,7 +160,7 @@ func (t *initTask) answer(s *SA, m *message) {
 	sa, ke, nonce := find[*wire.SA](m, wire.PayloadSA), find[*wire.KE](m, wire.PayloadKE), find[*wire.Nonce](m, wire.PayloadNonce)
 	h, err := wire.ParseHeader(m.raw)
 	if err != nil || h.ResponderSPI == 0 {
-		give(&Failure{RFC: "RFC 7296 3.1", Text: "the responder chose SPI 0"})
+		give(s.malformed(0, "RFC 7296 3.1", "SPI of the responder", "one that is not 0", m.payloads, "the responder chose SPI 0"))
 		return
 	}
 	chosen, f := s.chosen(t.offered, sa)
@@ -163,14 +168,13 @@ func (t *initTask) answer(s *SA, m *message) {
 		give(f)
 		return
 	}
-	if ke.Group != t.group || group(chosen) != t.group {
-		s.check(event.Check{Kind: event.CheckKE, RFC: "RFC 7296 3.4", What: "group of the responder's KE", Local: t.group.String(), Remote: ke.Group.String()})
-		give(&Failure{Payload: wire.PayloadKE, RFC: "RFC 7296 3.4", Text: fmt.Sprintf("group %s, sent was %s", ke.Group, t.group)})
+	if f := s.sameGroup("RFC 7296 3.4", t.group, ke, group(chosen)); f != nil {
+		give(f)
 		return
 	}
 	shared, err := t.ke.Shared(ke.Data)
 	if err != nil {
-		give(&Failure{Payload: wire.PayloadKE, RFC: "RFC 6989 2", Text: err.Error()})
+		give(s.badValue(ke, err))
 		return
 	}
 	s.spiR = h.ResponderSPI
@@ -178,7 +182,7 @@ func (t *initTask) answer(s *SA, m *message) {
 	s.initResponse = bytes.Clone(m.raw)
 	s.peerOptions(m, s.conn.NoFragmentation)
 	if err := s.derive(chosen, shared); err != nil {
-		give(&Failure{Payload: wire.PayloadSA, Text: err.Error()})
+		give(s.noKeys(chosen, "RFC 7296 2.14", err))
 		return
 	}
 	if s.detectNAT(s.spiI, s.spiR, m) || s.conn.ForceEncap {
@@ -241,9 +245,7 @@ func (s *SA) initRequested(m *message, parsed *wire.Message, problem *wire.Probl
 		case 0:
 			n = wire.NotifyInvalidSyntax
 		}
-		s.check(event.Check{Kind: event.CheckGrammar, RFC: problem.RFC, Why: problem.What, What: "IKE_SA_INIT request",
-			Local: "the exchange's grammar", Remote: payloadNames(m.payloads)})
-		refuse(n, data, &Failure{Payload: problem.Payload, RFC: problem.RFC, Text: problem.What})
+		refuse(n, data, s.malformed(problem.Payload, problem.RFC, "IKE_SA_INIT request", exchangeGrammar, m.payloads, problem.What))
 		return
 	}
 	sa, ke, nonce := find[*wire.SA](m, wire.PayloadSA), find[*wire.KE](m, wire.PayloadKE), find[*wire.Nonce](m, wire.PayloadNonce)
@@ -253,16 +255,12 @@ func (s *SA) initRequested(m *message, parsed *wire.Message, problem *wire.Probl
 		return
 	}
 	if want := group(chosen); want != ke.Group {
-		s.check(event.Check{Kind: event.CheckKE, RFC: "RFC 7296 1.2", What: "group of the initiator's KE", Local: want.String(), Remote: ke.Group.String()})
-		refuse(wire.NotifyInvalidKEPayload, []byte{uint8(want >> 8), uint8(want)},
-			&Failure{Payload: wire.PayloadKE, RFC: "RFC 7296 1.2", Text: fmt.Sprintf("group %s where %s is wanted", ke.Group, want)})
+		refuse(wire.NotifyInvalidKEPayload, []byte{uint8(want >> 8), uint8(want)}, s.otherGroupWanted("RFC 7296 1.2", want, ke.Group))
 		return
 	}
 	public, shared, err := suite.Respond(ke.Group, ke.Data)
 	if err != nil {
-		s.check(event.Check{Kind: event.CheckKE, RFC: "RFC 6989 2", What: "value of the initiator's KE", Local: ke.Group.String(),
-			Remote: fmt.Sprintf("%d octets", len(ke.Data)), Why: err.Error()})
-		refuse(wire.NotifyInvalidSyntax, nil, &Failure{Payload: wire.PayloadKE, RFC: "RFC 6989 2", Text: err.Error()})
+		refuse(wire.NotifyInvalidSyntax, nil, s.badValue(ke, err))
 		return
 	}
 	s.choices = conns
@@ -284,7 +282,7 @@ func (s *SA) initRequested(m *message, parsed *wire.Message, problem *wire.Probl
 		err = s.derive(&kept, shared)
 	}
 	if err != nil {
-		refuse(wire.NotifyNoProposalChosen, nil, &Failure{Payload: wire.PayloadSA, Text: err.Error()})
+		refuse(wire.NotifyNoProposalChosen, nil, s.noKeys(&kept, "RFC 7296 2.14", err))
 		return
 	}
 	s.initResponse = octets[0]

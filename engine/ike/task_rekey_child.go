@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/cloudvlan/cvlanctl/engine"
+	"github.com/cloudvlan/cvlanctl/engine/event"
 	"github.com/cloudvlan/cvlanctl/engine/wire"
 )
 
@@ -70,6 +71,7 @@ func (t *rekeyChildTask) answer(s *SA, m *message) {
 	o, old := t.offer, t.old
 	t.offer, old.own = nil, nil
 	if n := m.refusal(); n != nil {
+		s.answeredBy(n.Type, t.name(), o.words())
 		o.drop(s)
 		t.refused(s, n)
 		return
@@ -181,14 +183,16 @@ func (t *rekeyChildTask) refused(s *SA, n *wire.Notify) {
 func (s *SA) answerChildRekey(m *message, n *wire.Notify, ni []byte) []wire.Payload {
 	notFound := []wire.Payload{payload(wire.PayloadNotify,
 		&wire.Notify{Protocol: n.Protocol, SPI: bytes.Clone(n.SPI), Type: wire.NotifyChildSANotFound})}
-	if n.Protocol != wire.ProtocolESP || len(n.SPI) != 4 {
-		return notFound
+	var old *child
+	if n.Protocol == wire.ProtocolESP && len(n.SPI) == 4 {
+		old = s.byOut(wire.ESPSPI(binary.BigEndian.Uint32(n.SPI)))
 	}
-	old := s.byOut(wire.ESPSPI(binary.BigEndian.Uint32(n.SPI)))
-	switch {
-	case old == nil:
+	if !s.check(event.Check{Kind: event.CheckChild, RFC: "RFC 7296 2.25", What: "child SA that the peer replaces", OK: old != nil,
+		Local: s.childSPIs(), Remote: fmt.Sprintf("%s %x", n.Protocol, n.SPI)}) {
 		s.note("collision", "", "CHILD_SA_NOT_FOUND: no child SA with outbound SPI %x", n.SPI)
 		return notFound
+	}
+	switch {
 	case old.closing() || old.peer != nil:
 		s.note("collision", old.cfg.Name, "TEMPORARY_FAILURE: child SA %s is replaced or being closed", old)
 		return notify(wire.NotifyTemporaryFailure, nil)

@@ -147,11 +147,12 @@ func (t *rekeyIKETask) answer(s *SA, m *message) {
 		rival = nil
 	}
 	if n := m.refusal(); n != nil {
+		s.answeredBy(n.Type, t.name(), fmt.Sprintf("%s; KE %s", proposalWords(t.offered.Proposals), t.group))
 		t.refused(s, n, rival)
 		return
 	}
 	sa, ke, nonce := find[*wire.SA](m, wire.PayloadSA), find[*wire.KE](m, wire.PayloadKE), find[*wire.Nonce](m, wire.PayloadNonce)
-	n, nr, f := t.made(s, sa, ke, nonce)
+	n, nr, f := t.made(s, m.payloads, sa, ke, nonce)
 	if f != nil {
 		s.fail(f)
 		if s.state == engine.IKERekeying {
@@ -186,30 +187,34 @@ func (t *rekeyIKETask) answer(s *SA, m *message) {
 }
 
 // made makes the new SA from the peer's answer.
-func (t *rekeyIKETask) made(s *SA, sa *wire.SA, ke *wire.KE, nonce *wire.Nonce) (*SA, []byte, *Failure) {
+func (t *rekeyIKETask) made(s *SA, ps []wire.Payload, sa *wire.SA, ke *wire.KE, nonce *wire.Nonce) (*SA, []byte, *Failure) {
 	if sa == nil || ke == nil || nonce == nil {
-		return nil, nil, &Failure{RFC: "RFC 7296 1.3.2", Text: "SA, KE or Nonce is missing"}
+		return nil, nil, s.malformed(0, "RFC 7296 1.3.2", "answer to the rekeying of the IKE SA", "SA, KE and Nonce, or an error", ps, "SA, KE or Nonce is missing")
 	}
 	chosen, f := s.chosen(t.offered, sa)
 	if f != nil {
 		return nil, nil, f
 	}
 	spi, ok := ikeSPIOf(chosen)
-	if !ok || ke.Group != t.group || group(chosen) != t.group {
-		return nil, nil, &Failure{Payload: wire.PayloadKE, RFC: "RFC 7296 1.3.2",
-			Text: fmt.Sprintf("group %s (sent was %s), SPI of %d octets", ke.Group, t.group, len(chosen.SPI))}
+	if !ok {
+		return nil, nil, s.badSPI(chosen, ikeSPIForm)
+	}
+	if f := s.sameGroup("RFC 7296 1.3.2", t.group, ke, group(chosen)); f != nil {
+		return nil, nil, f
 	}
 	shared, err := t.ke.Shared(ke.Data)
 	if err != nil {
-		return nil, nil, &Failure{Payload: wire.PayloadKE, RFC: "RFC 6989 2", Text: err.Error()}
+		return nil, nil, s.badValue(ke, err)
 	}
 	nr := bytes.Clone(nonce.Data)
 	n, err := s.heir(true, t.spi, spi, chosen, shared, t.ni, nr)
 	if err != nil {
-		return nil, nil, &Failure{Payload: wire.PayloadSA, RFC: "RFC 7296 2.18", Text: err.Error()}
+		return nil, nil, s.noKeys(chosen, "RFC 7296 2.18", err)
 	}
 	return n, nr, nil
 }
+
+const ikeSPIForm = "8 octets that are not all 0"
 
 // ikeSPIOf gives the SPI of a proposal for an IKE SA.
 func ikeSPIOf(p *wire.Proposal) (wire.SPI, bool) {
@@ -276,11 +281,12 @@ func (s *SA) answerIKERekey(m *message, sa *wire.SA, ni []byte) []wire.Payload {
 	case busy:
 		return temporary("a request about a child is on its way (RFC 7296 2.25.2)")
 	case s.own.busy():
-		return refuse(wire.NotifyNoAdditionalSAs, nil, &Failure{RFC: "RFC 7296 1.3", Text: "too many IKE SAs"})
+		return refuse(wire.NotifyNoAdditionalSAs, nil, s.refused(0, event.Check{Kind: event.CheckLimit, RFC: "RFC 7296 1.3", What: "IKE SAs",
+			Local: fmt.Sprintf("at most %d", s.set.MaxSAs), Remote: "one more, to replace one that stands"}, "too many IKE SAs"))
 	}
 	ke := find[*wire.KE](m, wire.PayloadKE)
 	if ke == nil {
-		return refuse(wire.NotifyInvalidSyntax, nil, &Failure{Payload: wire.PayloadKE, RFC: "RFC 7296 1.3.2", Text: "KE is missing"})
+		return refuse(wire.NotifyInvalidSyntax, nil, s.malformed(wire.PayloadKE, "RFC 7296 1.3.2", "request to replace the IKE SA", "SA, Nonce and KE", m.payloads, "KE is missing"))
 	}
 	chosen, ok := s.choose(wire.ProtocolIKE, sa.Proposals, usable(s.conn.Proposals), true, ke.Group)
 	if !ok {
@@ -288,21 +294,19 @@ func (s *SA) answerIKERekey(m *message, sa *wire.SA, ni []byte) []wire.Payload {
 	}
 	spi, ok := ikeSPIOf(chosen)
 	if !ok {
-		return refuse(wire.NotifyInvalidSyntax, nil, &Failure{Payload: wire.PayloadSA, RFC: "RFC 7296 3.3.1", Text: "an IKE SA's SPI has 8 octets and is not 0"})
+		return refuse(wire.NotifyInvalidSyntax, nil, s.badSPI(chosen, ikeSPIForm))
 	}
 	if want := group(chosen); want != ke.Group {
-		s.check(event.Check{Kind: event.CheckKE, RFC: "RFC 7296 1.3", What: "group of the peer's KE", Local: want.String(), Remote: ke.Group.String()})
-		return refuse(wire.NotifyInvalidKEPayload, []byte{uint8(want >> 8), uint8(want)},
-			&Failure{Payload: wire.PayloadKE, RFC: "RFC 7296 1.3", Text: fmt.Sprintf("group %s where %s is wanted", ke.Group, want)})
+		return refuse(wire.NotifyInvalidKEPayload, []byte{uint8(want >> 8), uint8(want)}, s.otherGroupWanted("RFC 7296 1.3", want, ke.Group))
 	}
 	public, shared, err := suite.Respond(ke.Group, ke.Data)
 	if err != nil {
-		return refuse(wire.NotifyInvalidSyntax, nil, &Failure{Payload: wire.PayloadKE, RFC: "RFC 6989 2", Text: err.Error()})
+		return refuse(wire.NotifyInvalidSyntax, nil, s.badValue(ke, err))
 	}
 	own, nr := s.own.ikeSPI(), s.set.Source.Nonce()
 	n, err := s.heir(false, spi, own, chosen, shared, ni, nr)
 	if err != nil {
-		return refuse(wire.NotifyNoProposalChosen, nil, &Failure{Payload: wire.PayloadSA, RFC: "RFC 7296 2.18", Text: err.Error()})
+		return refuse(wire.NotifyNoProposalChosen, nil, s.noKeys(chosen, "RFC 7296 2.18", err))
 	}
 	s.rekey.peer = &ikeRival{sa: n, lowest: lowest(ni, nr)}
 	if !s.asking(func(t task) bool { _, ok := t.(*rekeyIKETask); return ok }) {

@@ -190,6 +190,8 @@ func (s *SA) retransmit() {
 		if r.tries >= s.set.Retransmit.Tries {
 			why := fmt.Sprintf("no answer to request %d, %s, sent %s in %s", r.id, r.task.name(), times(r.tries+1),
 				s.now.Sub(r.first).Round(time.Millisecond))
+			s.check(event.Check{Kind: event.CheckLimit, RFC: "RFC 7296 2.4", What: "answer to " + r.task.name(),
+				Local: fmt.Sprintf("within %s", s.now.Sub(r.first).Round(time.Millisecond)), Remote: "none"})
 			s.note("give-up", "", "%s", why)
 			s.lost(why)
 			return
