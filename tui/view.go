@@ -8,6 +8,7 @@ import (
 	tea "charm.land/bubbletea/v2"
 
 	"github.com/cloudvlan/cvlanctl/diag"
+	"github.com/cloudvlan/cvlanctl/engine/backend"
 	"github.com/cloudvlan/cvlanctl/tui/feed"
 	"github.com/cloudvlan/cvlanctl/tui/page"
 	"github.com/cloudvlan/cvlanctl/tui/theme"
@@ -159,7 +160,7 @@ func (m *Model) daemonState(d *feed.Daemon) (string, theme.Role) {
 	case !t.Daemon.Connected:
 		return "connecting", theme.Busy
 	case m.silent(d) > 0:
-		return fmt.Sprintf("NO ANSWER for %s", m.silent(d).Truncate(time.Second)), theme.Bad
+		return backend.NoAnswer(m.silent(d)), theme.Bad
 	}
 	return strings.TrimSpace(name + " live"), theme.Good
 }
@@ -228,18 +229,8 @@ func (m *Model) past() bool {
 	return d != nil && (!d.Away.IsZero() || !m.options.Data.Trace().Daemon.Connected || m.silent(d) > 0)
 }
 
-// patience is how old the list of SAs may be, which comes every second, to be
-// shown as of now.
-const patience = 3 * time.Second
-
-// silent is for how long a daemon that is there has owed its list, 0 where it
-// does not.
-func (m *Model) silent(d *feed.Daemon) time.Duration {
-	if old := m.now.Sub(d.Listed); !d.Listed.IsZero() && old > patience {
-		return old
-	}
-	return 0
-}
+// silent is for how long a daemon that is there has owed its list.
+func (m *Model) silent(d *feed.Daemon) time.Duration { return backend.Silent(d.Listed, m.now) }
 
 // logPage is the key of the page of what happened, which is always of the past.
 const logPage = "7"

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -35,7 +36,8 @@ func NewCmdIPsecMonitor(app *App, runF func(context.Context, *IPsecMonitorOption
 		Short: "Show what happens to SAs, as it happens",
 		Long: `Show IKE SAs and CHILD SAs that come up, go down, are rekeyed or move to
 another address, failures that the log tells, and the daemon's alerts, as they
-happen. That the daemon went away and came back is said, and followed.`,
+happen. That the daemon went away and came back is said, and followed; so is that
+it is there and does not answer.`,
 		Example: `  cvlanctl ipsec monitor
   cvlanctl ipsec monitor --name office
   cvlanctl ipsec monitor --duration 1h -o jsonl | jq 'select(.kind == "child-down")'`,
@@ -138,9 +140,14 @@ func (o *IPsecMonitorOptions) follow(ctx context.Context, app *App, want func(*e
 	defer cancel()
 	out := newEventWriter(app, client.Source())
 	defer func() { err = errors.Join(err, out.close()) }()
-	for e, err := range client.Events(ends, backend.EventOptions{Every: -1}) {
+	quiet := watchSilence(out)
+	defer quiet.stop()
+	for e, err := range client.Events(ends, backend.EventOptions{}) {
 		if err != nil {
 			return advise(err)
+		}
+		if err := quiet.heard(e); err != nil {
+			return err
 		}
 		if !want(e) {
 			continue
@@ -152,9 +159,11 @@ func (o *IPsecMonitorOptions) follow(ctx context.Context, app *App, want func(*e
 	return ctx.Err()
 }
 
-// eventWriter writes events in one form of output, each at once.
+// eventWriter writes events in one form of output, each at once. It may be used
+// by several goroutines.
 type eventWriter struct {
 	app   *App
+	mu    sync.Mutex
 	items *print.Items // nil for text
 	begun bool         // the daemon was reached before
 	last  time.Time    // day of the last line
@@ -176,6 +185,8 @@ func (w *eventWriter) close() error {
 }
 
 func (w *eventWriter) event(e *event.Event) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	if w.items != nil {
 		return w.items.Add(doc.NewEvent(e))
 	}

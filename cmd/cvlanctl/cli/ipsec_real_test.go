@@ -344,7 +344,7 @@ func TestKeysAreWrittenOnRequestAndOpenTheTraffic(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if code != exitFine || !strings.Contains(errs, "open all traffic") {
+	if code != exitFine || !strings.Contains(errs, "open all traffic") || strings.Count(errs, "lock itself up") != 1 {
 		t.Fatalf("exit code %d: %s%s", code, out, errs)
 	}
 	if strings.Contains(out, "secret =>") || strings.Contains(out, "Sk_ei") {

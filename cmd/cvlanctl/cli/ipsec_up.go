@@ -75,6 +75,15 @@ func (a *App) warnKeys() {
 	}
 }
 
+// warnLockUp warns of what a charon may do that tells its log at the level of
+// keys over VICI, and says how to get the keys without that.
+func (a *App) warnLockUp(c *vici.Client) {
+	if !c.Addr().Engine {
+		fmt.Fprintln(a.Term.Err, "cvlanctl: a charon that tells its log at level 4 over VICI can lock itself up for good (seen with 5.9.8) and must then be started anew; "+
+			"without that danger the keys come from its log file: filelog { charon { ike = 4, chd = 4, mgr = 2 } }, then cvlanctl pcap keys LOG --key-dir DIR")
+	}
+}
+
 func runIPsecUp(ctx context.Context, app *App, o *IPsecUpOptions) error {
 	if o.KeyDir != "" && o.NoWait {
 		return usagef("--key-dir and --no-wait exclude each other: the keys come with the exchanges")
@@ -96,6 +105,9 @@ func runIPsecUp(ctx context.Context, app *App, o *IPsecUpOptions) error {
 			return a.finish(nil)
 		}
 		app.warnKeys()
+		if app.IPsecDebug >= keyLevel && o.KeyDir == "" {
+			app.warnLockUp(c)
+		}
 		a.begins(s)
 		if c.Addr().Engine {
 			a.ofEngine(s)
@@ -111,6 +123,7 @@ func runIPsecUp(ctx context.Context, app *App, o *IPsecUpOptions) error {
 				_, failed := keys.write()
 				err = errors.Join(err, failed)
 			}()
+			app.warnLockUp(c)
 			level, add = keyLevel, keys.before(a.add)
 		}
 		for _, goal := range t.goals() {
@@ -212,6 +225,9 @@ func runIPsecDown(ctx context.Context, app *App, o *IPsecUpOptions) error {
 			return a.finish(nil)
 		}
 		app.warnKeys()
+		if app.IPsecDebug >= keyLevel && o.KeyDir == "" {
+			app.warnLockUp(c)
+		}
 		a.begins(s)
 		if c.Addr().Engine {
 			a.ofEngine(s)
