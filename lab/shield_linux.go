@@ -17,7 +17,7 @@ var guestEnv = []string{
 	"GLIBC_TUNABLES=glibc.cpu.hwcaps=-AVX,-AVX2,-AVX_Usable,-AVX2_Usable,-AVX512F,-AVX512VL,-AVX512BW,-XSAVE,-XSAVEC,-AVX_Fast_Unaligned_Load",
 	"OPENSSL_ia32cap=~0x1000000000000000:0",
 	"NSS_DISABLE_AVX=1", "NSS_DISABLE_AVX2=1",
-	"GODEBUG=cpu.avx=off,cpu.avx2=off",
+	"GODEBUG=cpu.avx=off,cpu.avx2=off,cpu.avx512f=off,cpu.avx512bw=off,cpu.avx512vl=off",
 }
 
 // needsShield says that this processor's registers do not fit into the guest's

@@ -95,7 +95,7 @@ func TestTheEngineLeavesNothingBehindHoweverItEnds(t *testing.T) {
 	}{{"an interrupt", syscall.SIGINT, true}, {"SIGTERM", syscall.SIGTERM, true}, {"a closed terminal", syscall.SIGHUP, true}, {"SIGKILL", syscall.SIGKILL, false}} {
 		t.Run(end.name, func(t *testing.T) {
 			var out bytes.Buffer
-			cmd := exec.Command("ip", "netns", "exec", b.NSA.Name, binary, "ipsec", "run", "--config", file, "--socket", socket)
+			cmd := exec.Command("ip", "netns", "exec", b.NSA.Name, binary, "ipsec", "run", "--config", file, "--data", "tun", "--socket", socket)
 			cmd.Stdout, cmd.Stderr = &out, &out
 			if err := cmd.Start(); err != nil {
 				t.Fatal(err)
@@ -148,7 +148,7 @@ func TestTheEngineEndsCleanlyOnAFullDisk(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	var errs bytes.Buffer
-	cmd := exec.CommandContext(ctx, "ip", "netns", "exec", b.NSA.Name, binary, "ipsec", "run", "--config", file, "--socket", "none", "-o", "jsonl")
+	cmd := exec.CommandContext(ctx, "ip", "netns", "exec", b.NSA.Name, binary, "ipsec", "run", "--config", file, "--data", "tun", "--socket", "none", "-o", "jsonl")
 	cmd.Stdout, cmd.Stderr = full, &errs
 	var exit *exec.ExitError
 	if err := cmd.Run(); !errors.As(err, &exit) || exit.ExitCode() < 1 || !strings.Contains(errs.String(), "no space left on device") {

@@ -89,6 +89,9 @@ func (s *SA) addInstalled(c *child, outbound bool) {
 	if !c.initiator {
 		u.Out, u.In = r, i
 	}
+	if s.conn != nil {
+		u.Connection = s.conn.Name
+	}
 	if c.replaces != nil {
 		u.Replaces = SPIPair{c.replaces.in, c.replaces.out}
 	}

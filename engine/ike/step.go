@@ -88,6 +88,7 @@ type Update struct {
 	Name string
 	SPIs SPIPair
 	// What follows is set for Install; Local, Remote and Encap also for Move.
+	Connection    string  // its name
 	Replaces      SPIPair // the CHILD SA that this one replaces, if any
 	Outbound      bool    // use it for sending at once
 	Transforms    ESPTransforms

@@ -197,6 +197,10 @@ func (b *batchConn) options(fd int) error {
 		_ = unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_RECVTOS, 1)
 	}
 	if b.udp {
+		// Joined ESP packets are of no use to a kernel that opens them itself.
+		if encap, err := unix.GetsockoptInt(fd, unix.IPPROTO_UDP, unix.UDP_ENCAP); err == nil && encap != 0 {
+			return nil
+		}
 		_ = unix.SetsockoptInt(fd, unix.IPPROTO_UDP, unix.UDP_GRO, 1)
 		_, err := unix.GetsockoptInt(fd, unix.IPPROTO_UDP, unix.UDP_SEGMENT)
 		b.joins = err == nil

@@ -44,8 +44,8 @@ type Reports interface {
 	// Expired tells that an SA has used up its octets or packets: softly, to
 	// be replaced, or hard, to be closed. It is told once of each.
 	Expired(in wire.ESPSPI, hard bool)
-	// Acquire tells that there is traffic for a trap, at most once a second for
-	// each.
+	// Acquire tells that there is traffic for a trap, now and then while there
+	// is.
 	Acquire(connection, child string)
 }
 
@@ -53,12 +53,14 @@ type Reports interface {
 type Trap struct {
 	Connection, Child string
 	Local, Remote     []wire.TrafficSelector
+	Transport         bool
 	Peer              netip.Addr // must stay reachable outside of the tunnel
 }
 
 // Attachment is what an engine hands its data plane before anything else.
 type Attachment struct {
 	Local   netip.Addr   // to send ESP from
+	IKE     *net.UDPConn // the socket for plain IKE, which is the engine's alone
 	NATT    *net.UDPConn // the socket for ESP in UDP; the engine reads it
 	Reports Reports
 }

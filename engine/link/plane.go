@@ -274,20 +274,27 @@ func (p *Plane) install(u *ike.Update) error {
 	return nil
 }
 
-// limits takes over how much an SA may carry. Without extended sequence numbers
-// the packets are few enough to count on (RFC 4303 3.3.3).
+// limits takes over how much an SA may carry.
 func (c *planeChild) limits(u *ike.Update) {
-	c.softOctets, c.hardOctets = u.Limits.SoftOctets, u.Limits.HardOctets
-	c.softPackets, c.hardPackets = u.Limits.SoftPackets, u.Limits.HardPackets
+	l := limitsOf(u)
+	c.softOctets, c.hardOctets = l.SoftOctets, l.HardOctets
+	c.softPackets, c.hardPackets = l.SoftPackets, l.HardPackets
+}
+
+// limitsOf gives how much an SA may carry. Without extended sequence numbers the
+// packets are few enough to count on (RFC 4303 3.3.3).
+func limitsOf(u *ike.Update) ike.Limits {
+	l := u.Limits
 	if !u.Transforms.ESN {
 		const soon = math.MaxUint32 - 1<<26
-		if c.softPackets == 0 || c.softPackets > soon {
-			c.softPackets = soon
+		if l.SoftPackets == 0 || l.SoftPackets > soon {
+			l.SoftPackets = soon
 		}
-		if c.hardPackets == 0 || c.hardPackets > math.MaxUint32 {
-			c.hardPackets = math.MaxUint32
+		if l.HardPackets == 0 || l.HardPackets > math.MaxUint32 {
+			l.HardPackets = math.MaxUint32
 		}
 	}
+	return l
 }
 
 // place notes where a child's packets go.

@@ -29,9 +29,6 @@ type TUN struct {
 	outside *outside
 }
 
-// notesDir is where it is written down what has to be taken back after a crash.
-const notesDir = "/run/cvlanctl"
-
 // OpenTUN makes a TUN device, up, in the network namespace of the calling
 // thread, after it has removed what a process like this one left there when it
 // was killed. Name may be a pattern with %d; it needs CAP_NET_ADMIN. Dir is where
@@ -66,8 +63,8 @@ func (t *TUN) raise(dir string) (err error) {
 	if err != nil {
 		return err
 	}
-	t.outside = &outside{dir: dir, here: here, nl: t.nl, routes: map[netip.Addr]*netlink.Route{}}
-	if err := t.outside.sweep(); err != nil {
+	t.outside = &outside{notes: &notes{dir: dir, here: here}, nl: t.nl, routes: map[netip.Addr]*netlink.Route{}}
+	if err := t.outside.notes.sweep(t.nl); err != nil {
 		return err
 	}
 	l, err := t.nl.LinkByName(t.Name)
@@ -114,7 +111,7 @@ func (t *TUN) lead(prefix netip.Prefix, local []wire.TrafficSelector, peer netip
 		}
 	}
 	if t.routes[prefix] == 0 {
-		err := t.nl.RouteAdd(t.route(prefix, t.source(local, prefix.Addr().Is4())))
+		err := t.nl.RouteAdd(t.route(prefix, source(t.nl, local, prefix.Addr().Is4())))
 		if errors.Is(err, unix.EEXIST) {
 			return fmt.Errorf("there is a route to %s already, which is not of this tunnel: remove it, or leave the network out of the policy", prefix)
 		}
@@ -150,18 +147,17 @@ func (t *TUN) route(prefix netip.Prefix, source net.IP) *netlink.Route {
 	if prefix.Addr().Is6() {
 		scope = netlink.SCOPE_UNIVERSE
 	}
-	return &netlink.Route{LinkIndex: t.index, Scope: scope, Src: source, Dst: &net.IPNet{IP: prefix.Addr().AsSlice(),
-		Mask: net.CIDRMask(prefix.Bits(), prefix.Addr().BitLen())}}
+	return &netlink.Route{LinkIndex: t.index, Scope: scope, Src: source, Dst: ipNet(prefix)}
 }
 
 // source gives an address of this host that lies in the local selectors, nil
 // where it has none: it is a gateway then.
-func (t *TUN) source(local []wire.TrafficSelector, four bool) net.IP {
+func source(nl *netlink.Handle, local []wire.TrafficSelector, four bool) net.IP {
 	family := netlink.FAMILY_V6
 	if four {
 		family = netlink.FAMILY_V4
 	}
-	addresses, err := t.nl.AddrList(nil, family)
+	addresses, err := nl.AddrList(nil, family)
 	if err != nil {
 		return nil // then the system chooses
 	}
@@ -197,37 +193,15 @@ func prefixes(list []wire.TrafficSelector) []netip.Prefix {
 		}
 	}
 	for i := range list {
-		for at, end := list[i].Start, list[i].End; at.IsValid() && !end.Less(at); {
-			bits := at.BitLen()
-			for bits > 0 {
-				wider := netip.PrefixFrom(at, bits-1)
-				if wider.Masked().Addr() != at || end.Less(last(wider)) {
-					break
-				}
-				bits--
-			}
-			p := netip.PrefixFrom(at, bits)
-			if bits == 0 {
-				low := netip.PrefixFrom(at, 1)
-				add(low)
-				add(netip.PrefixFrom(last(low).Next(), 1))
-			} else {
+		for _, p := range networks(list[i].Start, list[i].End, maxPrefixes) {
+			if p.Bits() > 0 {
 				add(p)
+				continue
 			}
-			if at = last(p).Next(); !at.IsValid() || len(all) >= maxPrefixes {
-				break
-			}
+			low := netip.PrefixFrom(p.Addr(), 1)
+			add(low)
+			add(netip.PrefixFrom(lastOf(low).Next(), 1))
 		}
 	}
 	return all
-}
-
-// last gives the last address of a network.
-func last(p netip.Prefix) netip.Addr {
-	b := p.Addr().AsSlice()
-	for i := p.Bits(); i < len(b)*8; i++ {
-		b[i/8] |= 0x80 >> (i % 8)
-	}
-	a, _ := netip.AddrFromSlice(b)
-	return a
 }

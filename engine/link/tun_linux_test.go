@@ -241,7 +241,7 @@ func TestWhatAKilledProcessLeftIsTakenBackAtTheNextStart(t *testing.T) {
 	if after := routes(t, ns); after != before {
 		t.Errorf("the routes were\n%s\nand are now\n%s", before, after)
 	}
-	if notes, err := filepath.Glob(dir + "/routes-*"); err != nil || len(notes) != 0 {
+	if notes, err := filepath.Glob(dir + "/notes-*"); err != nil || len(notes) != 0 {
 		t.Errorf("notes are left: %v, %v", notes, err)
 	}
 }

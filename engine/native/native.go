@@ -198,7 +198,7 @@ func (e *Engine) open(local netip.Addr, conns []*ike.Connection) error {
 	}
 	e.run, e.stop = context.WithCancel(context.Background())
 	if err == nil {
-		err = e.plane.Attach(link.Attachment{Local: local, NATT: natt, Reports: reports{e}})
+		err = e.plane.Attach(link.Attachment{Local: local, IKE: plain, NATT: natt, Reports: reports{e}})
 	}
 	if err == nil {
 		err = e.setTraps()

@@ -33,7 +33,7 @@ func trapsOf(c *configured) []link.Trap {
 		if !c.trapped[ch.Name] {
 			continue
 		}
-		t := link.Trap{Connection: c.Name, Child: ch.Name, Local: ch.LocalTS, Remote: ch.RemoteTS, Peer: c.Remote}
+		t := link.Trap{Connection: c.Name, Child: ch.Name, Local: ch.LocalTS, Remote: ch.RemoteTS, Transport: ch.Transport, Peer: c.Remote}
 		if len(t.Local) == 0 {
 			t.Local = host(c.Local)
 		}
@@ -69,6 +69,9 @@ func (e *Engine) Policies(ctx context.Context) ([]engine.Policy, error) {
 		for _, c := range e.configured() {
 			for _, t := range trapsOf(c) {
 				p := engine.Policy{Connection: t.Connection, Child: t.Child, Mode: "TUNNEL"}
+				if t.Transport {
+					p.Mode = "TRANSPORT"
+				}
 				for i := range t.Local {
 					p.LocalTS = append(p.LocalTS, event.SelectorText(&t.Local[i]))
 				}

@@ -16,26 +16,43 @@ import (
 
 // DataOptions say how our own engine carries the traffic of its tunnels.
 type DataOptions struct {
-	Data    string // auto, tun, none
+	Data    string // auto, xfrm, tun, none
 	Device  string
 	MTU     int
 	PathMTU int
 	MSS     bool
 	Window  int
+
+	changed func(flag string) bool // says which flags were given; nil for none
 }
 
 // dataWays are the ways to carry traffic.
-var dataWays = []string{"auto", "tun", "none"}
+var dataWays = []string{"auto", "xfrm", "tun", "none"}
+
+// tunFlags are those that only a TUN device makes use of.
+var tunFlags = []string{"tun-name", "mtu", "path-mtu", "clamp-mss"}
+
+// forTUN names a flag that was given and that only a TUN device makes use of,
+// "" for none.
+func (o *DataOptions) forTUN() string {
+	for _, name := range tunFlags {
+		if o.changed != nil && o.changed(name) {
+			return "--" + name
+		}
+	}
+	return ""
+}
 
 func (o *DataOptions) flags(cmd *cobra.Command) {
 	f := cmd.Flags()
-	f.StringVar(&o.Data, "data", "auto", "how traffic is carried: tun, in user space through a TUN device; none; auto, which is tun where that is possible")
+	f.StringVar(&o.Data, "data", "auto", "how traffic is carried: xfrm, by the ESP of the kernel; tun, in user space through a TUN device; none; auto, which is the first of them that is possible")
 	f.StringVar(&o.Device, "tun-name", "cvl%d", "the name of the TUN device")
-	f.IntVar(&o.MTU, "mtu", 1400, "the MTU inside the tunnels, in octets")
-	f.IntVar(&o.PathMTU, "path-mtu", 1500, "the size of the largest packet that the path to the peers takes, in octets")
-	f.BoolVar(&o.MSS, "clamp-mss", false, "lower the segment size of TCP to what fits the tunnels")
+	f.IntVar(&o.MTU, "mtu", 1400, "the MTU inside the tunnels, in octets, with a TUN device or --netstack")
+	f.IntVar(&o.PathMTU, "path-mtu", 1500, "the size of the largest packet that the path to the peers takes, in octets, with a TUN device or --netstack")
+	f.BoolVar(&o.MSS, "clamp-mss", false, "lower the segment size of TCP to what fits the tunnels, with a TUN device or --netstack")
 	f.IntVar(&o.Window, "replay-window", 64, "the anti-replay window, in packets")
 	complete(cmd, "data", words(dataWays...))
+	o.changed = f.Changed
 }
 
 // check refuses options that carry nothing.
@@ -43,6 +60,8 @@ func (o *DataOptions) check() error {
 	switch {
 	case !slices.Contains(dataWays, o.Data):
 		return usagef("--data %q is none of %v", o.Data, dataWays)
+	case o.Data == "xfrm" && o.forTUN() != "":
+		return usagef("%s is for a TUN device; with --data xfrm the kernel sees to it", o.forTUN())
 	case o.MTU < 576 || o.MTU > 65535:
 		return usagef("--mtu %d is not from 576 to 65535", o.MTU)
 	case o.PathMTU < 576 || o.PathMTU > 65535:
@@ -62,10 +81,19 @@ func (o *DataOptions) plane() (plane native.DataPlane, words string, err error) 
 	if err := o.check(); err != nil {
 		return nil, "", err
 	}
+	if o.Data == "xfrm" || o.Data == "auto" && o.forTUN() == "" {
+		p, err := link.OpenXFRM(link.XFRMOptions{Window: o.Window})
+		switch {
+		case err == nil:
+			return p, "carries traffic by the ESP of the kernel", nil
+		case o.Data == "xfrm" || !errors.Is(err, link.ErrNoKernelESP):
+			return nil, "", err
+		}
+	}
 	if o.Data == "none" || o.Data == "auto" && !possible() {
 		words = "carries no traffic: keys are negotiated and kept"
 		if o.Data == "auto" {
-			words += "; a TUN device needs root on Linux, 'ipsec up --netstack' needs neither"
+			words += "; the kernel's ESP and a TUN device need root on Linux, 'ipsec up --netstack' needs neither"
 		}
 		return &native.Counter{}, words, nil
 	}

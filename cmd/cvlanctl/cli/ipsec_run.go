@@ -40,9 +40,12 @@ func NewCmdIPsecRun(app *App, runF func(context.Context, *IPsecRunOptions) error
 what happens to their SAs. An interrupt or SIGTERM deletes the SAs at the peers
 and ends it, with exit code 130.
 
-As root on Linux the engine carries the traffic of the tunnels through a TUN
-device, with routes to the remote networks; both go when it ends, however it
-ends. Peers are authenticated by preshared keys and by certificates. What else of
+As root on Linux the engine carries the traffic of the tunnels. Where the kernel
+has ESP, the kernel does it (--data xfrm): 'ip xfrm state' and 'ip xfrm policy'
+show it, and transport mode is possible. Else it goes through a TUN device, with
+ESP in user space (--data tun). Routes lead to the remote networks. All of that
+goes when the engine ends; what was left when it was killed goes at its next
+start. Peers are authenticated by preshared keys and by certificates. What else of
 a policy it cannot do it refuses at the start.
 
 It serves VICI on a socket for its owner alone: swanctl drives it, and so do the
@@ -52,6 +55,7 @@ policy at all.`,
 		Example: `  cvlanctl ipsec run --config site.yaml
   cvlanctl ipsec run --config site.yaml -o jsonl | jq 'select(.kind == "child-up")'
   cvlanctl ipsec run --local 192.0.2.1 --socket /run/tunnels.vici
+  cvlanctl ipsec run --config site.yaml --data xfrm
   cvlanctl ipsec run --config lab.yaml --port 5500 --natt-port 5501 --key-dir ./keys`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return runF(cmd.Context(), opts) },

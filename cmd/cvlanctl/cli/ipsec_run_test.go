@@ -122,6 +122,8 @@ func TestRunRefusesWhatItCannotDo(t *testing.T) {
 		{"one port for both", "must differ", exitUsage, []string{"--config", trap, "--port", "4500"}},
 		{"no address", "is not one address", exitUsage, []string{"--config", trap, "--local", "any"}},
 		{"a file that is not there", "no such file", exitUnreachable, []string{"--config", trap + "x"}},
+		{"a device for the kernel's ESP", "--mtu is for a TUN device", exitUsage, []string{"--config", trap, "--data", "xfrm", "--mtu", "1300"}},
+		{"a way to carry traffic that there is not", "is none of [auto xfrm tun none]", exitUsage, []string{"--config", trap, "--data", "esp"}},
 		{"a trap policy", "start trap", exitFailed, []string{"--config", trap}},
 	} {
 		t.Run(row.name, func(t *testing.T) {
