@@ -249,7 +249,8 @@ func (p *guestProcess) Stop() error { return p.end("TERM") }
 func (p *guestProcess) Kill() error { return p.end("KILL") }
 
 func (p *guestProcess) end(sig string) error {
-	ctx, cancel := context.WithTimeout(context.Background(), stopGrace)
+	// A guest on a busy machine takes its time for all of it.
+	ctx, cancel := context.WithTimeout(context.Background(), guestBoot)
 	defer cancel()
 	_, err := p.guest.shell(ctx, fmt.Sprintf(
 		"kill -%s %d 2>/dev/null; for i in $(seq 60); do kill -0 %d 2>/dev/null || exit 0; sleep 0.05; done; kill -KILL %d", sig, p.pid, p.pid, p.pid))

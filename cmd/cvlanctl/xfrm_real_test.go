@@ -24,73 +24,39 @@ import (
 // namespace beside it where a peer does ESP in user space.
 type kernels struct {
 	guest   *lab.Guest
-	around  *lab.NS // the guest
 	outside *lab.NS
 	binary  string // as the namespace has it
 	started int
 }
 
 const (
-	guestAddr, outsideAddr = "192.0.2.1", "192.0.2.2"
+	guestAddr, outsideAddr = lab.GuestIPv4, lab.NeighbourIPv4
 	enginePatience         = time.Minute // a guest on a busy machine is slow
 )
 
 func newKernels(t *testing.T) *kernels {
 	t.Helper()
+	lab.NeedGuests(t)
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
-	err := lab.Ensure(ctx)
-	if err == nil {
-		err = lab.EnsureGuests(ctx)
-	}
-	if err == nil && os.Geteuid() != 0 {
-		err = lab.ErrNotRoot
-	}
-	if err != nil {
-		if os.Getenv("CI") == "true" || !errors.Is(err, lab.ErrNotRoot) && !errors.Is(err, lab.ErrMissing) {
-			t.Fatalf("no guest: %v", err)
-		}
-		t.Skipf("no guest: %v", err)
-	}
-	k := &kernels{}
-	for i, ns := range []**lab.NS{&k.around, &k.outside} {
-		if *ns, err = lab.NewNS(ctx, []string{"guest", "peer"}[i]); err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() {
-			if err := (*ns).Delete(); err != nil {
-				t.Error(err)
-			}
-		})
-	}
-	if err := lab.Join(ctx, k.around, "eth0", k.outside, "eth0"); err != nil {
-		t.Fatal(err)
-	}
-	for _, args := range [][]string{
-		{"link", "add", "br0", "type", "bridge"}, {"tuntap", "add", "dev", "tap0", "mode", "tap"},
-		{"link", "set", "br0", "addrgenmode", "none"}, {"link", "set", "tap0", "addrgenmode", "none"},
-		{"link", "set", "tap0", "master", "br0"}, {"link", "set", "eth0", "master", "br0"}, {"link", "set", "br0", "up"}, {"link", "set", "tap0", "up"},
-	} {
-		if err := k.around.IP(ctx, args...); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if k.guest, err = lab.StartGuest(k.around, "tap0", "xfrm", filepath.Join(t.TempDir(), "guest")); err != nil {
-		t.Fatal(err)
-	}
+	segment, err := lab.NewSegment(ctx, "xfrm", filepath.Join(t.TempDir(), "guest"))
 	t.Cleanup(func() {
-		if err := k.guest.Stop(); err != nil {
+		if err := segment.Close(); err != nil {
 			t.Error(err)
 		}
 	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	k := &kernels{guest: segment.Guest}
+	if k.outside, err = segment.Neighbour(ctx, "peer", outsideAddr+"/24"); err != nil {
+		t.Fatal(err)
+	}
 	k.binary = filepath.Join(k.guest.Dir, "cvlanctl") // a folder that both have
 	build := exec.CommandContext(ctx, "go", "build", "-o", k.binary, ".")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("building the program: %v\n%s", err, out)
-	}
-	if err := k.guest.Ready(ctx); err != nil {
-		t.Fatal(err)
 	}
 	var guestInner, outsideInner []string
 	for n := range 20 {
@@ -98,8 +64,8 @@ func newKernels(t *testing.T) *kernels {
 		guestInner, outsideInner = append(guestInner, a+"/32"), append(outsideInner, b+"/32")
 	}
 	if err := errors.Join(
-		lab.Address(ctx, k.guest, "net0", guestAddr+"/24"), lab.Address(ctx, k.guest, "lo", guestInner...),
-		lab.Address(ctx, k.outside, "eth0", outsideAddr+"/24"), lab.Address(ctx, k.outside, "lo", outsideInner...),
+		lab.Address(ctx, k.guest, "lo", guestInner...),
+		lab.Address(ctx, k.outside, "lo", outsideInner...),
 		lab.Route(ctx, k.outside, guestAddr)); err != nil {
 		t.Fatal(err)
 	}

@@ -244,8 +244,8 @@ func TestTheOldChildIsSentWithAgainWhereItsReplacementFails(t *testing.T) {
 	}
 }
 
-// waiting gives a trap for the traffic of ordered's child.
-func waiting(u *ike.Update) Trap {
+// trapFor gives a trap for the traffic of ordered's child.
+func trapFor(u *ike.Update) Trap {
 	return Trap{Connection: u.Connection, Child: u.Name, Local: u.LocalTS, Remote: u.RemoteTS, Peer: u.Remote.Addr()}
 }
 
@@ -254,7 +254,7 @@ func TestATrapMakesRoomForItsChildAndComesBack(t *testing.T) {
 	told := &toldReports{}
 	p.at.Reports = told
 	u := ordered(t, wire.EncrAESGCM16, 256, 0)
-	if err := p.SetTraps([]Trap{waiting(u)}); err != nil {
+	if err := p.SetTraps([]Trap{trapFor(u)}); err != nil {
 		t.Fatal(err)
 	}
 	spi, number := k.sends(t)
@@ -270,7 +270,7 @@ func TestATrapMakesRoomForItsChildAndComesBack(t *testing.T) {
 	if spi, again := k.sends(t); spi != u.SPIs.Out || again != number {
 		t.Errorf("it is sent with %s, number %d; the packet waits for %d", spi, again, number)
 	}
-	if err := p.SetTraps([]Trap{waiting(u)}); err != nil { // as with every change of another trap
+	if err := p.SetTraps([]Trap{trapFor(u)}); err != nil { // as with every change of another trap
 		t.Fatal(err)
 	}
 	do(t, p, &ike.Update{Kind: ike.Remove, SPIs: u.SPIs})
@@ -285,18 +285,18 @@ func TestATrapMakesRoomForItsChildAndComesBack(t *testing.T) {
 
 func TestTrapsThatCannotAllBeSetLeaveThoseThatWere(t *testing.T) {
 	u := ordered(t, wire.EncrAESGCM16, 256, 0)
-	other := waiting(u)
+	other := trapFor(u)
 	other.Child, other.Remote = "other", []wire.TrafficSelector{ike.PrefixSelector(netip.MustParsePrefix("10.3.0.0/16"))}
 	for fail := range 5 { // the orders that set them, and none failing
 		p, k := pretend()
-		if err := p.SetTraps([]Trap{waiting(u)}); err != nil {
+		if err := p.SetTraps([]Trap{trapFor(u)}); err != nil {
 			t.Fatal(err)
 		}
 		before, leads := maps.Clone(k.policies), k.leads
 		if fail > 0 {
 			k.failAt = len(k.calls) + fail
 		}
-		err := p.SetTraps([]Trap{waiting(u), other})
+		err := p.SetTraps([]Trap{trapFor(u), other})
 		if fail == 0 {
 			if err != nil || len(k.policies) != 2 || k.leads != 2 {
 				t.Errorf("%d policies, %d routes, %v", len(k.policies), k.leads, err)
