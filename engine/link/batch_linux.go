@@ -16,7 +16,7 @@ import (
 
 // The sizes of batches.
 const (
-	readDatagrams = 8   // datagrams, each of which may be several joined, a read
+	readDatagrams = 32  // datagrams, each of which may be several joined, a read
 	readPackets   = 64  // packets of another protocol a read
 	writeMessages = 128 // a write
 	maxSegments   = 64  // datagrams in one that the kernel takes apart

@@ -154,7 +154,7 @@ func TestAFloodOfStrangersDoesNotCrowdOutAnSA(t *testing.T) {
 	defer func() { _ = stranger.Close() }() // it has served
 	init := wire.Message{Header: wire.Header{InitiatorSPI: 1, Version: wire.Version2, Exchange: wire.ExchangeIKESAInit, Flags: wire.FlagInitiator}}
 	octets := init.Append(nil)
-	for n := uint64(1); len(b.pump.strangers) < backlog; n++ {
+	for n := uint64(1); len(b.pump.in.queues[strange]) < strangerBacklog; n++ {
 		binary.BigEndian.PutUint64(octets, n)
 		if _, err := stranger.WriteToUDPAddrPort(octets, b.plain); err != nil {
 			t.Fatal(err)
@@ -164,7 +164,7 @@ func TestAFloodOfStrangersDoesNotCrowdOutAnSA(t *testing.T) {
 		}
 	}
 	a.do(func(now time.Time, p *ike.Endpoint) ike.Output { return p.Command(now, sa, ike.Probe{}) })
-	until(t, "the liveness check to be read", func() bool { return len(b.pump.in) == 1 })
+	until(t, "the liveness check to be read", func() bool { return len(b.pump.in.queues[ofSAs]) == 1 })
 	close(release)
 	if err := <-busy; err != nil {
 		t.Fatal(err)

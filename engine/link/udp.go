@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"runtime"
 	"sync"
 	"time"
 
@@ -19,12 +20,7 @@ import (
 	"github.com/cloudvlan/cvlanctl/engine/wire"
 )
 
-const (
-	maxDatagram = 65535
-	// backlog is how many datagrams wait for the engine, of strangers and of
-	// others; more are dropped, as a full socket buffer would.
-	backlog = 256
-)
+const maxDatagram = 65535
 
 // Pump joins an ike.Endpoint to two UDP sockets: one for plain IKE (port 500),
 // one for IKE and ESP in UDP (port 4500). Both must be bound to an address: one
@@ -35,8 +31,7 @@ type Pump struct {
 	conns       [2]*batchConn // of these
 	take        func(ike.Output)
 	esp         func([]ESPPacket)
-	in          chan ike.Datagram
-	strangers   chan ike.Datagram // requests of IKE_SA_INIT, which anybody can send in any number
+	in          *inbox
 	do          chan order
 
 	// Seen, where it is set before Run, is told each datagram before a step
@@ -65,8 +60,7 @@ func NewPump(e *ike.Endpoint, plain, natt *net.UDPConn, take func(ike.Output), e
 			return nil, fmt.Errorf("socket %v is not bound to one address", c.LocalAddr())
 		}
 	}
-	return &Pump{endpoint: e, plain: plain, natt: natt, take: take, esp: esp, in: make(chan ike.Datagram, backlog),
-		strangers: make(chan ike.Datagram, backlog), do: make(chan order)}, nil
+	return &Pump{endpoint: e, plain: plain, natt: natt, take: take, esp: esp, in: newInbox(), do: make(chan order)}, nil
 }
 
 func localAddr(c *net.UDPConn) (netip.AddrPort, error) {
@@ -127,19 +121,18 @@ func (p *Pump) loop(ctx context.Context) {
 		} else {
 			timer.Reset(time.Until(due))
 		}
-		strangers := p.strangers
-		if len(p.in) > 0 {
-			strangers = nil // they wait for what concerns SAs that are there
-		}
+		queues := p.in.ready()
 		select {
 		case <-ctx.Done():
 			return
 		case <-timer.C:
 			p.out(p.endpoint.Step(time.Now(), ike.Input{}))
-		case d := <-p.in:
-			p.step(&d)
-		case d := <-strangers:
-			p.step(&d)
+		case d := <-queues[ofSAs]:
+			p.step(ofSAs, &d)
+		case d := <-queues[returning]:
+			p.step(returning, &d)
+		case d := <-queues[strange]:
+			p.step(strange, &d)
 		case o := <-p.do:
 			p.out(o.f(time.Now(), p.endpoint))
 			close(o.done)
@@ -148,7 +141,8 @@ func (p *Pump) loop(ctx context.Context) {
 }
 
 // step gives the Endpoint a datagram.
-func (p *Pump) step(d *ike.Datagram) {
+func (p *Pump) step(u urgency, d *ike.Datagram) {
+	p.in.taken(u, d)
 	if p.Seen != nil {
 		p.Seen(d)
 	}
@@ -216,26 +210,15 @@ func (p *Pump) read(ctx context.Context, c *batchConn, marked bool) error {
 				packets = append(packets, batch[i])
 				continue
 			}
-			queue := p.in
-			if stranger(batch[i].Octets, marked) {
-				queue = p.strangers
-			}
-			d := ike.Datagram{Local: c.local, Remote: batch[i].Remote, Marked: marked, Octets: append([]byte(nil), batch[i].Octets...)}
-			select {
-			case queue <- d:
-			default: // dropped
-			}
+			p.in.put(ike.Datagram{Local: c.local, Remote: batch[i].Remote, Marked: marked, Octets: append([]byte(nil), batch[i].Octets...)})
+		}
+		if len(packets) < len(batch) {
+			// The engine's goroutine goes on here and now. A read that waits in
+			// the kernel would keep this thread, and another one had to be woken.
+			runtime.Gosched()
 		}
 		if p.esp != nil && len(packets) > 0 {
 			p.esp(packets)
 		}
 	}
-}
-
-// stranger says whether a datagram is a request of IKE_SA_INIT: a flood of them
-// must not crowd out what belongs to SAs.
-func stranger(octets []byte, marked bool) bool {
-	_, message := wire.ClassifyUDP(octets, marked)
-	h, err := wire.ParseHeader(message)
-	return err == nil && h.Exchange == wire.ExchangeIKESAInit && !h.Response()
 }

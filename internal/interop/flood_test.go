@@ -44,6 +44,7 @@ func TestAFloodOfSpoofedRequestsStopsNobody(t *testing.T) {
 	old := r.tunnel(t, interop.Responder, settings{})
 	old.up()
 	s := siege{rate: 8000, heapBefore: heap()}
+	t.Cleanup(func() { t.Logf("seen: %+v", s) }) // also where it fails
 	lasts := 2 * time.Second
 	page := os.Getenv(floodPage)
 	if page != "" {
@@ -104,7 +105,6 @@ func TestAFloodOfSpoofedRequestsStopsNobody(t *testing.T) {
 	}
 	old.until("what is half-open to be forgotten", func() bool { return s.look(t, r).HalfOpen == 0 })
 	old.agree(1)
-	t.Logf("%+v", s)
 	if page != "" && !t.Failed() {
 		if err := section.Write(page, "Performance", "Under a flood", s.report()); err != nil {
 			t.Fatal(err)

@@ -10,36 +10,27 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"os"
-	"os/signal"
 	"time"
 
-	"github.com/cloudvlan/cvlanctl/internal/bench/section"
-	"github.com/cloudvlan/cvlanctl/lab"
+	"github.com/cloudvlan/cvlanctl/internal/bench/beside"
 )
 
 func main() {
 	var o options
-	flag.IntVar(&o.rounds, "rounds", 41, "handshakes whose time is taken, of each pair")
+	flag.IntVar(&o.rounds, "rounds", 61, "handshakes whose time is taken, of each pair")
 	flag.IntVar(&o.load, "load", 4000, "handshakes of our engine under load; charon does a quarter")
-	flag.IntVar(&o.repeats, "repeats", 3, "times that load is measured; the median counts")
+	flag.IntVar(&o.repeats, "repeats", 5, "times that load is measured; the median counts")
 	flag.IntVar(&o.standing, "standing", 10000, "SAs that stand while memory is measured")
-	flag.StringVar(&o.page, "o", "docs/performance.md", "the page to write, empty for none")
-	flag.Parse()
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	defer stop()
-	if err := run(ctx, &o); err != nil {
-		fmt.Fprintln(os.Stderr, "bench:", err)
-		os.Exit(1)
-	}
+	flag.BoolVar(&o.times, "times", false, "take the time of handshakes alone, and write nothing")
+	beside.Main("The IKE engine", func(ctx context.Context, s *beside.Session) (string, error) { return run(ctx, &o, s) })
 }
 
 type options struct {
 	rounds, load, repeats, standing int
-	page                            string
+	times                           bool
 }
 
-// figures are all that is measured.
+// figures are all that is measured, each list in the order of the rounds.
 type figures struct {
 	version string // of strongSwan
 	times   map[pairing][]handshake
@@ -48,37 +39,22 @@ type figures struct {
 	inside  []benchmark
 }
 
-func run(ctx context.Context, o *options) error {
+func run(ctx context.Context, o *options, s *beside.Session) (string, error) {
 	if o.rounds < 1 || o.load < 100 || o.repeats < 1 {
-		return errors.New("-rounds, -load and -repeats are too small")
+		return "", errors.New("-rounds, -load and -repeats are too small")
 	}
-	if err := lab.Ensure(ctx); err != nil {
-		return err
+	f := &figures{version: s.StrongSwan, times: map[pairing][]handshake{}, load: map[pairing][]load{}}
+	err := measure(ctx, o, s.Dir, f)
+	if err != nil || o.times {
+		return "", err
 	}
-	f := &figures{times: map[pairing][]handshake{}, load: map[pairing][]load{}}
-	var err error
-	if f.version, err = lab.StrongSwanVersion(ctx); err != nil {
-		return err
-	}
-	dir, err := os.MkdirTemp("", "cvlanctl-bench-")
-	if err != nil {
-		return err
-	}
-	if err = measure(ctx, o, dir, f); err == nil {
-		f.memory, err = measureMemory(ctx, dir, o.standing)
-	}
-	if err := errors.Join(err, os.RemoveAll(dir)); err != nil {
-		return err
+	if f.memory, err = measureMemory(ctx, s.Dir, o.standing); err != nil {
+		return "", err
 	}
 	if f.inside, err = inside(ctx); err != nil {
-		return err
+		return "", err
 	}
-	body := f.report(o)
-	fmt.Print("\n", body)
-	if o.page == "" {
-		return nil
-	}
-	return section.Write(o.page, "Performance", "The IKE engine", body)
+	return f.report(o), nil
 }
 
 // measure runs all pairs, by turns, so that other work on the machine falls on
@@ -117,7 +93,11 @@ func measure(ctx context.Context, o *options, dir string, f *figures) (err error
 			return err
 		}
 		f.times[p.kind] = times
-		fmt.Printf("%-28s %4d handshakes on the wire, median %s\n", p.kind, len(times), median(mapped(times, handshake.whole)))
+		fmt.Printf("%-28s %4d handshakes on the wire, median %s: %s, %s, %s\n", p.kind, len(times), f.time(p.kind, handshake.whole),
+			f.time(p.kind, handshake.first), f.time(p.kind, handshake.thought), f.time(p.kind, handshake.second))
+	}
+	if o.times {
+		return nil
 	}
 	for range o.repeats {
 		for _, p := range pairs {

@@ -1,9 +1,6 @@
 package main
 
 import (
-	"bufio"
-	"bytes"
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -11,7 +8,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
-	"runtime"
 	"runtime/debug"
 	"slices"
 	"strconv"
@@ -22,6 +18,7 @@ import (
 	"github.com/cloudvlan/cvlanctl/capture/dissect"
 	"github.com/cloudvlan/cvlanctl/engine/event"
 	"github.com/cloudvlan/cvlanctl/engine/wire"
+	"github.com/cloudvlan/cvlanctl/internal/bench/beside"
 	"github.com/cloudvlan/cvlanctl/lab"
 )
 
@@ -36,6 +33,11 @@ type handshake struct {
 // whole is how long the handshake took on the wire: from the first request of
 // IKE_SA_INIT to the response of IKE_AUTH.
 func (h handshake) whole() time.Duration { return h.initial + h.auth + h.final }
+
+func (h handshake) first() time.Duration   { return h.initial }
+func (h handshake) thought() time.Duration { return h.auth }
+func (h handshake) second() time.Duration  { return h.final }
+func (h handshake) answers() time.Duration { return h.initial + h.final }
 
 // times ends the capture, which was taken at the initiator, and gives the
 // handshakes in it.
@@ -133,7 +135,7 @@ func (p *pair) cpu() (both, responder time.Duration, err error) {
 		if pid == 0 {
 			continue
 		}
-		t, err := cpuTime(pid)
+		t, err := beside.ProcessTime(pid)
 		if err != nil {
 			return 0, 0, err
 		}
@@ -142,46 +144,13 @@ func (p *pair) cpu() (both, responder time.Duration, err error) {
 		}
 	}
 	if p.kind.charons() < 2 {
-		t, err := cpuTime(os.Getpid())
+		t, err := beside.ProcessTime(os.Getpid())
 		if err != nil {
 			return 0, 0, err
 		}
 		both += t
 	}
 	return both, responder, nil
-}
-
-// cpuTime gives the processor time that all threads of a process have used;
-// Linux counts it in hundredths of a second for every program (proc(5)).
-func cpuTime(pid int) (time.Duration, error) {
-	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	if err != nil {
-		return 0, err
-	}
-	// The name, in parentheses, may hold anything.
-	fields := strings.Fields(string(b[bytes.LastIndexByte(b, ')')+1:]))
-	if len(fields) < 13 {
-		return 0, fmt.Errorf("/proc/%d/stat has %d fields", pid, len(fields))
-	}
-	user, errU := strconv.ParseInt(fields[11], 10, 64)
-	system, errS := strconv.ParseInt(fields[12], 10, 64)
-	return time.Duration(user+system) * 10 * time.Millisecond, errors.Join(errU, errS)
-}
-
-// resident gives the memory of a process that is in use, in octets.
-func resident(pid int) (int64, error) {
-	f, err := os.Open(fmt.Sprintf("/proc/%d/status", pid))
-	if err != nil {
-		return 0, err
-	}
-	defer func() { _ = f.Close() }() // read only: nothing can be lost
-	for lines := bufio.NewScanner(f); lines.Scan(); {
-		if rest, ok := strings.CutPrefix(lines.Text(), "VmRSS:"); ok {
-			kib, err := strconv.ParseInt(strings.TrimSpace(strings.TrimSuffix(rest, "kB")), 10, 64)
-			return kib << 10, err
-		}
-	}
-	return 0, fmt.Errorf("process %d tells no VmRSS", pid)
 }
 
 // memory is by how much a process grows for one IKE SA with one child, in
@@ -220,7 +189,7 @@ func growth(ctx context.Context, kind pairing, dir string, n int) (each int64, e
 		return 0, err
 	}
 	debug.FreeOSMemory()
-	before, err := resident(pid)
+	before, err := beside.Resident(pid)
 	if err != nil {
 		return 0, err
 	}
@@ -228,7 +197,7 @@ func growth(ctx context.Context, kind pairing, dir string, n int) (each int64, e
 		return 0, err
 	}
 	debug.FreeOSMemory()
-	after, err := resident(pid)
+	after, err := beside.Resident(pid)
 	return (after - before) / int64(n), err
 }
 
@@ -273,20 +242,4 @@ func inside(ctx context.Context) ([]benchmark, error) {
 		}
 	}
 	return list, nil
-}
-
-func median[T cmp.Ordered](list []T) T {
-	sorted := slices.Sorted(slices.Values(list))
-	return sorted[len(sorted)/2]
-}
-
-// machine describes what the figures were taken on.
-func machine() string {
-	model := "unknown processor"
-	if b, err := os.ReadFile("/proc/cpuinfo"); err == nil {
-		if m := regexp.MustCompile(`(?m)^model name\s*:\s*(.+)$`).FindSubmatch(b); m != nil {
-			model = string(m[1])
-		}
-	}
-	return fmt.Sprintf("%d CPUs (%s), %s", runtime.NumCPU(), model, runtime.Version())
 }

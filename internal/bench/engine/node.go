@@ -107,7 +107,6 @@ func (n *node) standing() int { return int(n.up.Load()) }
 
 // initiate brings n tunnels up, some at a time.
 func (n *node) initiate(ctx context.Context, count int) error {
-	const atOnce = 24
 	for len(n.ready) > 0 {
 		<-n.ready
 	}

@@ -46,6 +46,9 @@ const (
 	secret   = "lab only: never use this" // what the lab's daemons have
 )
 
+// atOnce is how many handshakes go side by side.
+const atOnce = 24
+
 // patience is how long a daemon may take for anything.
 const patience = time.Minute
 
@@ -182,7 +185,6 @@ func (p *pair) until(ctx context.Context, what string, ok func(have int) bool) e
 
 // initiateAll has a charon bring n tunnels up, some at a time.
 func initiateAll(ctx context.Context, c *vici.Client, n int) error {
-	const atOnce = 24
 	errs := make(chan error, n)
 	tokens := make(chan struct{}, atOnce)
 	for range n {
