@@ -70,14 +70,22 @@ func native(what string) Shows  { return Shows{"engine", what} }
 func charon(what string) Shows  { return Shows{"strongswan", what} }
 func host(what string) Shows    { return Shows{"host", what} }
 
-func swan(side, change string) Remedy    { return Remedy{side, "strongswan", change} }
-func libre(side, change string) Remedy   { return Remedy{side, "libreswan", change} }
-func cisco(side, change string) Remedy   { return Remedy{side, "cisco", change} }
-func forti(side, change string) Remedy   { return Remedy{side, "fortios", change} }
-func pan(side, change string) Remedy     { return Remedy{side, "pan-os", change} }
-func windows(side, change string) Remedy { return Remedy{side, "windows", change} }
-func azure(side, change string) Remedy   { return Remedy{side, "azure", change} }
-func aws(side, change string) Remedy     { return Remedy{side, "aws", change} }
-func linux(side, change string) Remedy   { return Remedy{side, "linux", change} }
-func anyone(side, change string) Remedy  { return Remedy{side, "any", change} }
-func network(change string) Remedy       { return Remedy{"network", "any", change} }
+func swan(side, change string) Remedy {
+	return Remedy{Side: side, Platform: "strongswan", Change: change}
+}
+func libre(side, change string) Remedy {
+	return Remedy{Side: side, Platform: "libreswan", Change: change}
+}
+func cisco(side, change string) Remedy { return Remedy{Side: side, Platform: "cisco", Change: change} }
+func forti(side, change string) Remedy {
+	return Remedy{Side: side, Platform: "fortios", Change: change}
+}
+func pan(side, change string) Remedy { return Remedy{Side: side, Platform: "pan-os", Change: change} }
+func windows(side, change string) Remedy {
+	return Remedy{Side: side, Platform: "windows", Change: change}
+}
+func azure(side, change string) Remedy  { return Remedy{Side: side, Platform: "azure", Change: change} }
+func aws(side, change string) Remedy    { return Remedy{Side: side, Platform: "aws", Change: change} }
+func linux(side, change string) Remedy  { return Remedy{Side: side, Platform: "linux", Change: change} }
+func anyone(side, change string) Remedy { return Remedy{Side: side, Platform: "any", Change: change} }
+func network(change string) Remedy      { return Remedy{Side: "network", Platform: "any", Change: change} }

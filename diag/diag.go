@@ -65,6 +65,10 @@ type Facts struct {
 	Stats        *engine.Stats
 	Host         *HostFacts // the host that the daemon runs on
 	Probe        *Probe     // of an active test
+
+	// Vendors are the platforms of hosts, as the operator told them: by address,
+	// "" for every host that is not the source's own. See Platforms.
+	Vendors map[string]string
 }
 
 // Finding is one diagnosis.
@@ -77,10 +81,13 @@ type Finding struct {
 	Summary    string // one line: what is wrong, with this case's values
 	Cause      string // why, in a sentence or two
 	Remedies   []Remedy
-	Evidence   []Evidence
-	FirstSeen  time.Time
-	LastSeen   time.Time
-	Count      int // times that it was seen, at least 1
+	// Claims are what the peers say of themselves, where Remedies were chosen
+	// by it: "192.0.2.2 claims to be ...".
+	Claims    []string
+	Evidence  []Evidence
+	FirstSeen time.Time
+	LastSeen  time.Time
+	Count     int // times that it was seen, at least 1
 	// Variant sets a finding apart from others with the same ID between the
 	// same two peers: those with the same Variant are one finding, counted.
 	Variant string
@@ -106,6 +113,9 @@ type Remedy struct {
 	Side     string // initiator, responder, local, remote, both, network
 	Platform string // strongswan, libreswan, cisco, ... ; any for words
 	Change   string // the line to change, in that platform's syntax
+	// Other says that the side is not known to be this platform: the line is
+	// there beside swanctl's, for whoever has it.
+	Other bool
 }
 
 // Evidence is one observation.

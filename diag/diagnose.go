@@ -16,7 +16,9 @@ const (
 // root cause first, by severity, confidence, time and count. The same finding
 // about the same peers is one, counted; a finding that its rule declares to
 // follow from another one present (Rule.After) is named among that one's
-// Consequences instead of standing beside it, and lends it its severity.
+// Consequences instead of standing beside it, and lends it its severity. Of the
+// remedies stay those that the systems at the two ends understand, where it is
+// known what they are.
 func Diagnose(f *Facts, rules []Rule) []Finding {
 	var all []Finding
 	after := make(map[string][]string, len(rules))
@@ -30,6 +32,12 @@ func Diagnose(f *Facts, rules []Rule) []Finding {
 		}
 	}
 	found := fold(merge(all), after)
+	if len(found) > 0 {
+		sas := f.bySPI()
+		for i := range found {
+			f.suit(&found[i], sas)
+		}
+	}
 	slices.SortStableFunc(found, rank)
 	return found
 }

@@ -41,6 +41,7 @@ type findingJSON struct {
 	Summary      string         `json:"summary"`
 	Cause        string         `json:"cause"`
 	Remedies     []remedyJSON   `json:"remedies"`
+	Claims       []string       `json:"claims,omitempty"`
 	Evidence     []evidenceJSON `json:"evidence"`
 	FirstSeen    string         `json:"first_seen,omitempty"`
 	LastSeen     string         `json:"last_seen,omitempty"`
@@ -62,6 +63,7 @@ type remedyJSON struct {
 	Side     string `json:"side"`
 	Platform string `json:"platform"`
 	Change   string `json:"change"`
+	Other    bool   `json:"other,omitempty"`
 }
 
 type evidenceJSON struct {
@@ -75,7 +77,7 @@ func (f Finding) MarshalJSON() ([]byte, error) {
 	doc := findingJSON{
 		ID: f.ID, Severity: f.Severity.String(), Confidence: f.Confidence.String(), Ownership: f.Ownership,
 		Subject: subjectJSON(f.Subject), Summary: f.Summary, Cause: f.Cause,
-		Remedies: make([]remedyJSON, len(f.Remedies)), Evidence: make([]evidenceJSON, len(f.Evidence)),
+		Remedies: make([]remedyJSON, len(f.Remedies)), Claims: f.Claims, Evidence: make([]evidenceJSON, len(f.Evidence)),
 		FirstSeen: stamp(f.FirstSeen), LastSeen: stamp(f.LastSeen),
 		Count: f.Count, Consequences: f.Consequences, Surer: f.Surer,
 	}

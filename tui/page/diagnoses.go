@@ -246,7 +246,10 @@ func (p *Diagnoses) compose() {
 	if len(f.Remedies) > 0 {
 		blank()
 		put(1, theme.Muted, "what to change")
-		for _, r := range f.Remedies {
+		for i, r := range f.Remedies {
+			if r.Other && (i == 0 || !f.Remedies[i-1].Other) {
+				put(1, theme.Muted, "for other systems")
+			}
 			p.lines = append(p.lines, theme.L(theme.S(theme.Plain, " "), theme.S(theme.Title, "  "+r.Side), theme.S(theme.Muted, "  "+r.Platform)))
 			it := item{line: len(p.lines), copy: r.Change}
 			for _, line := range widget.Wrap(r.Change, text-6) {
@@ -254,6 +257,9 @@ func (p *Diagnoses) compose() {
 			}
 			it.lines = len(p.lines) - it.line
 			p.items = append(p.items, it)
+		}
+		for _, c := range f.Claims {
+			put(3, theme.Muted, c)
 		}
 	}
 }

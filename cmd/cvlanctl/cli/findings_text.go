@@ -3,6 +3,7 @@ package cli
 import (
 	"bufio"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/charmbracelet/x/ansi"
@@ -122,6 +123,9 @@ func (w *wrapper) finding(n int, f *diag.Finding) {
 	}
 	w.evidence(f)
 	w.remedies(f)
+	if len(f.Claims) > 0 {
+		w.line(term.Plain, "   peer:  ", strings.Join(f.Claims, "; "))
+	}
 	if len(f.Consequences) > 0 {
 		w.line(term.Plain, "   hence: ", strings.Join(f.Consequences, ", "))
 	}
@@ -149,17 +153,28 @@ func (w *wrapper) evidence(f *diag.Finding) {
 	}
 }
 
-// remedies writes what to change, one side and platform after the other.
+// remedies writes what to change, one side and platform after the other. Lines
+// for systems that nobody is known to have are only named.
 func (w *wrapper) remedies(f *diag.Finding) {
 	label := "   do:    "
+	var others []string
 	for _, r := range f.Remedies {
-		if r.Platform == "any" || r.Platform == "" {
+		switch {
+		case r.Other:
+			if !slices.Contains(others, r.Platform) {
+				others = append(others, r.Platform)
+			}
+			continue
+		case r.Platform == "any" || r.Platform == "":
 			w.line(term.Plain, label, fmt.Sprintf("%s: %s", sideText(r.Side), r.Change))
-		} else {
+		default:
 			w.line(term.Plain, label, fmt.Sprintf("%s, %s:", sideText(r.Side), r.Platform))
 			w.verbatim("            ", r.Change)
 		}
 		label = "          "
+	}
+	if len(others) > 0 {
+		w.line(term.Plain, label, fmt.Sprintf("for %s: cvlanctl explain %s", strings.Join(others, ", "), f.ID))
 	}
 }
 

@@ -41,6 +41,7 @@ func (o *GatherOptions) flags(cmd *cobra.Command) {
 type IPsecDiagnoseOptions struct {
 	GatherOptions
 	ReportOptions
+	VendorOptions
 	FailOn diag.Severity
 }
 
@@ -119,6 +120,7 @@ bad as --fail-on, or worse.`,
 	}
 	opts.GatherOptions.flags(cmd)
 	opts.ReportOptions.flags(cmd)
+	opts.VendorOptions.flags(cmd)
 	cmd.Flags().Var((*severityFlag)(&opts.FailOn), "fail-on", "exit with 3 from this severity on: critical, high, medium, low, info")
 	fromEnv(cmd.Flags(), "fail-on")
 	complete(cmd, "fail-on", words("critical", "high", "medium", "low", "info"))
@@ -129,11 +131,16 @@ func runIPsecDiagnose(ctx context.Context, app *App, o *IPsecDiagnoseOptions) er
 	if err := o.ReportOptions.check(); err != nil {
 		return err
 	}
+	vendors, err := o.vendors()
+	if err != nil {
+		return err
+	}
 	return app.withBackend(ctx, func(ctx context.Context, c *vici.Client) error {
 		facts, err := gather(ctx, app, c, &o.GatherOptions)
 		if err != nil {
 			return err
 		}
+		facts.Vendors = vendors
 		findings := diag.Diagnose(facts, rule.All())
 		if app.Output.Text() {
 			err = writeFindings(app.Term, facts.Trace, facts.Source, findings)

@@ -16,6 +16,7 @@ import (
 type DiagnoseOptions struct {
 	ReadOptions
 	ReportOptions
+	VendorOptions
 	Files  []string
 	FailOn diag.Severity
 }
@@ -44,6 +45,7 @@ finding is as bad as --fail-on, or worse.`,
 	}
 	opts.ReadOptions.flags(cmd)
 	opts.ReportOptions.flags(cmd)
+	opts.VendorOptions.flags(cmd)
 	cmd.Flags().Var((*severityFlag)(&opts.FailOn), "fail-on", "exit with 3 from this severity on: critical, high, medium, low, info")
 	fromEnv(cmd.Flags(), "fail-on")
 	complete(cmd, "fail-on", words("critical", "high", "medium", "low", "info"))
@@ -54,6 +56,10 @@ func runDiagnose(ctx context.Context, app *App, o *DiagnoseOptions) error {
 	if err := o.check(); err != nil {
 		return err
 	}
+	vendors, err := o.vendors()
+	if err != nil {
+		return err
+	}
 	r, err := o.open(ctx, app, o.Files)
 	if err != nil {
 		return err
@@ -62,7 +68,7 @@ func runDiagnose(ctx context.Context, app *App, o *DiagnoseOptions) error {
 	if interrupted(failed) {
 		return failed
 	}
-	facts := &diag.Facts{Source: sourceName(o.Files), Trace: t, Now: t.Last}
+	facts := &diag.Facts{Source: sourceName(o.Files), Trace: t, Now: t.Last, Vendors: vendors}
 	findings := diag.Diagnose(facts, rule.All())
 	if app.Output.Text() {
 		err = writeFindings(app.Term, t, shortName(o.Files), findings)

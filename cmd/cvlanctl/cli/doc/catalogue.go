@@ -60,7 +60,7 @@ func NewCatalogue(entries []diag.Entry, rules []diag.Rule) *Catalogue {
 			x.Shows = append(x.Shows, Shows(s))
 		}
 		for _, r := range e.Remedies {
-			x.Remedies = append(x.Remedies, Remedy(r))
+			x.Remedies = append(x.Remedies, Remedy{r.Side, r.Platform, r.Change})
 		}
 		if n := slices.IndexFunc(rules, func(r diag.Rule) bool { return r.ID == e.ID }); n >= 0 {
 			x.Rule, x.Needs = true, rules[n].Needs
