@@ -143,7 +143,7 @@ func (m *Model) commandOrder(verb, name string) tea.Cmd {
 	switch verb {
 	case "up":
 		if o.KeyDir != "" {
-			o.Question = "write the keys of " + name + " to " + o.KeyDir + "? They open all its traffic, and a charon can lock up over it (5.9.8): pcap keys on its log file is safer."
+			o.Question = "write the keys of " + name + " to " + o.KeyDir + "? They open all its traffic; charon 5.9.8 may lock up over it."
 		}
 	case "down":
 		o.Question = "take down " + name + "? Its traffic stops."
