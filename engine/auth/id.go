@@ -108,7 +108,7 @@ func (p *Pattern) String() string {
 // stand beside them where nothing else tells them apart: "gate.example (FQDN)"
 // and "gate.example (KEY_ID)".
 func (p *Pattern) Words(id *wire.ID) (pattern, identity string) {
-	pattern, identity = p.String(), id.String()
+	pattern, identity = p.String(), idText(id)
 	if p.id.Type == 0 || p.id.Type == id.Type {
 		return pattern, identity
 	}

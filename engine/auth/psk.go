@@ -83,7 +83,10 @@ func idText(id *wire.ID) string {
 	if id.Type == 0 {
 		return "an identity not told"
 	}
-	return id.String()
+	if text := id.String(); text != "" {
+		return text
+	}
+	return "an empty identity of type " + id.Type.String()
 }
 
 // Prove makes AUTH with the key that both identities share.

@@ -314,7 +314,7 @@ func (e *Endpoint) datagram(d *Datagram, out *Output) {
 	case wire.UDPKeepalive, wire.UDPESP:
 		return // ESP is the data plane's
 	default:
-		ignore(event.Check{RFC: "RFC 3948 2", What: "datagram", Local: "IKE, ESP or a keepalive", Remote: fmt.Sprintf("%d octets: %s", len(d.Octets), hexOf(d.Octets))},
+		ignore(event.Check{RFC: "RFC 3948 2", What: "datagram", Local: "IKE, ESP or a keepalive", Remote: fmt.Sprintf("%d octets", len(d.Octets)) + octetWords(d.Octets)},
 			"a datagram of %d octets", len(d.Octets))
 		return
 	}

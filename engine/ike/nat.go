@@ -58,6 +58,15 @@ func (s *SA) detectNAT(spiI, spiR wire.SPI, m *message) (present bool) {
 	return present
 }
 
+// octetWords gives octets of the peer's behind a colon, nothing where there are
+// none.
+func octetWords(b []byte) string {
+	if len(b) == 0 {
+		return ""
+	}
+	return ": " + hexOf(b)
+}
+
 // hexOf gives octets of the peer's as digits, the first 32 of them.
 func hexOf(b []byte) string {
 	if len(b) > 32 {

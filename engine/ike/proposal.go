@@ -96,7 +96,7 @@ func (s *SA) choose(p wire.ProtocolID, received []wire.Proposal, ours [][]wire.T
 			if ts, ok := s.match(i+1, mine, r, withKE, sent); ok {
 				chosen := &wire.Proposal{Number: r.Number, Protocol: p, SPI: r.SPI, Transforms: ts}
 				s.check(event.Check{Kind: event.CheckProposal, RFC: "RFC 7296 2.7", OK: true, What: fmt.Sprintf("%s proposal %d", p, r.Number),
-					Local: wire.FormatProposal(p, mine), Remote: wire.FormatProposal(p, r.Transforms)})
+					Local: wire.FormatProposal(p, mine), Remote: proposalText(r)})
 				return chosen, true
 			}
 		}
@@ -109,7 +109,7 @@ func (s *SA) choose(p wire.ProtocolID, received []wire.Proposal, ours [][]wire.T
 		local = []string{"none that this program supports"}
 	}
 	s.check(event.Check{Kind: event.CheckProposal, RFC: "RFC 7296 2.7", What: p.String() + " proposals", Why: "nothing in common",
-		Local: strings.Join(local, ", "), Remote: proposalWords(received)})
+		Local: strings.Join(local, ", "), Remote: receivedWords(p, received)})
 	return nil, false
 }
 
@@ -128,12 +128,29 @@ func proposalWords(ps []wire.Proposal) string {
 	return strings.Join(words, ", ")
 }
 
-// proposalText names a proposal, also one without a transform.
-func proposalText(p *wire.Proposal) string {
-	if len(p.Transforms) == 0 {
-		return fmt.Sprintf("%s proposal %d without transforms", p.Protocol, p.Number)
+// receivedWords names the proposals of the peer's, with their protocol where it
+// is not the one that is wanted.
+func receivedWords(want wire.ProtocolID, ps []wire.Proposal) string {
+	for i := range ps {
+		if ps[i].Protocol != want {
+			return fmt.Sprintf("of %s: %s", ps[i].Protocol, proposalWords(ps))
+		}
 	}
-	return wire.FormatProposal(p.Protocol, p.Transforms)
+	return proposalWords(ps)
+}
+
+// proposalText names a proposal, also one that leaves nothing to be named.
+func proposalText(p *wire.Proposal) string {
+	text := wire.FormatProposal(p.Protocol, p.Transforms)
+	for i := range p.Transforms {
+		if t := &p.Transforms[i]; t.Type == 0 || t.Type > wire.TransformADDKE7 {
+			return fmt.Sprintf("%s, and %s of type %s", text, t.Name(), t.Type)
+		}
+	}
+	if text == "" {
+		text = fmt.Sprintf("%s proposal %d with %d transforms and no algorithm", p.Protocol, p.Number, len(p.Transforms))
+	}
+	return text
 }
 
 // match compares one proposal of ours with one of the peer's: every type of
@@ -238,7 +255,7 @@ func (s *SA) chosen(offered, got *wire.SA) (*wire.Proposal, *Failure) {
 		}
 	}
 	s.check(event.Check{Kind: event.CheckProposal, RFC: "RFC 7296 2.7", What: "the responder's choice", OK: true,
-		Local: proposalWords(offered.Proposals), Remote: wire.FormatProposal(c.Protocol, c.Transforms)})
+		Local: proposalWords(offered.Proposals), Remote: proposalText(c)})
 	kept := *c
 	kept.Transforms = slices.Clone(c.Transforms)
 	kept.SPI = slices.Clone(c.SPI)

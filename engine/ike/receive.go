@@ -173,9 +173,11 @@ func (s *SA) authentic(m *message, parsed *wire.Message, plain []byte) {
 	m.payloads = inner
 	s.packet(false, m.path, m.raw, parsed, inner, plain)
 	problem := wire.FirstFatal(problems)
+	var form *wire.Form
 	if problem == nil {
 		head := *parsed
-		_, wrong := wire.Match(&head, inner)
+		var wrong []wire.Problem
+		form, wrong = wire.Match(&head, inner)
 		problem = wire.FirstFatal(wrong)
 	}
 	if problem != nil {
@@ -183,7 +185,7 @@ func (s *SA) authentic(m *message, parsed *wire.Message, plain []byte) {
 		if problem.Notify == wire.NotifyUnsupportedCriticalPayload {
 			m.data = []byte{uint8(problem.Payload)}
 		}
-		m.fault = s.malformed(problem.Payload, problem.RFC, fmt.Sprintf("%s message %d", m.exchange, m.id), exchangeGrammar, inner, problem.What)
+		m.fault = s.malformed(problem.Payload, problem.RFC, fmt.Sprintf("%s message %d", m.exchange, m.id), formWords(form), inner, problem.What)
 		m.fault.Notify = problem.Notify
 	}
 	if m.response {

@@ -54,7 +54,11 @@ func (s *SA) ignore(c event.Check, text string) {
 
 // malformed reports payloads that an exchange does not allow.
 func (s *SA) malformed(p wire.PayloadType, rfc, what, local string, ps []wire.Payload, text string) *Failure {
-	return s.refused(p, event.Check{Kind: event.CheckGrammar, RFC: rfc, What: what, Local: local, Remote: payloadNames(ps), Why: text}, text)
+	why := text
+	if p != 0 {
+		why = p.String() + " payload: " + text
+	}
+	return s.refused(p, event.Check{Kind: event.CheckGrammar, RFC: rfc, What: what, Local: local, Remote: payloadNames(ps), Why: why}, text)
 }
 
 // badValue reports a KE value that leads to no shared secret.
@@ -66,14 +70,14 @@ func (s *SA) badValue(ke *wire.KE, err error) *Failure {
 // noKeys reports a proposal that no keys can be made for.
 func (s *SA) noKeys(chosen *wire.Proposal, rfc string, err error) *Failure {
 	return s.refused(wire.PayloadSA, event.Check{Kind: event.CheckTransform, RFC: rfc, What: "keys of the chosen proposal",
-		Local: "what this program supports", Remote: wire.FormatProposal(chosen.Protocol, chosen.Transforms), Why: err.Error()}, err.Error())
+		Local: "what this program supports", Remote: proposalText(chosen), Why: err.Error()}, err.Error())
 }
 
 // badSPI reports the SPI of a proposal that cannot be one.
 func (s *SA) badSPI(chosen *wire.Proposal, want string) *Failure {
 	return s.refused(wire.PayloadSA, event.Check{Kind: event.CheckGrammar, RFC: "RFC 7296 3.3.1", Local: want,
 		What: fmt.Sprintf("SPI of %s proposal %d", chosen.Protocol, chosen.Number), Remote: spiWords(chosen.SPI),
-		Why: "an SPI of " + spiWords(chosen.SPI)}, "an SPI of "+spiWords(chosen.SPI))
+		Why: "no SPI of an SA"}, "an SPI of "+spiWords(chosen.SPI))
 }
 
 func spiWords(spi []byte) string { return fmt.Sprintf("%d octets, %x", len(spi), spi) }
@@ -117,9 +121,31 @@ func headerWords(h *wire.Header) string {
 	return fmt.Sprintf("SPIs %s and %s, %s flag, %s %d", h.InitiatorSPI, h.ResponderSPI, who, what, h.MessageID)
 }
 
-// exchangeGrammar is what a message is held against: the table of exchanges
-// that package wire has.
-const exchangeGrammar = "the exchange's grammar"
+// formWords lists the payloads of the form that a message comes nearest to,
+// those that may be left out in brackets. Without a form nothing is asked of a
+// message but that its payloads can be read.
+func formWords(f *wire.Form) string {
+	if f == nil {
+		return "well-formed payloads, all that are critical known"
+	}
+	var words []string
+	for _, r := range f.Payloads {
+		if r.Min > 0 {
+			words = append(words, r.Type.String())
+		} else {
+			words = append(words, "["+r.Type.String()+"]")
+		}
+	}
+	for _, n := range f.Notifies {
+		if n.Required {
+			words = append(words, "N("+n.Type.String()+")")
+		}
+	}
+	if len(words) == 0 {
+		words = append(words, "no payloads")
+	}
+	return strings.Join(words, " ")
+}
 
 // sameGroup compares the group of the peer's KE, and of its choice, with the
 // one that this side has sent a value for; nil where they are the same.

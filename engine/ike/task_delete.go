@@ -127,7 +127,7 @@ func (s *SA) told(n *wire.Notify) {
 	if !n.Type.Error() {
 		return
 	}
-	s.answeredBy(n.Type, "INFORMATIONAL request", fmt.Sprintf("an IKE SA that is %s, with %d children", s.state, len(s.children)))
+	s.answeredBy(n.Type, "INFORMATIONAL request", fmt.Sprintf("the IKE SA is %s, CHILD SAs: %d", s.state, len(s.children)))
 	f := s.fail(&Failure{Payload: wire.PayloadNotify, Notify: n.Type, RFC: "RFC 7296 2.21", Peer: true, Text: "the peer tells an error"})
 	if r := s.recover(n.Type, "INFORMATIONAL"); r.Action == RecoverDelete {
 		s.over, s.why = true, "the peer tells "+n.Type.String()

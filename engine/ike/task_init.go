@@ -102,11 +102,14 @@ func (s *SA) initMessage(m *message, parsed *wire.Message, problem *wire.Problem
 			Local: s.requestIDs(), Remote: fmt.Sprint(m.id), Why: "late, or repeated"})
 		return
 	}
+	var form *wire.Form
 	if problem == nil {
-		problem = wire.FirstFatal(wire.Check(parsed, nil))
+		var wrong []wire.Problem
+		form, wrong = wire.Match(parsed, nil)
+		problem = wire.FirstFatal(wrong)
 	}
 	if problem != nil { // a forgery, perhaps: the true answer may still come
-		f := s.malformed(problem.Payload, problem.RFC, "IKE_SA_INIT response", exchangeGrammar, m.payloads, problem.What)
+		f := s.malformed(problem.Payload, problem.RFC, "IKE_SA_INIT response", formWords(form), m.payloads, problem.What)
 		f.Survived = true
 		s.fail(f)
 		return
@@ -233,8 +236,11 @@ func (s *SA) initRequested(m *message, parsed *wire.Message, problem *wire.Probl
 		}
 		s.end(engine.IKEFailed, f.Text, false)
 	}
+	var form *wire.Form
 	if problem == nil {
-		problem = wire.FirstFatal(wire.Check(parsed, nil))
+		var wrong []wire.Problem
+		form, wrong = wire.Match(parsed, nil)
+		problem = wire.FirstFatal(wrong)
 	}
 	if problem != nil {
 		var data []byte
@@ -245,7 +251,7 @@ func (s *SA) initRequested(m *message, parsed *wire.Message, problem *wire.Probl
 		case 0:
 			n = wire.NotifyInvalidSyntax
 		}
-		refuse(n, data, s.malformed(problem.Payload, problem.RFC, "IKE_SA_INIT request", exchangeGrammar, m.payloads, problem.What))
+		refuse(n, data, s.malformed(problem.Payload, problem.RFC, "IKE_SA_INIT request", formWords(form), m.payloads, problem.What))
 		return
 	}
 	sa, ke, nonce := find[*wire.SA](m, wire.PayloadSA), find[*wire.KE](m, wire.PayloadKE), find[*wire.Nonce](m, wire.PayloadNonce)
