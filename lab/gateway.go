@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"time"
 )
@@ -89,6 +90,8 @@ type Gateway interface {
 	// RekeyIKE and RekeyChild replace an SA now.
 	RekeyIKE(ctx context.Context, name string) error
 	RekeyChild(ctx context.Context, name string) error
+	// Established counts the connection's IKE SAs that stand.
+	Established(ctx context.Context, name string) (int, error)
 	// Status is the software's own account of its SAs, as text.
 	Status(ctx context.Context) (string, error)
 	// Log is the path of the daemon's log on this machine.
@@ -120,20 +123,48 @@ func unpacked(ctx context.Context, g *Guest, folder string) error {
 	return err
 }
 
-// guestFile writes a file into a guest.
-func guestFile(ctx context.Context, g *Guest, path, text string) error {
-	name := strings.ReplaceAll(strings.Trim(path, "/"), "/", "_")
-	if err := os.WriteFile(filepath.Join(g.Dir, name), []byte(text), 0o600); err != nil {
-		return fmt.Errorf("file for guest: %w", err)
+// guestScript is work for a guest's shell that is done in one go: each order to
+// a guest takes a moment.
+type guestScript struct {
+	guest *Guest
+	lines []string
+	files int
+	err   error
+}
+
+// add appends a line; a line that fails ends the script.
+func (s *guestScript) add(format string, args ...any) {
+	s.lines = append(s.lines, fmt.Sprintf(format, args...))
+}
+
+// file writes a file of that mode into the guest.
+func (s *guestScript) file(path, mode string, content []byte) {
+	s.files++
+	name := fmt.Sprintf("file%d", s.files)
+	if err := os.WriteFile(filepath.Join(s.guest.Dir, name), content, 0o600); err != nil {
+		s.err = errors.Join(s.err, fmt.Errorf("file for guest: %w", err))
 	}
-	_, err := g.shell(ctx, "mkdir -p "+filepath.Dir(path)+" && cp /ctl/"+name+" "+path+" && chmod 600 "+path)
-	return err
+	s.add("install -D -m %s /ctl/%s '%s'", mode, name, path)
+}
+
+// run gives what the script printed; an error has it too.
+func (s *guestScript) run(ctx context.Context) (string, error) {
+	if s.err != nil {
+		return "", s.err
+	}
+	out, err := s.guest.shell(ctx, "set -e\n"+strings.Join(s.lines, "\n"))
+	if err != nil {
+		return out, fmt.Errorf("%w: %s", err, strings.TrimSpace(out))
+	}
+	return out, nil
 }
 
 // forget removes what a daemon that was killed left in the guest's kernel.
-func forget(ctx context.Context, g *Guest) error {
-	_, err := g.shell(ctx, "ip xfrm state flush && ip xfrm policy flush")
-	return err
+const forget = "ip xfrm state flush; ip xfrm policy flush"
+
+// waitGone is the line of shell that waits until no process has a name.
+func waitGone(name string) string {
+	return fmt.Sprintf("timeout %d sh -c 'while pidof %s > /dev/null; do sleep 0.05; done'", int(guestBoot/time.Second), name)
 }
 
 // root is the authority that the gateway believes; nil where it uses a shared
@@ -148,6 +179,15 @@ func (c *GatewayConnection) root() *Identity {
 // byKey says that the peer proves itself by the shared key, bySignature that
 // the gateway does not.
 func (c *GatewayConnection) byKey() bool { return c.root() == nil }
+
+// established counts what a pattern finds in the status of a loaded connection.
+func established(ctx context.Context, g Gateway, pattern string) (int, error) {
+	status, err := g.Status(ctx)
+	if err != nil {
+		return 0, err
+	}
+	return len(regexp.MustCompile(pattern).FindAllString(status, -1)), nil
+}
 
 // isAddress says whether an identity is an IP address.
 func isAddress(id string) bool {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 )
@@ -40,7 +41,7 @@ func (s *charonGateway) Version() string    { return s.version }
 func (s *charonGateway) Log() string        { return s.daemon.LogPath() }
 
 func (s *charonGateway) Start(ctx context.Context) error {
-	if err := forget(ctx, s.guest); err != nil {
+	if _, err := s.guest.shell(ctx, forget); err != nil {
 		return err
 	}
 	if err := s.daemon.Start(ctx); err != nil {
@@ -158,6 +159,10 @@ func (s *charonGateway) order(ctx context.Context, name string, args ...string) 
 	return err
 }
 
+func (s *charonGateway) Established(ctx context.Context, name string) (int, error) {
+	return established(ctx, s, `(?m)^`+regexp.QuoteMeta(name)+`: #\d+, ESTABLISHED`)
+}
+
 func (s *charonGateway) Status(ctx context.Context) (string, error) {
 	return s.daemon.Swanctl(ctx, "--list-sas", "--noblock")
 }
@@ -174,8 +179,6 @@ func (s *charonGateway) Kill(ctx context.Context) error {
 
 // gone waits until the daemon has ended.
 func (s *charonGateway) gone(ctx context.Context) error {
-	return Eventually(ctx, guestBoot, "strongSwan to end", func() bool {
-		_, err := s.guest.shell(ctx, "! pidof charon-systemd")
-		return err == nil
-	})
+	_, err := s.guest.shell(ctx, waitGone("charon-systemd"))
+	return err
 }

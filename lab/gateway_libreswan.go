@@ -1,11 +1,11 @@
 package lab
 
 import (
+	"bytes"
 	"context"
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -53,24 +53,14 @@ func (l *libreswan) Version() string    { return l.version }
 func (l *libreswan) Log() string        { return filepath.Join(l.guest.Dir, "pluto.log") }
 
 func (l *libreswan) Start(ctx context.Context) error {
-	if err := forget(ctx, l.guest); err != nil {
-		return err
-	}
+	s := &guestScript{guest: l.guest}
+	s.add(forget)
 	// Unique ids would have one test's SA end another's.
-	if err := guestFile(ctx, l.guest, "/etc/ipsec.conf", "config setup\n  logfile=/ctl/pluto.log\n  uniqueids=no\n"); err != nil {
-		return err
-	}
-	if err := l.secrets(ctx); err != nil {
-		return err
-	}
-	if _, err := l.guest.shell(ctx, "ipsec pluto --config /etc/ipsec.conf"); err != nil {
-		return err
-	}
-	err := Eventually(ctx, guestBoot, "libreswan to answer", func() bool {
-		_, err := l.guest.shell(ctx, "ipsec whack --status")
-		return err == nil
-	})
-	if err != nil {
+	s.file("/etc/ipsec.conf", "600", []byte("config setup\n  logfile=/ctl/pluto.log\n  uniqueids=no\n"))
+	s.file("/etc/ipsec.secrets", "600", l.secrets())
+	s.add("ipsec pluto --config /etc/ipsec.conf")
+	s.add("timeout %d sh -c 'until ipsec whack --status > /dev/null 2>&1; do sleep 0.1; done'", int(guestBoot/time.Second))
+	if _, err := s.run(ctx); err != nil {
 		return err
 	}
 	l.running = true
@@ -80,29 +70,26 @@ func (l *libreswan) Start(ctx context.Context) error {
 }
 
 func (l *libreswan) Load(ctx context.Context, list ...GatewayConnection) error {
+	s := &guestScript{guest: l.guest}
 	for i := range l.loaded {
-		if !l.running {
-			break
-		}
-		if _, err := l.guest.shell(ctx, "ipsec auto --delete "+l.loaded[i].Name); err != nil {
-			return err
-		}
+		s.add("ipsec whack --name %s --delete", l.loaded[i].Name)
 	}
 	l.loaded = slices.Clone(list)
-	for i := range list {
-		if err := l.importIdentity(ctx, &list[i]); err != nil {
-			return err
-		}
-	}
 	if !l.running {
 		return nil
 	}
-	if err := l.secrets(ctx); err != nil {
-		return err
+	reread := "secrets"
+	for i := range list {
+		fresh, err := l.importIdentity(ctx, &list[i])
+		if err != nil {
+			return err
+		}
+		if fresh {
+			reread = "all"
+		}
 	}
-	if _, err := l.guest.shell(ctx, "ipsec whack --rereadall"); err != nil {
-		return err
-	}
+	s.file("/etc/ipsec.secrets", "600", l.secrets())
+	s.add("ipsec whack --reread%s", reread)
 	for i := range list {
 		c := &list[i]
 		conf, err := l.conf(c)
@@ -110,31 +97,26 @@ func (l *libreswan) Load(ctx context.Context, list ...GatewayConnection) error {
 			return err
 		}
 		file := "/etc/ipsec.d/" + c.Name + ".conf"
-		if err := guestFile(ctx, l.guest, file, conf); err != nil {
-			return err
-		}
-		out, err := l.guest.shell(ctx, fmt.Sprintf("ipsec auto --config %s --add %s && ipsec whack --status | grep -q '\"%s[\"/]'", file, c.Name, c.Name))
-		if err != nil {
-			return fmt.Errorf("loading %q: %w: %s", c.Name, err, strings.TrimSpace(out))
-		}
+		s.file(file, "600", []byte(conf))
+		s.add("ipsec addconn --config %s %s", file, c.Name)
+		s.add(`ipsec whack --status > /run/pluto/status; grep -q '"%s["/]' /run/pluto/status`, c.Name)
 		if c.Start {
-			if _, err := l.guest.shell(ctx, "ipsec auto --asynchronous --up "+c.Name); err != nil {
-				return err
-			}
+			s.add("ipsec whack --asynchronous --initiate --name %s", c.Name)
 		}
 	}
-	return nil
+	_, err := s.run(ctx)
+	return err
 }
 
-// secrets writes the shared keys of the loaded connections.
-func (l *libreswan) secrets(ctx context.Context) error {
-	var b strings.Builder
+// secrets are the shared keys of the loaded connections.
+func (l *libreswan) secrets() []byte {
+	var b bytes.Buffer
 	for i := range l.loaded {
 		if c := &l.loaded[i]; c.PSK != "" {
 			fmt.Fprintf(&b, "%s %s : PSK \"%s\"\n", libreswanID(c.LocalID), libreswanID(c.RemoteID), c.PSK)
 		}
 	}
-	return guestFile(ctx, l.guest, "/etc/ipsec.secrets", b.String())
+	return b.Bytes()
 }
 
 // libreswanID writes an identity as ipsec.conf has it.
@@ -241,51 +223,54 @@ func (l *libreswan) conf(c *GatewayConnection) (string, error) {
 	return "conn " + c.Name + "\n  " + strings.Join(lines, "\n  ") + "\n", nil
 }
 
-// importIdentity puts a connection's certificates and key into the store.
-func (l *libreswan) importIdentity(ctx context.Context, c *GatewayConnection) error {
+// importIdentity puts a connection's certificates and key into the store, and
+// says whether something was not in it before.
+func (l *libreswan) importIdentity(ctx context.Context, c *GatewayConnection) (fresh bool, err error) {
+	s := &guestScript{guest: l.guest}
 	if root := c.root(); root != nil && l.nickname[string(root.Cert.Raw)] == "" {
 		name := fmt.Sprintf("root-%d", len(l.nickname))
-		if err := guestFile(ctx, l.guest, "/etc/ipsec.d/root.pem", string(root.CertPEM())); err != nil {
-			return err
-		}
-		if _, err := l.guest.shell(ctx, "certutil -A -a -i /etc/ipsec.d/root.pem -n "+name+" -t CT,C,C -d "+nssDB); err != nil {
-			return err
-		}
+		s.file("/run/pluto/root.pem", "600", root.CertPEM())
+		s.add("certutil -A -a -i /run/pluto/root.pem -n %s -t CT,C,C -d %s", name, nssDB)
 		l.nickname[string(root.Cert.Raw)] = name
 	}
-	if c.Identity == nil || l.nickname[string(c.Identity.Cert.Raw)] != "" {
-		return nil
+	own := c.Identity
+	if own != nil && l.nickname[string(own.Cert.Raw)] != "" {
+		own = nil
 	}
-	var above []*x509.Certificate
-	for ca := c.Identity.Issuer; ca != nil && ca.Issuer != nil; ca = ca.Issuer {
-		above = append(above, ca.Cert)
+	if own != nil {
+		var above []*x509.Certificate
+		for ca := own.Issuer; ca != nil && ca.Issuer != nil; ca = ca.Issuer {
+			above = append(above, ca.Cert)
+		}
+		const password = "lab" // of a file that lives as long as the test
+		p12, err := pkcs12.Modern.Encode(own.Key, own.Cert, above, password)
+		if err != nil {
+			return false, fmt.Errorf("certificate for libreswan: %w", err)
+		}
+		s.file("/run/pluto/identity.p12", "600", p12)
+		s.add("pk12util -i /run/pluto/identity.p12 -d %s -W %s -K ''", nssDB, password)
 	}
-	const password = "lab" // of a file that lives as long as the test
-	p12, err := pkcs12.Modern.Encode(c.Identity.Key, c.Identity.Cert, above, password)
-	if err != nil {
-		return fmt.Errorf("certificate for libreswan: %w", err)
+	if len(s.lines) == 0 {
+		return false, nil
 	}
-	if err := os.WriteFile(filepath.Join(l.guest.Dir, "identity.p12"), p12, 0o600); err != nil {
-		return fmt.Errorf("certificate for libreswan: %w", err)
-	}
-	out, err := l.guest.shell(ctx, "pk12util -i /ctl/identity.p12 -d "+nssDB+" -W "+password+" -K ''")
-	if err != nil {
-		return err
+	out, err := s.run(ctx)
+	if err != nil || own == nil {
+		return true, err
 	}
 	m := regexp.MustCompile(`(?m)using nickname: (.+)$`).FindStringSubmatch(out)
 	if m == nil {
-		return fmt.Errorf("libreswan's store does not say what it calls the certificate: %s", lastLine(out))
+		return true, fmt.Errorf("libreswan's store does not say what it calls the certificate: %s", lastLine(out))
 	}
-	l.nickname[string(c.Identity.Cert.Raw)] = m[1]
-	return nil
+	l.nickname[string(own.Cert.Raw)] = m[1]
+	return true, nil
 }
 
 func (l *libreswan) Initiate(ctx context.Context, name string) error {
-	return l.order(ctx, name, "ipsec auto --up "+name)
+	return l.order(ctx, name, "ipsec whack --initiate --name "+name)
 }
 
 func (l *libreswan) Terminate(ctx context.Context, name string) error {
-	return l.order(ctx, name, "ipsec auto --down "+name)
+	return l.order(ctx, name, "ipsec whack --terminate --name "+name)
 }
 
 // childState is the line of an established child in whack's list of states,
@@ -325,6 +310,10 @@ func (l *libreswan) order(ctx context.Context, name, line string) error {
 	return nil
 }
 
+func (l *libreswan) Established(ctx context.Context, name string) (int, error) {
+	return established(ctx, l, `"`+regexp.QuoteMeta(name)+`["/][^\n]*STATE_V2_ESTABLISHED_IKE_SA`)
+}
+
 func (l *libreswan) Status(ctx context.Context) (string, error) {
 	return l.guest.shell(ctx, "ipsec whack --showstates && ipsec whack --trafficstatus")
 }
@@ -342,8 +331,6 @@ func (l *libreswan) Kill(ctx context.Context) error {
 // gone waits until the daemon has ended.
 func (l *libreswan) gone(ctx context.Context) error {
 	l.running = false
-	return Eventually(ctx, guestBoot, "libreswan to end", func() bool {
-		_, err := l.guest.shell(ctx, "! pidof pluto && rm -f /run/pluto/pluto.pid /run/pluto/pluto.ctl")
-		return err == nil
-	})
+	_, err := l.guest.shell(ctx, waitGone("pluto")+"; rm -f /run/pluto/pluto.pid /run/pluto/pluto.ctl")
+	return err
 }

@@ -5,8 +5,10 @@ import (
 	"crypto/elliptic"
 	"errors"
 	"fmt"
+	"net/netip"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -21,7 +23,7 @@ type openIKED struct {
 	guest   *Guest
 	version string
 	loaded  []GatewayConnection
-	process Running
+	running bool
 }
 
 func newOpenIKED(ctx context.Context, g *Guest) (*openIKED, error) {
@@ -47,30 +49,27 @@ func (o *openIKED) Version() string    { return o.version }
 func (o *openIKED) Log() string        { return filepath.Join(o.guest.Dir, "iked.log") }
 
 func (o *openIKED) Start(ctx context.Context) error {
-	if err := forget(ctx, o.guest); err != nil {
-		return err
-	}
-	if err := o.credentials(ctx); err != nil {
+	s := &guestScript{guest: o.guest}
+	s.add("if p=$(pidof iked); then kill -KILL $p || true; %s; fi", waitGone("iked"))
+	s.add(forget)
+	if err := o.credentials(s); err != nil {
 		return err
 	}
 	conf, err := o.conf()
 	if err != nil {
 		return err
 	}
-	if err := guestFile(ctx, o.guest, "/etc/iked.conf", conf); err != nil {
-		return err
-	}
-	if out, err := o.guest.shell(ctx, "iked -n -f /etc/iked.conf"); err != nil {
-		return fmt.Errorf("%w: %s", err, strings.TrimSpace(out))
-	}
-	info, err := os.Stat(o.Log())
+	s.file("/etc/iked.conf", "600", []byte(conf))
+	s.add("iked -n -f /etc/iked.conf")
+	s.add("iked -d -vv -f /etc/iked.conf >> /ctl/iked.log 2>&1 &")
 	at := int64(0)
-	if err == nil {
+	if info, err := os.Stat(o.Log()); err == nil {
 		at = info.Size()
 	}
-	if o.process, err = o.guest.launch(ctx, nil, "/ctl/iked.log", "iked", "-d", "-vv", "-f", "/etc/iked.conf"); err != nil {
+	if _, err := s.run(ctx); err != nil {
 		return err
 	}
+	o.running = true
 	// It opens its sockets before it has read its policies, and forgets what
 	// began until then. This is the last setting that it tells of.
 	return Eventually(ctx, guestBoot, "OpenIKED to have read its settings", func() bool {
@@ -81,24 +80,20 @@ func (o *openIKED) Start(ctx context.Context) error {
 
 func (o *openIKED) Load(ctx context.Context, list ...GatewayConnection) error {
 	o.loaded = slices.Clone(list)
-	if o.process == nil {
+	if !o.running {
 		return nil
 	}
-	return errors.Join(o.Stop(ctx), o.Start(ctx))
+	return o.Start(ctx)
 }
 
 // credentials writes the certificates and the key of the loaded connections.
-func (o *openIKED) credentials(ctx context.Context) error {
+func (o *openIKED) credentials(s *guestScript) error {
 	var own *Identity
-	if _, err := o.guest.shell(ctx, "rm -f /etc/iked/ca/* /etc/iked/certs/*"); err != nil {
-		return err
-	}
+	s.add("rm -f /etc/iked/ca/* /etc/iked/certs/*")
 	for i := range o.loaded {
 		c := &o.loaded[i]
 		if root := c.root(); root != nil {
-			if err := guestFile(ctx, o.guest, fmt.Sprintf("/etc/iked/ca/root%d.crt", i), string(root.CertPEM())); err != nil {
-				return err
-			}
+			s.file(fmt.Sprintf("/etc/iked/ca/root%d.crt", i), "644", root.CertPEM())
 		}
 		if c.Identity == nil {
 			continue
@@ -112,9 +107,7 @@ func (o *openIKED) credentials(ctx context.Context) error {
 			if n > 0 { // it sends what it believes
 				dir = "ca"
 			}
-			if err := guestFile(ctx, o.guest, fmt.Sprintf("/etc/iked/%s/own%d.crt", dir, n), string(id.CertPEM())); err != nil {
-				return err
-			}
+			s.file(fmt.Sprintf("/etc/iked/%s/own%d.crt", dir, n), "644", id.CertPEM())
 		}
 	}
 	if own == nil {
@@ -125,10 +118,8 @@ func (o *openIKED) credentials(ctx context.Context) error {
 		}
 	}
 	key, err := own.KeyPEM()
-	if err != nil {
-		return err
-	}
-	return guestFile(ctx, o.guest, "/etc/iked/private/local.key", string(key))
+	s.file("/etc/iked/private/local.key", "600", key)
+	return err
 }
 
 // conf is iked.conf.
@@ -220,6 +211,23 @@ func ikedID(id string) string {
 	return `"` + id + `"`
 }
 
+// ikedShownID writes an identity as iked shows and compares it: its type is
+// before it.
+func ikedShownID(id string) string {
+	kind := "FQDN"
+	switch addr, err := netip.ParseAddr(id); {
+	case err == nil && addr.Is4():
+		kind = "IPV4"
+	case err == nil:
+		kind = "IPV6"
+	case strings.Contains(id, "="):
+		kind = "ASN1_DN"
+	case strings.Contains(id, "@"):
+		kind = "UFQDN"
+	}
+	return kind + "/" + strings.Trim(ikedID(id), `"`)
+}
+
 // Initiate makes the connection an active one, which has to be read anew. The
 // daemon begins within seconds and tries again each minute.
 func (o *openIKED) Initiate(ctx context.Context, name string) error {
@@ -238,7 +246,7 @@ func (o *openIKED) Terminate(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	_, err = o.guest.shell(ctx, "ikectl reset id "+ikedID(c.RemoteID))
+	_, err = o.guest.shell(ctx, "ikectl reset id '"+ikedShownID(c.RemoteID)+"'")
 	return err
 }
 
@@ -254,30 +262,24 @@ func (o *openIKED) RekeyChild(context.Context, string) error {
 	return fmt.Errorf("%w: OpenIKED rekeys a child by its lifetime only", ErrNoOrder)
 }
 
+func (o *openIKED) Established(ctx context.Context, name string) (int, error) {
+	c, err := find(o.loaded, name)
+	if err != nil {
+		return 0, err
+	}
+	return established(ctx, o, `(?m)^iked_sas: [^\n]*<`+regexp.QuoteMeta(ikedShownID(c.RemoteID))+`>[^\n]* ESTABLISHED `)
+}
+
 func (o *openIKED) Status(ctx context.Context) (string, error) {
 	return o.guest.shell(ctx, "ikectl show sa")
 }
 
 // Stop ends the daemon; it tells its peers nothing.
-func (o *openIKED) Stop(ctx context.Context) error {
-	if o.process == nil {
-		return nil
-	}
-	return errors.Join(o.process.Stop(), o.gone(ctx))
-}
+func (o *openIKED) Stop(ctx context.Context) error { return o.end(ctx, "TERM") }
+func (o *openIKED) Kill(ctx context.Context) error { return o.end(ctx, "KILL") }
 
-func (o *openIKED) Kill(ctx context.Context) error {
-	if o.process == nil {
-		return nil
-	}
-	_, err := o.guest.shell(ctx, "kill -KILL $(pidof iked)")
-	return errors.Join(err, o.gone(ctx))
-}
-
-// gone waits until the daemon and its helpers have ended.
-func (o *openIKED) gone(ctx context.Context) error {
-	return Eventually(ctx, guestBoot, "OpenIKED to end", func() bool {
-		_, err := o.guest.shell(ctx, "! pidof iked")
-		return err == nil
-	})
+func (o *openIKED) end(ctx context.Context, sig string) error {
+	o.running = false
+	_, err := o.guest.shell(ctx, fmt.Sprintf("if p=$(pidof iked); then kill -%s $p || true; %s; fi", sig, waitGone("iked")))
+	return err
 }

@@ -37,9 +37,17 @@ const (
 // modprobeScript loads modules of the guest's kernel. @CACHE@ as in
 // guest_init.sh.
 const modprobeScript = `#!/bin/sh
+# A kernel asks anew for each algorithm that it lacks whenever a daemon registers
+# for ESP: what was not there once is remembered, or each start takes seconds.
+for name; do :; done
+lacks="/run/lacks-$name"
+[ -e "$lacks" ] && exit 1
 # The kernel calls this without the environment of process 1.
 for v in $(tr '\0' '\n' < /proc/1/environ | grep -E '^(GLIBC_TUNABLES|OPENSSL_ia32cap)='); do export "$v"; done
-LD_LIBRARY_PATH=@CACHE@/uml/usr/lib/x86_64-linux-gnu:@CACHE@/uml/lib/x86_64-linux-gnu exec @CACHE@/modroot/kmod/modprobe -d @CACHE@/modroot "$@"
+export LD_LIBRARY_PATH=@CACHE@/uml/usr/lib/x86_64-linux-gnu:@CACHE@/uml/lib/x86_64-linux-gnu
+@CACHE@/modroot/kmod/modprobe -d @CACHE@/modroot "$@" && exit
+: > "$lacks"
+exit 1
 `
 
 // inCache names a file of the cache.
@@ -225,16 +233,11 @@ type guestProcess struct {
 
 // Launch starts a program in the guest; its output goes to output.log in dir.
 func (g *Guest) Launch(ctx context.Context, env []string, dir string, argv ...string) (Running, error) {
-	return g.launch(ctx, env, g.Path(dir)+"/output.log", argv...)
-}
-
-// launch has the output go to a file of that name in the guest.
-func (g *Guest) launch(ctx context.Context, env []string, log string, argv ...string) (Running, error) {
 	line := "env"
 	for _, word := range append(env, argv...) {
 		line += " '" + strings.ReplaceAll(word, "'", `'\''`) + "'"
 	}
-	out, err := g.shell(ctx, line+" >> "+log+" 2>&1 & echo $!")
+	out, err := g.shell(ctx, line+" >> "+g.Path(dir)+"/output.log 2>&1 & echo $!")
 	if err != nil {
 		return nil, err
 	}
@@ -252,8 +255,9 @@ func (p *guestProcess) end(sig string) error {
 	// A guest on a busy machine takes its time for all of it.
 	ctx, cancel := context.WithTimeout(context.Background(), guestBoot)
 	defer cancel()
-	_, err := p.guest.shell(ctx, fmt.Sprintf(
-		"kill -%s %d 2>/dev/null; for i in $(seq 60); do kill -0 %d 2>/dev/null || exit 0; sleep 0.05; done; kill -KILL %d", sig, p.pid, p.pid, p.pid))
+	// One program that waits: starting many is slow in a guest.
+	_, err := p.guest.shell(ctx, fmt.Sprintf("kill -%s %d 2>/dev/null || exit 0; timeout %d tail -s 0.05 --pid=%d -f /dev/null || kill -KILL %d",
+		sig, p.pid, int(stopGrace/time.Second), p.pid, p.pid))
 	return err
 }
 

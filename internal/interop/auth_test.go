@@ -8,7 +8,6 @@ import (
 	"crypto/x509"
 	"encoding/hex"
 	"fmt"
-	"strings"
 	"testing"
 
 	"github.com/cloudvlan/cvlanctl/engine/auth"
@@ -179,17 +178,6 @@ func TestInteropMixedAuthenticationWithStrongSwan(t *testing.T) {
 			tn.rekeyIKE(role)
 		})
 	}
-}
-
-// signature gives how the peer signed, by the check of its signature.
-func (tn *tunnel) signature() string {
-	for _, c := range tn.checks(event.CheckSignature) {
-		if c.OK && c.RFC != "RFC 7427 4" {
-			how, _, _ := strings.Cut(c.Remote, ",")
-			return how
-		}
-	}
-	return "no signature"
 }
 
 func TestInteropIdentitiesWithStrongSwan(t *testing.T) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/netip"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -173,4 +174,15 @@ func (o *ourEnd) stepped(kind string) bool {
 	o.at.mu.Lock()
 	defer o.at.mu.Unlock()
 	return slices.ContainsFunc(o.at.events, func(e event.Event) bool { return e.Step != nil && e.Step.Kind == kind })
+}
+
+// signature gives how the peer signed, by the check of its signature.
+func (o *ourEnd) signature() string {
+	for _, c := range o.checks(event.CheckSignature) {
+		if c.OK && c.RFC != "RFC 7427 4" {
+			how, _, _ := strings.Cut(c.Remote, ",")
+			return how
+		}
+	}
+	return "no signature"
 }

@@ -1,0 +1,432 @@
+package interop_test
+
+import (
+	"context"
+	"encoding/hex"
+	"fmt"
+	"net/netip"
+	"os"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/cloudvlan/cvlanctl/engine"
+	"github.com/cloudvlan/cvlanctl/engine/auth"
+	"github.com/cloudvlan/cvlanctl/engine/event"
+	"github.com/cloudvlan/cvlanctl/engine/ike"
+	"github.com/cloudvlan/cvlanctl/engine/suite"
+	"github.com/cloudvlan/cvlanctl/engine/wire"
+	"github.com/cloudvlan/cvlanctl/internal/interop"
+	"github.com/cloudvlan/cvlanctl/lab"
+)
+
+// gatewayRig is our engine in a namespace beside a guest, in which a gateway
+// runs. Any number of connections are tried on it, one after another.
+type gatewayRig struct {
+	*station
+	rec     *interop.Recorder
+	guest   *lab.Guest
+	gateway lab.Gateway
+	pairs   int
+}
+
+// guestPatience is how long anything may take on the guest's kernel.
+const guestPatience = 60 * time.Second
+
+// newSegment boots a guest and gives a namespace beside it.
+func newSegment(t *testing.T) (*lab.Segment, *lab.NS) {
+	t.Helper()
+	lab.NeedGuests(t)
+	segment, err := lab.NewSegment(t.Context(), "interop", t.TempDir())
+	t.Cleanup(func() {
+		if err := segment.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ns, err := segment.Neighbour(t.Context(), "ours", lab.NeighbourIPv4+"/24", lab.NeighbourIPv6+"/64")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return segment, ns
+}
+
+// newGatewayRig starts a gateway in a guest until the test ends.
+func newGatewayRig(t *testing.T, segment *lab.Segment, ns *lab.NS, software lab.Software, set ike.Settings) *gatewayRig {
+	t.Helper()
+	gw, err := lab.NewGateway(t.Context(), segment.Guest, software)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := gw.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), guestPatience)
+		defer cancel()
+		if err := gw.Kill(ctx); err != nil {
+			t.Error(err)
+		}
+	})
+	name := string(software)
+	if software == lab.StrongSwan {
+		name += " (kernel ESP)"
+	}
+	r := &gatewayRig{station: newStation(), rec: interop.Open(t, name, gw.Version()), guest: segment.Guest, gateway: gw}
+	r.local, r.remote = netip.MustParseAddr(lab.NeighbourIPv4), netip.MustParseAddr(lab.GuestIPv4)
+	// Packets tell what the peer sent.
+	set.Packets = true
+	// The guest is slow to answer on a busy machine.
+	set.Retransmit = ike.Retransmission{Timeout: time.Second, Base: 1.5, Tries: 5}
+	r.start(t, ns, set)
+	return r
+}
+
+// eachRole runs a test of a feature as initiator and as responder and records
+// what came of it.
+func (r *gatewayRig) eachRole(t *testing.T, feature string, f func(t *testing.T, role interop.Role, e *interop.Entry)) {
+	for _, role := range interop.Roles() {
+		r.as(t, role, feature, f)
+	}
+}
+
+// as runs a test of a feature in one role.
+func (r *gatewayRig) as(t *testing.T, role interop.Role, feature string, f func(t *testing.T, role interop.Role, e *interop.Entry)) {
+	t.Run(feature+" as "+string(role), func(t *testing.T) { f(t, role, r.rec.Entry(t, role, feature)) })
+}
+
+// pairing is one connection as both sides are to have it.
+type pairing struct {
+	conn   *ike.Connection
+	theirs lab.GatewayConnection
+	// ignoresChains is what the gateway does with certificates of ours above
+	// the first.
+	ignoresChains bool
+}
+
+// pair is one connection that we and a gateway have, and what comes of it.
+type pair struct {
+	*gatewayRig
+	ourEnd
+	role   interop.Role // ours
+	theirs lab.GatewayConnection
+	logAt  int64 // where the gateway's log stood at the beginning
+}
+
+// suites gives the proposals of IKE SA and child that are tried where a row is
+// not about them: OpenIKED's ESP on Linux has neither GCM nor SHA2-256.
+func (r *gatewayRig) suites() (ikeText, espText string) {
+	if r.gateway.Software() == lab.OpenIKED {
+		return suiteIKE, "aes256-sha512-ecp256"
+	}
+	return suiteIKE, suiteESP
+}
+
+// pair gives both sides a connection; it goes when the test ends, with all that
+// came of it. change may alter both sides before they are loaded.
+func (r *gatewayRig) pair(t *testing.T, role interop.Role, change func(*pairing)) *pair {
+	t.Helper()
+	r.pairs++
+	name, ours, peer := fmt.Sprintf("p%d", r.pairs), fmt.Sprintf("ours-%d.lab", r.pairs), fmt.Sprintf("peer-%d.lab", r.pairs)
+	ikeText, espText := r.suites()
+	both := &pairing{ignoresChains: r.ignoresChains(), conn: &ike.Connection{Name: name, Local: r.local, LocalID: id(t, ours), RemoteID: auth.Exactly(id(t, peer)),
+		Credentials: auth.SharedKeys{{Key: suite.NewSecret([]byte(secret))}},
+		Children:    []*ike.ChildConfig{{Name: "net", LocalTS: prefixes("10.1.0.0/24"), RemoteTS: prefixes("10.2.0.0/24")}}},
+		theirs: lab.GatewayConnection{Name: name, Local: r.remote.String(), Remote: r.local.String(), LocalID: peer, RemoteID: ours, PSK: secret,
+			LocalTS: []string{"10.2.0.0/24"}, RemoteTS: []string{"10.1.0.0/24"}, IKE: []string{ikeText}, ESP: []string{espText}}}
+	if role == interop.Initiator {
+		both.conn.Remote = r.remote
+	}
+	if change != nil {
+		change(both)
+	}
+	p := &pair{gatewayRig: r, ourEnd: ourEnd{at: r.station, t: t, conn: both.conn}, role: role, theirs: both.theirs}
+	// What the row does not say is as the gateway's.
+	if p.conn.Proposals == nil {
+		p.conn.Proposals = proposals(t, wire.ProtocolIKE, p.theirs.IKE...)
+	}
+	for _, c := range p.conn.Children {
+		if c.Proposals == nil {
+			c.Proposals = proposals(t, wire.ProtocolESP, p.theirs.ESP...)
+		}
+	}
+	r.mu.Lock()
+	r.events, r.errs = nil, nil
+	r.mu.Unlock()
+	if info, err := os.Stat(r.gateway.Log()); err == nil {
+		p.logAt = info.Size()
+	}
+	t.Cleanup(p.close)
+	var added error
+	r.do(t, func(_ time.Time, e *ike.Endpoint) ike.Output {
+		added = e.Add(p.conn)
+		return ike.Output{}
+	})
+	if added != nil {
+		t.Fatal(added)
+	}
+	if !p.beginsWhenLoaded() {
+		p.must(r.gateway.Load(t.Context(), p.theirs))
+	}
+	return p
+}
+
+// close takes the connection and its SAs from both sides, and shows what was
+// seen where the test has failed.
+func (p *pair) close() {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(p.t.Context()), guestPatience)
+	defer cancel()
+	failed := p.t.Failed()
+	if failed {
+		p.show(ctx)
+	}
+	err := p.pump.Do(ctx, func(now time.Time, e *ike.Endpoint) ike.Output {
+		e.Drop(p.conn.Name)
+		var all ike.Output
+		for _, s := range e.SAs() {
+			if s.Connection() == p.conn {
+				out := e.Command(now, s, ike.DeleteIKE{})
+				all.Datagrams = append(all.Datagrams, out.Datagrams...)
+				all.Updates = append(all.Updates, out.Updates...)
+			}
+		}
+		return all
+	})
+	if err != nil {
+		p.t.Error(err)
+	}
+	empty := func() bool {
+		n, err := p.gateway.Established(ctx, p.theirs.Name)
+		states, stateErr := p.kernel(ctx)
+		return err == nil && stateErr == nil && n == 0 && len(states) == 0
+	}
+	if lab.Eventually(ctx, 3*time.Second, "the peer to forget", empty) == nil {
+		return
+	}
+	// What we do not know of, or the peer does not hear: start it anew.
+	if err := p.gateway.Kill(ctx); err != nil {
+		p.t.Error(err)
+	}
+	if err := p.gateway.Start(ctx); err != nil {
+		p.t.Error(err)
+	}
+}
+
+// show logs what both sides saw.
+func (p *pair) show(ctx context.Context) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.t.Logf("our errors: %s", strings.Join(p.errs, "; "))
+	for i := range p.events {
+		if s := p.events[i].Step; s != nil {
+			p.t.Logf("%s: %s", s.Kind, s.Text)
+		}
+	}
+	status, err := p.gateway.Status(ctx)
+	p.t.Logf("the peer's status: %s (%v)", status, err)
+	if log, err := os.ReadFile(p.gateway.Log()); err == nil {
+		p.t.Logf("the peer's log:\n%s", log[min(p.logAt, int64(len(log))):])
+	}
+}
+
+// must ends the test where an order to the gateway failed.
+func (p *pair) must(err error) {
+	p.t.Helper()
+	if err != nil {
+		p.t.Fatalf("the peer: %v", err)
+	}
+}
+
+// beginsWhenLoaded says that the gateway begins by itself, when its connections
+// are loaded: OpenIKED has no order for it, and is started anew for each.
+func (p *pair) beginsWhenLoaded() bool {
+	return p.role == interop.Responder && p.gateway.Software() == lab.OpenIKED
+}
+
+// initiate begins the tunnel from the side that is to begin it.
+func (p *pair) initiate() {
+	p.t.Helper()
+	if p.beginsWhenLoaded() {
+		p.theirs.Start = true
+		p.must(p.gateway.Load(p.t.Context(), p.theirs))
+		return
+	}
+	if p.role == interop.Responder {
+		p.must(p.gateway.Initiate(p.t.Context(), p.theirs.Name))
+		return
+	}
+	p.do(p.t, func(now time.Time, e *ike.Endpoint) ike.Output {
+		_, out, err := e.Initiate(now, p.conn.Name, netip.Addr{})
+		if err != nil {
+			p.t.Errorf("initiate: %v", err)
+		}
+		return out
+	})
+}
+
+// up brings the tunnel up and gives our IKE SA.
+func (p *pair) up() *engine.IKESA {
+	p.t.Helper()
+	p.initiate()
+	return p.agree(1)
+}
+
+// agree waits until both sides have one IKE SA with the same n children, whose
+// SPIs and keys are the same here and in the guest's kernel.
+func (p *pair) agree(n int) *engine.IKESA {
+	p.t.Helper()
+	why := ""
+	var ours []*engine.IKESA
+	err := lab.Eventually(p.t.Context(), guestPatience, "both sides to have the same", func() bool {
+		if ours = p.ours(); len(ours) != 1 {
+			why = fmt.Sprintf("%d IKE SAs here", len(ours))
+			return false
+		}
+		peers, err := p.gateway.Established(p.t.Context(), p.theirs.Name)
+		if err != nil || peers != 1 {
+			why = fmt.Sprintf("%d IKE SAs at the peer (error: %v)", peers, err)
+			return false
+		}
+		states, err := p.kernel(p.t.Context())
+		if err != nil {
+			why = err.Error()
+			return false
+		}
+		why = p.differs(ours[0], states, n)
+		return why == ""
+	})
+	if err != nil {
+		p.t.Fatalf("%v: %s", err, why)
+	}
+	return ours[0]
+}
+
+// kernelSA is one ESP SA of the guest's kernel.
+type kernelSA struct {
+	to          netip.Addr
+	spi         wire.ESPSPI
+	encr, integ string // keys in hex
+	encap       bool
+}
+
+var kernelSARE = regexp.MustCompile(`(?m)^src (\S+) dst (\S+)\n\s+proto esp spi 0x([0-9a-f]+) `)
+
+// kernel gives the ESP SAs of the guest's kernel, but for those whose keys
+// have not come yet.
+func (r *gatewayRig) kernel(ctx context.Context) ([]kernelSA, error) {
+	out, err := r.guest.Exec(ctx, "ip", "xfrm", "state")
+	if err != nil {
+		return nil, err
+	}
+	var list []kernelSA
+	starts := append(kernelSARE.FindAllStringSubmatchIndex(out, -1), []int{len(out)})
+	for i, m := range starts[:len(starts)-1] {
+		text := out[m[0]:starts[i+1][0]]
+		to, err := netip.ParseAddr(out[m[4]:m[5]])
+		if err != nil {
+			return nil, fmt.Errorf("address in the guest's kernel: %w", err)
+		}
+		spi, err := strconv.ParseUint(out[m[6]:m[7]], 16, 32)
+		if err != nil {
+			return nil, fmt.Errorf("SPI in the guest's kernel: %w", err)
+		}
+		sa := kernelSA{to: to, spi: wire.ESPSPI(spi), encap: strings.Contains(text, "\tencap ")}
+		for line := range strings.Lines(text) {
+			switch f := strings.Fields(line); {
+			case len(f) >= 3 && (f[0] == "aead" || f[0] == "enc"):
+				sa.encr = strings.TrimPrefix(f[2], "0x")
+			case len(f) >= 3 && strings.HasPrefix(f[0], "auth"):
+				sa.integ = strings.TrimPrefix(f[2], "0x")
+			}
+		}
+		if sa.encr != "" || sa.integ != "" {
+			list = append(list, sa)
+		}
+	}
+	return list, nil
+}
+
+// differs says in what our children and the guest's kernel differ, "" in
+// nothing.
+func (p *pair) differs(ours *engine.IKESA, states []kernelSA, n int) string {
+	if len(ours.Children) != n || len(states) != 2*n {
+		return fmt.Sprintf("%d children here, %d SAs in the guest's kernel, want %d and %d", len(ours.Children), len(states), n, 2*n)
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, c := range ours.Children {
+		u, ok := p.children[c.SPIIn.Or(0)]
+		if !ok || c.State != engine.ChildInstalled {
+			return fmt.Sprintf("child %s is %s here", c.Name, c.State)
+		}
+		for _, way := range []struct {
+			to   netip.Addr
+			spi  wire.ESPSPI
+			keys ike.ESPKeys
+		}{{u.Local.Addr(), u.SPIs.In, u.In}, {u.Remote.Addr(), u.SPIs.Out, u.Out}} {
+			i := slices.IndexFunc(states, func(s kernelSA) bool { return s.spi == way.spi && s.to == p.there(way.to) })
+			switch {
+			case i < 0:
+				return fmt.Sprintf("the guest's kernel has no SA with SPI %s to %s", way.spi, way.to)
+			case states[i].encr != hex.EncodeToString(way.keys.Encr.Reveal()) || states[i].integ != hex.EncodeToString(way.keys.Integ.Reveal()):
+				return fmt.Sprintf("the SA with SPI %s has other keys in the guest's kernel", way.spi)
+			case states[i].encap != u.Encap:
+				return fmt.Sprintf("the SA with SPI %s: UDP encapsulation is %t here, %t in the guest's kernel", way.spi, u.Encap, states[i].encap)
+			}
+		}
+	}
+	return ""
+}
+
+// there gives an address of ours as the gateway sees it.
+func (p *pair) there(a netip.Addr) netip.Addr {
+	if a == p.local {
+		return netip.MustParseAddr(p.theirs.Remote)
+	}
+	return a
+}
+
+// gone waits until neither side has anything of the tunnel.
+func (p *pair) gone() {
+	p.t.Helper()
+	p.until("both sides to have nothing left", func() bool {
+		n, err := p.gateway.Established(p.t.Context(), p.theirs.Name)
+		states, stateErr := p.kernel(p.t.Context())
+		return err == nil && stateErr == nil && n == 0 && len(states) == 0 && len(p.ours()) == 0 && p.installed() == 0
+	})
+}
+
+// asked counts the requests of an exchange that the peer sent; ok chooses
+// among them, nil takes all.
+func (p *pair) asked(exchange wire.ExchangeType, ok func(*event.IKE) bool) int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	ids := map[string]bool{}
+	for i := range p.events {
+		k := p.events[i].Packet
+		if k == nil || k.IKE == nil || k.IKE.Message == nil || k.Dst != p.local {
+			continue
+		}
+		m := k.IKE.Message
+		if m.Exchange == exchange && !m.Response() && k.IKE.Decrypted && (ok == nil || ok(k.IKE)) {
+			ids[fmt.Sprint(m.InitiatorSPI, m.MessageID)] = true
+		}
+	}
+	return len(ids)
+}
+
+// probe makes a liveness check and waits for the answer.
+func (p *pair) probe() {
+	p.t.Helper()
+	before := p.ours()[0].DPD.Answered
+	p.command(ike.Probe{})
+	p.until("the answer to a liveness check", func() bool {
+		s := p.ours()
+		return len(s) == 1 && s[0].DPD.Answered == before+1
+	})
+}
