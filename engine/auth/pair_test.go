@@ -57,16 +57,26 @@ func TestPairComesUpWithCertificateOnOneSideAndSharedKeyOnTheOther(t *testing.T)
 }
 
 func TestPairWithStrangersCertificateFailsAndTellsWhy(t *testing.T) {
-	own, _ := enginetest.NewCertified(t, p256)
-	_, stranger := enginetest.NewCertified(t, p256)
-	p := enginetest.NewPair(t, 1, func(a, b *ike.Connection, _, _ *ike.Settings) { a.Credentials, b.Credentials = own, stranger })
-	if _, err := p.A.Initiate("gw"); err != nil {
-		t.Fatal(err)
-	}
-	p.Run(time.Minute)
-	p.Agree(0, 0)
-	failed := p.B.Checks(event.CheckCertificate, false)
-	if len(failed) != 1 || !strings.Contains(failed[0].Why, "did not sign") {
-		t.Errorf("the responder tells %v", failed)
+	for _, refuses := range []string{"responder", "initiator"} {
+		t.Run(refuses, func(t *testing.T) {
+			own, trusted := enginetest.NewCertified(t, p256)
+			_, stranger := enginetest.NewCertified(t, p256)
+			p := enginetest.NewPair(t, 1, func(a, b *ike.Connection, _, _ *ike.Settings) {
+				a.Credentials, b.Credentials = own, stranger
+				if refuses == "initiator" { // the responder knows the initiator, and not the other way round
+					b.Credentials = auth.Split{Own: stranger, Peer: trusted}
+				}
+			})
+			if _, err := p.A.Initiate("gw"); err != nil {
+				t.Fatal(err)
+			}
+			p.Run(time.Minute)
+			p.Agree(0, 0)
+			host := map[string]*enginetest.Host{"responder": p.B, "initiator": p.A}[refuses]
+			failed := host.Checks(event.CheckCertificate, false)
+			if len(failed) != 1 || !strings.Contains(failed[0].Why, "did not sign") || !strings.Contains(failed[0].Local, "trusted are") || failed[0].Remote == "" {
+				t.Errorf("the %s tells %v", refuses, failed)
+			}
+		})
 	}
 }

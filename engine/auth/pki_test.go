@@ -177,15 +177,23 @@ func wantRefusal(t testing.TB, v *Verdict, kind event.CheckKind, words ...string
 			t.Errorf("the reason %q does not say %q", v.Err.What, w)
 		}
 	}
+	explained(t, v)
+}
+
+// explained fails where a refusal has no check that failed, or a check is
+// without the values of both sides.
+func explained(t testing.TB, v *Verdict) {
+	t.Helper()
+	failed := false
 	for _, c := range v.Checks {
 		if c.What == "" || c.Local == "" || c.Remote == "" || c.RFC == "" {
 			t.Errorf("a check without both sides' values: %+v", c)
 		}
-		if !c.OK {
-			return
-		}
+		failed = failed || !c.OK
 	}
-	t.Error("no check failed")
+	if !failed {
+		t.Error("no check failed")
+	}
 }
 
 // wantAccepted fails where a verdict is a refusal or a check failed.

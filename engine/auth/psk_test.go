@@ -100,6 +100,7 @@ func TestSharedKeyRefusalSaysWhy(t *testing.T) {
 			if v.Err == nil || v.Err.Kind != row.kind || !strings.Contains(strings.ToUpper(strings.ReplaceAll(v.Err.Error(), " ", "_")), strings.ToUpper(strings.ReplaceAll(row.words, " ", "_"))) {
 				t.Errorf("verdict %v, want a failed %s with %q", v.Err, row.kind, row.words)
 			}
+			explained(t, v)
 		})
 	}
 	if _, err := ours.Prove(stranger); err == nil || !strings.Contains(err.Error(), "no pre-shared key for stranger.example") {
