@@ -8,7 +8,9 @@ import (
 
 // TestEachWayOfBendingAMessageIsTried names the ways as strongSwan's
 // conformance tester does. Its log_id, log_ke, log_proposals and log_ts bend
-// nothing; its reset_seq bends ESP, which package esp tries.
+// nothing; its reset_seq bends ESP, which package esp tries. Those that a
+// receiver has to overlook are tried in every message besides, see
+// TestBendingsThatMeanNothingPassInEveryMessage.
 func TestEachWayOfBendingAMessageIsTried(t *testing.T) {
 	for name, try := range map[string]func(*testing.T){
 		"add_notify":  func(t *testing.T) { errorsInInformational(t, (*Peer).Initiate, 40959) },

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/cloudvlan/cvlanctl/engine/ike"
 	"github.com/cloudvlan/cvlanctl/engine/wire"
 )
 
@@ -25,6 +26,18 @@ func TestMessagesThatCrashedOtherDaemonsChangeNothingInAnyState(t *testing.T) {
 		"half-open":      func(p *Peer) *PeerSA { s, m := p.InitRequest(); p.Initiated(s, m); return s },
 		"host initiated": (*Peer).Respond,
 		"host responded": (*Peer).Initiate,
+		"host rekeys the IKE SA": func(p *Peer) *PeerSA {
+			s := p.Initiate()
+			p.Host.Command(p.SA(), ike.RekeyIKE{})
+			return s
+		},
+		"host rekeys the child": func(p *Peer) *PeerSA {
+			s := p.Respond()
+			for spi := range p.Host.Plane.Children {
+				p.Host.Command(p.SA(), ike.RekeyChild{SPI: spi})
+			}
+			return s
+		},
 	}
 	for name, reach := range states {
 		t.Run(name, func(t *testing.T) {
