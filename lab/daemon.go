@@ -132,6 +132,20 @@ func NewDaemon(host Host, dir string, config DaemonConfig) (*Daemon, error) {
 	return d, nil
 }
 
+// Adopt gives a daemon that somebody else runs on a host and that serves VICI
+// at the Socket of the result, as our own engine does: swanctl drives it, and
+// Stop and Kill leave it alone. It has no log. The caller must Close it.
+func Adopt(host Host, dir string) (*Daemon, error) {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return nil, fmt.Errorf("folder of daemon: %w", err)
+	}
+	run, err := os.MkdirTemp("", "cvl-")
+	if err != nil {
+		return nil, fmt.Errorf("folder for socket of daemon: %w", err)
+	}
+	return &Daemon{Host: host, Dir: dir, run: run}, nil
+}
+
 // Start runs the daemon and waits until it answers on its socket.
 func (d *Daemon) Start(ctx context.Context) error {
 	in := d.Host.Path(d.Dir)

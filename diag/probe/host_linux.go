@@ -197,7 +197,7 @@ func states(h *diag.HostFacts) error {
 }
 
 func xfrmStat() (map[string]uint64, error) {
-	b, err := readFile("/proc/net/xfrm_stat")
+	b, err := readFile("/proc/thread-self/net/xfrm_stat")
 	if err != nil {
 		return nil, err
 	}
@@ -229,7 +229,7 @@ func grow(h *diag.HostFacts) {
 // sockets reads which UDP sockets are bound to the ports of IKE: proc(5).
 func sockets(h *diag.HostFacts) error {
 	h.Sockets = []diag.HostSocket{}
-	for _, file := range []string{"/proc/net/udp", "/proc/net/udp6"} {
+	for _, file := range []string{"/proc/thread-self/net/udp", "/proc/thread-self/net/udp6"} {
 		b, err := readFile(file)
 		if err != nil {
 			if os.IsNotExist(err) && strings.HasSuffix(file, "6") {

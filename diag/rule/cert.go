@@ -76,10 +76,10 @@ func certificates(sa *trace.IKESA) []certificate {
 
 // end gives the address of a side.
 func end(sa *trace.IKESA, o trace.Origin) string {
-	if o == trace.Responder {
-		return host(sa.Remote.Host)
+	if (o == trace.Initiator) == sa.Initiator.Or(true) {
+		return host(sa.Local.Host)
 	}
-	return host(sa.Local.Host)
+	return host(sa.Remote.Host)
 }
 
 func certDates(id string) func(*diag.Facts) []diag.Finding {

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/cloudvlan/cvlanctl/diag"
+	"github.com/cloudvlan/cvlanctl/engine"
 	"github.com/cloudvlan/cvlanctl/engine/trace"
 	"github.com/cloudvlan/cvlanctl/engine/wire"
 )
@@ -324,10 +325,22 @@ func deleteOf(sa *trace.IKESA) *trace.Exchange {
 // earlyAge is how soon after IKE_AUTH a Delete of the responder is odd.
 const earlyAge = 5 * time.Second
 
+// unused says that an SA has carried nothing: a capture shows it, a daemon has to
+// have counted it.
+func unused(f *diag.Facts, sa *trace.IKESA) bool {
+	if !f.Trace.Daemon.Known {
+		return len(sa.Flows) == 0
+	}
+	return len(sa.Children) > 0 && !slices.ContainsFunc(sa.Children, func(c *engine.ChildSA) bool {
+		in, counted := c.PacketsIn.Get()
+		return !counted || in > 0 || c.PacketsOut.Or(1) > 0
+	})
+}
+
 func earlyDelete(f *diag.Facts) []diag.Finding {
 	var found []diag.Finding
 	for _, sa := range v2(f) {
-		if sa.Partial || sa.Established.IsZero() || sa.Ended != trace.EndDeleted || len(sa.Flows) > 0 {
+		if sa.Partial || sa.Established.IsZero() || sa.Ended != trace.EndDeleted || !unused(f, sa) {
 			continue
 		}
 		x := deleteOf(sa)
@@ -337,7 +350,7 @@ func earlyDelete(f *diag.Facts) []diag.Finding {
 		d := about(sa)
 		d.Confidence = diag.Hint
 		d.Evidence = []diag.Evidence{at(x.Request, "Delete by the responder")}
-		d.Summary = fmt.Sprintf("%s deletes the SA %s after it came up, before any traffic", sa.Remote.Host, seconds(x.Request.Time.Sub(sa.Established)))
+		d.Summary = fmt.Sprintf("%s deletes the SA %s after it came up, before any traffic", end(sa, x.By), seconds(x.Request.Time.Sub(sa.Established)))
 		d.Surer = "the responder's log at that second"
 		found = append(found, span(d))
 	}

@@ -145,7 +145,7 @@ func responseLost(f *diag.Facts) []diag.Finding {
 		for _, x := range exchanges(sa, wire.ExchangeIKESAInit) {
 			// Unauthenticated errors may be ignored by an initiator that
 			// waits for something better: only a good answer counts.
-			if x.Request == nil || x.Response == nil || proposals(x.Response) == nil || movedOn(x) || len(sa.Auth) > 0 {
+			if x.Request == nil || x.Response == nil || wire.First(x.Response.Payloads, wire.PayloadSA) == nil || movedOn(x) || len(sa.Auth) > 0 {
 				continue
 			}
 			after := repeatsAfter(x, x.Response)

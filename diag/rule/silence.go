@@ -14,6 +14,11 @@ import (
 // of not fitting a path: 1280 less IP and UDP headers.
 const largeMessage = 1232
 
+// wholeMessage is the longest IKE message, in octets, that a packet of 1500
+// octets takes whole: without an IPv4 header, one of UDP, and the marker of port
+// 4500.
+const wholeMessage = 1500 - 20 - 8 - 4
+
 var silenceRules = []diag.Rule{
 	{
 		ID:    "udp4500-blocked",
@@ -113,6 +118,13 @@ func judgeAuthSilence(f *diag.Facts, sa *trace.IKESA, x *trace.Exchange, encapsu
 		d.Summary = fmt.Sprintf("IKE_AUTH of %d octets leaves %s as %d IP fragments and gets no answer, sent %s%s",
 			q.Length, q.Src.Addr(), q.IPFragments, count(sends), withoutFragmentation(sa))
 		d.Surer = otherSideCapture + ": do all IP fragments arrive?"
+		ownFragmentation(sa, &d)
+		return "ike-auth-ip-fragment-loss", d
+	case f.Trace.Daemon.Known && q.Fragments == 0 && q.Length > wholeMessage:
+		// A daemon does not see its IP fragments; that there are some is sure.
+		d.Summary = fmt.Sprintf("IKE_AUTH of %d octets has to leave %s in IP fragments on a path of 1500 octets, and gets no answer, sent %s%s",
+			q.Length, q.Src.Addr(), count(sends), withoutFragmentation(sa))
+		d.Surer = "whether small messages reach port 4500, as by cvlanctl ipsec test-peer"
 		ownFragmentation(sa, &d)
 		return "ike-auth-ip-fragment-loss", d
 	case q.Fragments == 0 && q.Length > largeMessage && spoken(sa, q.Dst):

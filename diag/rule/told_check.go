@@ -25,6 +25,8 @@ var checkTellings = []telling{
 	{kind: "identity", id: "cert-san-mismatch", when: says("what", "against its certificate"), says: "{peer}'s certificate is for {remote}; {local}"},
 	{kind: "identity", id: "id-type-mismatch", when: sameWordsOtherType, root: true, says: "identities of the same words and different types: {local} here, {remote} from {peer}"},
 	{kind: "identity", id: "dn-order-or-encoding-mismatch", when: sameNameOtherOrder, root: true, says: "the same distinguished name in another order or encoding: {local} here, {remote} from {peer}"},
+	{kind: "identity", id: "responder-no-peer-config", when: says("what", "IDr for connection"), own: own, root: true, says: "{what}: {peer} asks for {remote}, this side is {local}",
+		fix: []diag.Remedy{swan("local", "connections.<c>.local.id = {remote}"), swan("remote", "connections.<c>.remote.id = {local}")}},
 	{kind: "identity", id: "idr-mismatch", when: says("what", "IDr"), own: own, root: true, says: "{what}: {local} is wanted here, {remote} came from {peer}",
 		fix: []diag.Remedy{swan("local", "connections.<c>.remote.id = {remote}"), swan("remote", "connections.<c>.local.id = {local}")}},
 	{kind: "identity", id: "responder-no-peer-config", own: own, root: true, says: "{what}: {local} is wanted here, {peer} says {remote}",

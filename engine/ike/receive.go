@@ -21,6 +21,7 @@ type message struct {
 	raw      []byte // as it came, of the last fragment
 	identity []byte // what a repetition has to be equal to: raw, or fragment 1
 	path     path
+	told     *event.Packet // the report of it, nil where none is wanted
 	rtt      time.Duration // of a response
 	repeated bool          // its request was sent more than once
 
@@ -94,7 +95,7 @@ func (s *SA) receive(raw []byte, p path) {
 	m := &message{id: h.MessageID, exchange: h.Exchange, response: h.Response(), raw: raw, identity: raw, path: p}
 	if h.Exchange == wire.ExchangeIKESAInit {
 		m.payloads = parsed.Payloads
-		s.packet(false, p, raw, parsed, nil, nil)
+		m.told = s.packet(false, p, raw, parsed, nil, nil)
 		s.initMessage(m, parsed, problem)
 		return
 	}
@@ -171,7 +172,7 @@ func (s *SA) authentic(m *message, parsed *wire.Message, plain []byte) {
 	s.follow(m.path)
 	inner, problems := wire.ParsePayloads(m.first, wire.Version2, plain)
 	m.payloads = inner
-	s.packet(false, m.path, m.raw, parsed, inner, plain)
+	m.told = s.packet(false, m.path, m.raw, parsed, inner, plain)
 	problem := wire.FirstFatal(problems)
 	var form *wire.Form
 	if problem == nil {
@@ -266,7 +267,14 @@ func (s *SA) reply(m *message, ps []wire.Payload) {
 		s.end(engine.IKEFailed, err.Error(), false)
 		return
 	}
-	s.in.keep(answer{id: m.id, digest: sha256.Sum256(m.identity), wire: octets}, s.set.Window)
+	a := answer{id: m.id, digest: sha256.Sum256(m.identity), wire: octets}
+	if m.exchange != wire.ExchangeIKESAInit { // which is reported as it comes
+		a.asked = m.told
+	}
+	if n := len(s.res.Events); m.told != nil && n > 0 {
+		a.told = s.res.Events[n-1].Packet // protect has just reported it
+	}
+	s.in.keep(a, s.set.Window)
 	s.transmit(m.path, octets...)
 	if s.over {
 		s.over = false
@@ -304,10 +312,11 @@ func payloadNames(ps []wire.Payload) string {
 	return text
 }
 
-// packet reports a message as it goes or comes, where that is wanted.
-func (s *SA) packet(sent bool, p path, raw []byte, m *wire.Message, inner []wire.Payload, plain []byte) {
+// packet reports a message as it goes or comes, where that is wanted, and gives
+// the report.
+func (s *SA) packet(sent bool, p path, raw []byte, m *wire.Message, inner []wire.Payload, plain []byte) *event.Packet {
 	if !s.set.Packets {
-		return
+		return nil
 	}
 	if m == nil {
 		m, _ = wire.Parse(raw)
@@ -333,4 +342,5 @@ func (s *SA) packet(sent bool, p path, raw []byte, m *wire.Message, inner []wire
 		}
 	}
 	s.emit(event.Event{Packet: e})
+	return e
 }

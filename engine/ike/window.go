@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"fmt"
+	"net/netip"
 	"slices"
 	"time"
 
@@ -158,6 +159,17 @@ func (s *SA) ask(t task) {
 	s.transmit(s.path, octets...)
 }
 
+// packetAgain reports a message again that was reported before; not at all
+// where it was not.
+func (s *SA) packetAgain(told *event.Packet, src, dst netip.AddrPort) {
+	if told == nil {
+		return
+	}
+	again := *told
+	again.Src, again.SrcPort, again.Dst, again.DstPort = src.Addr(), src.Port(), dst.Addr(), dst.Port()
+	s.emit(event.Event{Packet: &again})
+}
+
 // transmit sends messages on a path.
 func (s *SA) transmit(p path, messages ...[]byte) {
 	for _, m := range messages {
@@ -199,11 +211,7 @@ func (s *SA) retransmit() {
 		r.tries++
 		r.next = s.now.Add(s.set.Retransmit.after(r.tries))
 		s.note("retransmit", "", "request %d, %s, for the %s time", r.id, r.task.name(), ordinal(r.tries))
-		if r.told != nil {
-			again := *r.told
-			again.Src, again.SrcPort, again.Dst, again.DstPort = s.path.local.Addr(), s.path.local.Port(), s.path.remote.Addr(), s.path.remote.Port()
-			s.emit(event.Event{Packet: &again})
-		}
+		s.packetAgain(r.told, s.path.local, s.path.remote)
 		s.transmit(s.path, r.wire...)
 	}
 	s.retransmitTimer()
@@ -259,6 +267,9 @@ type answer struct {
 	id     uint32
 	digest [sha256.Size]byte // of the request, or of its first fragment
 	wire   [][]byte
+	// asked and told are the reports of the request and of the answer, nil where
+	// none are wanted.
+	asked, told *event.Packet
 }
 
 // answered gives the kept answer to a request.
@@ -295,6 +306,8 @@ func (s *SA) repeat(id uint32, octets []byte, p path) bool {
 		return false
 	}
 	s.note("repeat", "", "request %d came again; so does its answer", id)
+	s.packetAgain(a.asked, p.remote, p.local)
+	s.packetAgain(a.told, p.local, p.remote)
 	s.transmit(p, a.wire...)
 	return true
 }

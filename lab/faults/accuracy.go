@@ -52,6 +52,7 @@ func (a *Accuracy) count(s Source) (first, all int) {
 func (a *Accuracy) Markdown() string {
 	var b strings.Builder
 	b.WriteString("# How often the diagnosis is right\n\nWritten by `make lab-faults`: real strongSwan daemons, one thing set wrong at a time.\n" +
+		"Our engine stands at one end, a strongSwan at the other; the host is looked at together with the initiator's daemon.\n" +
 		"**first**: the right id comes first; **not first**: it is among the findings; **missed**: nothing is found;\n**wrong**: something else; **-**: the source cannot see it.\n\n")
 	faults, healthy := 0, 0
 	for _, r := range a.rows {
@@ -73,6 +74,11 @@ func (a *Accuracy) Markdown() string {
 		if r.fault.Hidden != "" {
 			fmt.Fprintf(&b, "- %s: %s.\n", r.fault.Name, r.fault.Hidden)
 		}
+		for _, s := range Sources() {
+			if why := r.fault.NoEngine[s]; why != "" {
+				fmt.Fprintf(&b, "- %s, %s: %s.\n", r.fault.Name, s, why)
+			}
+		}
 	}
 	return b.String()
 }
@@ -82,7 +88,7 @@ func (a *Accuracy) section(b *strings.Builder, title string, healthy bool) {
 	for _, s := range Sources() {
 		fmt.Fprintf(b, " %s |", s)
 	}
-	b.WriteString("\n|---|---|---|---|---|\n")
+	b.WriteString("\n|---|" + strings.Repeat("---|", len(Sources())) + "\n")
 	for _, r := range a.rows {
 		if r.fault.Healthy() != healthy {
 			continue
@@ -93,11 +99,11 @@ func (a *Accuracy) section(b *strings.Builder, title string, healthy bool) {
 			cell := string(x.Verdict)
 			switch {
 			case x.Verdict == First && !healthy:
-				cell = "first: " + r.fault.Want[s]
+				cell = "first: " + r.fault.want(s)
 			case x.Verdict == Wrong && len(x.Findings) > 0:
-				cell = "wrong: " + x.Findings[0].ID + instead(r.fault.Want[s])
+				cell = "wrong: " + x.Findings[0].ID + instead(r.fault.want(s))
 			case x.Verdict != Unseen && x.Verdict != First:
-				cell += ": " + r.fault.Want[s]
+				cell += ": " + r.fault.want(s)
 			}
 			fmt.Fprintf(b, " %s |", cell)
 		}

@@ -1,15 +1,16 @@
 // Package faults breaks real tunnels in one way at a time and judges what the
 // rules find on each source that can see it: the VICI and log of either
-// daemon, a capture with keys and a capture without.
+// daemon, our own engine at either end, the host, a capture with keys and a
+// capture without.
 //
-// Contract: one pair of strongSwan daemons serves many faults, one after the
-// other. Nothing is judged by this package's own idea of a fault: only the
-// findings of diag/rule count.
+// Contract: one pair of ends serves many faults, one after the other. Nothing
+// is judged by this package's own idea of a fault: only the findings of
+// diag/rule count.
 package faults
 
 import (
-	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -20,37 +21,54 @@ import (
 	"github.com/cloudvlan/cvlanctl/capture/keylog"
 	"github.com/cloudvlan/cvlanctl/capture/keylog/charonlog"
 	"github.com/cloudvlan/cvlanctl/diag"
+	"github.com/cloudvlan/cvlanctl/diag/probe"
 	"github.com/cloudvlan/cvlanctl/diag/rule"
-	"github.com/cloudvlan/cvlanctl/engine/event"
 	"github.com/cloudvlan/cvlanctl/engine/trace"
-	"github.com/cloudvlan/cvlanctl/engine/vici"
 	"github.com/cloudvlan/cvlanctl/lab"
 )
 
 // Source is where a fault is looked for.
 type Source string
 
-// The sources.
+// The sources. Host is the initiator's daemon together with its host, as
+// `ipsec diagnose` has them.
 const (
-	VICIInitiator Source = "VICI of the initiator"
-	VICIResponder Source = "VICI of the responder"
-	Keyed         Source = "capture with keys"
-	Sealed        Source = "capture without keys"
+	VICIInitiator   Source = "VICI of the initiator"
+	VICIResponder   Source = "VICI of the responder"
+	EngineInitiator Source = "our engine as initiator"
+	EngineResponder Source = "our engine as responder"
+	Host            Source = "VICI and host"
+	Keyed           Source = "capture with keys"
+	Sealed          Source = "capture without keys"
 )
 
 // Sources lists them in the order of the table.
-func Sources() []Source { return []Source{VICIInitiator, VICIResponder, Keyed, Sealed} }
+func Sources() []Source {
+	return []Source{VICIInitiator, VICIResponder, EngineInitiator, EngineResponder, Host, Keyed, Sealed}
+}
+
+// sources are what a pair of ends shows.
+var sources = map[pairing][]Source{
+	charons:      {VICIInitiator, VICIResponder, Host, Keyed, Sealed},
+	engineAsks:   {EngineInitiator},
+	engineAnswer: {EngineResponder},
+}
 
 // Fault is one thing set wrong, or for a healthy variant nothing.
 type Fault struct {
 	Name string
-	// Want holds the id that each source has to name first. A source that is
-	// not in it cannot see the fault, for the reason Hidden.
+	// Want holds the id that each source has to name first. Our engine names
+	// what a daemon in its role does, and Host what the initiator's daemon does,
+	// unless they stand here too, with "" where they see nothing. A source that
+	// is not in it cannot see the fault, for the reason Hidden.
 	Want   map[Source]string
 	Hidden string
+	// NoEngine says why our engine cannot be at an end.
+	NoEngine map[Source]string
 
+	NAT   bool // the initiator is behind a NAT box
 	Ends  func(a, r *lab.End) error
-	Rules string // nftables rules of the responder's host
+	Upset Upset // sets the hosts or the path wrong; nil where they are right
 	// Act runs while the capture runs; bringing the child up, with its
 	// outcome ignored, unless said otherwise.
 	Act func(ctx context.Context, b *lab.Bench) error
@@ -58,6 +76,30 @@ type Fault struct {
 
 // Healthy says that nothing is wrong.
 func (f *Fault) Healthy() bool { return len(f.Want) == 0 && f.Hidden == "" }
+
+// role gives the daemon whose view a source shares.
+var role = map[Source]Source{EngineInitiator: VICIInitiator, EngineResponder: VICIResponder, Host: VICIInitiator}
+
+// want gives the id that a source has to name first, "" where it sees nothing.
+func (f *Fault) want(s Source) string {
+	if f.NoEngine[s] != "" {
+		return ""
+	}
+	if id, own := f.Want[s]; own {
+		return id
+	}
+	return f.Want[role[s]]
+}
+
+// takes says that a pair of ends has something to show of a fault.
+func (f *Fault) takes(p pairing) bool {
+	for _, s := range sources[p] {
+		if f.want(s) != "" || f.Healthy() && f.NoEngine[s] == "" {
+			return true
+		}
+	}
+	return false
+}
 
 // Verdict is how well a source did.
 type Verdict string
@@ -78,48 +120,56 @@ type Result struct {
 	Findings []diag.Finding
 }
 
-// Lab is a bench for many faults.
-type Lab struct {
-	bench *lab.Bench
-	dir   string
-}
-
-// Open starts the daemons. The caller must Close the lab, also after an error.
-func Open(ctx context.Context, dir string) (*Lab, error) {
-	b, err := lab.NewBench(ctx, lab.Scenario{Name: "faults"}, dir)
-	return &Lab{b, dir}, err
-}
-
-// Close ends the daemons and takes the network down.
-func (l *Lab) Close() error { return l.bench.Close() }
-
-// blocked is the name of the table that holds a fault's firewall.
-const blocked = "table inet fault {\n chain in {\n type filter hook prerouting priority -450\n %s\n }\n}\n"
-
-// Run lets a fault happen and judges every source.
-func (l *Lab) Run(ctx context.Context, f *Fault) (results []Result, err error) {
-	b := l.bench
-	if _, _, err := b.Restage(ctx, f.Ends); err != nil {
-		return nil, fmt.Errorf("fault %s: %w", f.Name, err)
-	}
-	if f.Rules != "" {
-		if err := b.NSB.NFT(ctx, fmt.Sprintf(blocked, f.Rules)); err != nil {
-			return nil, fmt.Errorf("fault %s: %w", f.Name, err)
+// Run lets a fault happen to every pair of ends that shows it, and judges all
+// sources.
+func (l *Lab) Run(ctx context.Context, f *Fault) ([]Result, error) {
+	seen := map[Source]Result{}
+	for _, p := range pairings {
+		if !f.takes(p) {
+			continue
 		}
-		defer func() {
-			if e := b.NSB.NFT(context.WithoutCancel(ctx), "delete table inet fault\n"); err == nil {
-				err = e
-			}
-		}()
-	}
-	logs := []string{b.A.LogPath(), b.B.LogPath()}
-	marks := make([]int, len(logs))
-	for i, path := range logs {
-		log, err := os.ReadFile(path)
+		facts, err := l.happen(ctx, p, f)
 		if err != nil {
-			return nil, fmt.Errorf("log of a daemon: %w", err)
+			return nil, fmt.Errorf("fault %s, %s: %w", f.Name, p, err)
 		}
-		marks[i] = len(log)
+		for s, known := range facts {
+			seen[s] = f.judge(s, known)
+		}
+	}
+	var results []Result
+	for _, s := range Sources() {
+		r, ok := seen[s]
+		if !ok {
+			r = Result{Source: s, Verdict: Unseen}
+		}
+		results = append(results, r)
+	}
+	return results, nil
+}
+
+// happen lets a fault happen to one pair and gives what each source knows.
+func (l *Lab) happen(ctx context.Context, who pairing, f *Fault) (facts map[Source]*diag.Facts, err error) {
+	where := place{pairing: who}
+	if f.NAT {
+		where.nat = lab.NATInitiator
+	}
+	p, err := l.at(ctx, where)
+	if err != nil {
+		return nil, err
+	}
+	b := p.bench
+	if _, _, err := b.Restage(ctx, f.Ends); err != nil {
+		return nil, err
+	}
+	if f.Upset != nil {
+		undo, err := f.Upset(ctx, b)
+		if err != nil {
+			return nil, err
+		}
+		defer func() { err = errors.Join(err, undo(context.WithoutCancel(ctx))) }()
+	}
+	if err := errors.Join(p.a.mark(), p.r.mark()); err != nil {
+		return nil, err
 	}
 	pcap := filepath.Join(l.dir, "fault.pcap")
 	recorder, err := lab.Record(ctx, b.NSA, "eth0", pcap)
@@ -133,75 +183,62 @@ func (l *Lab) Run(ctx context.Context, f *Fault) (results []Result, err error) {
 			return nil
 		}
 	}
-	actErr := act(ctx, b)
+	err = act(ctx, b)
 	time.Sleep(settle)
-	now := time.Now()
-	var daemons []*trace.Trace
-	for i, d := range []*lab.Daemon{b.A, b.B} {
-		t, e := told(ctx, logs[i], marks[i], d.Socket(), now)
-		if e != nil && actErr == nil {
-			actErr = e
-		}
-		daemons = append(daemons, t)
+	facts = map[Source]*diag.Facts{}
+	if err == nil {
+		err = p.ask(ctx, who, facts)
 	}
-	if err := recorder.Stop(); err != nil {
-		return nil, err
-	}
-	if actErr != nil {
-		return nil, fmt.Errorf("fault %s: %w", f.Name, actErr)
-	}
-	for i, source := range []Source{VICIInitiator, VICIResponder} {
-		results = append(results, f.judge(source, &diag.Facts{Source: "vici:lab", Trace: daemons[i], Now: now, Live: true}))
+	if err = errors.Join(err, recorder.Stop()); err != nil || who != charons {
+		return facts, err
 	}
 	for _, source := range []Source{Keyed, Sealed} {
-		t, err := l.captured(pcap, source == Keyed)
+		t, err := l.captured(b, pcap, source == Keyed)
 		if err != nil {
-			return nil, fmt.Errorf("fault %s: %w", f.Name, err)
+			return nil, err
 		}
-		results = append(results, f.judge(source, &diag.Facts{Source: "pcap:lab", Trace: t, Now: now}))
+		facts[source] = &diag.Facts{Source: "pcap:lab", Trace: t, Now: facts[VICIInitiator].Now}
 	}
-	return results, nil
+	return facts, nil
 }
 
 // settle lets the last datagrams and log lines come.
 const settle = 150 * time.Millisecond
 
-// told folds what a daemon has logged since a mark, and what it has now.
-func told(ctx context.Context, log string, mark int, socket string, now time.Time) (*trace.Trace, error) {
-	t := trace.New(trace.Options{})
-	text, err := os.ReadFile(log)
-	if err != nil {
-		return t, fmt.Errorf("log of a daemon: %w", err)
+// ask has each end say what it knows.
+func (p *pair) ask(ctx context.Context, who pairing, facts map[Source]*diag.Facts) error {
+	now := time.Now()
+	a, errA := p.a.told(ctx, now)
+	r, errR := p.r.told(ctx, now)
+	if err := errors.Join(errA, errR); err != nil {
+		return err
 	}
-	if err := vici.ReadLog(bytes.NewReader(text[mark:]), t.Add); err != nil {
-		return t, err
+	switch who {
+	case engineAsks:
+		facts[EngineInitiator] = a
+		return nil
+	case engineAnswer:
+		facts[EngineResponder] = r
+		return nil
 	}
-	addr, err := vici.ParseAddr("vici:" + socket)
-	if err != nil {
-		return t, err
-	}
-	c, err := vici.Dial(ctx, addr)
-	if err != nil {
-		return t, err
-	}
-	defer c.Close()
-	s, err := c.Snapshot(ctx)
-	if err != nil {
-		return t, err
-	}
-	t.Add(&event.Event{Time: now, Table: &event.Table{SAs: s.SAs}})
-	return t, nil
+	facts[VICIInitiator], facts[VICIResponder] = a, r
+	whole := *a
+	facts[Host] = &whole
+	return p.bench.NSA.Do(func() error {
+		whole.Host = probe.Host(ctx, 0)
+		return nil
+	})
 }
 
 // captured folds the capture of a fault, opened by the daemons' keys or not.
-func (l *Lab) captured(pcap string, keyed bool) (*trace.Trace, error) {
+func (l *Lab) captured(b *lab.Bench, pcap string, keyed bool) (*trace.Trace, error) {
 	var o dissect.Options
-	keys, err := l.bench.Keys()
+	keys, err := b.Keys()
 	if err != nil {
 		return nil, err
 	}
 	if keyed && len(keys.IKE)+len(keys.ESP) > 0 {
-		dir := filepath.Join(l.dir, "fault.keys")
+		dir := filepath.Join(b.Dir, "keys")
 		if err := os.MkdirAll(dir, 0o755); err != nil {
 			return nil, fmt.Errorf("folder of keys: %w", err)
 		}
@@ -228,7 +265,7 @@ func (l *Lab) captured(pcap string, keyed bool) (*trace.Trace, error) {
 
 func (f *Fault) judge(source Source, facts *diag.Facts) Result {
 	r := Result{Source: source, Findings: diag.Diagnose(facts, rule.All())}
-	want, visible := f.Want[source]
+	want := f.want(source)
 	loud := r.Findings
 	for i := range loud {
 		if loud[i].Severity >= diag.Info { // ranked: from here on nothing is a fault
@@ -241,7 +278,7 @@ func (f *Fault) judge(source Source, facts *diag.Facts) Result {
 		r.Verdict = First
 	case f.Healthy():
 		r.Verdict = Wrong
-	case !visible:
+	case want == "":
 		r.Verdict = Unseen
 	case len(loud) == 0:
 		r.Verdict = Missed

@@ -18,17 +18,23 @@ var whole = flag.Bool("all", false, "run every fault and write docs/accuracy.md"
 // few are the faults and healthy variants of the ordinary test: one of each
 // kind.
 var few = []string{"no IKE group in common", "another PSK", "initiator claims another identity", "responder does not trust the initiator's authority",
-	"responder knows other networks", "no ESP cipher in common", "firewall drops UDP 4500", "plain tunnel", "INVALID_KE once", "child rekeyed"}
+	"no ESP cipher in common", "firewall drops UDP 4500", "the host does not forward", "plain tunnel", "INVALID_KE once", "child rekeyed"}
 
 func TestEachFaultOfARealTunnelIsNamedFirstAndNoHealthyOneIsBlamed(t *testing.T) {
-	l := open(t)
+	lab.Need(t)
+	l := Open(t.TempDir())
+	t.Cleanup(func() {
+		if err := l.Close(); err != nil {
+			t.Error(err)
+		}
+	})
 	table := &Accuracy{}
 	for _, f := range slices.Concat(HealthyVariants(), Faults()) {
 		if !*whole && !slices.Contains(few, f.Name) {
 			continue
 		}
 		t.Run(f.Name, func(t *testing.T) {
-			ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+			ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 			defer cancel()
 			results, err := l.Run(ctx, &f)
 			if err != nil {
@@ -36,43 +42,32 @@ func TestEachFaultOfARealTunnelIsNamedFirstAndNoHealthyOneIsBlamed(t *testing.T)
 			}
 			table.Add(&f, results)
 			for _, r := range results {
-				if r.Verdict == First || r.Verdict == Unseen || *whole && !f.Healthy() {
-					continue // the whole table is judged by its shares
+				if r.Verdict == First || r.Verdict == Unseen {
+					continue
 				}
 				var found []string
 				for _, d := range r.Findings {
 					found = append(found, fmt.Sprintf("%s %s %s: %s", d.Severity, d.ID, d.Confidence, d.Summary))
 				}
-				t.Errorf("%s: %s, want %q first:\n%s", r.Source, r.Verdict, f.Want[r.Source], strings.Join(found, "\n"))
+				say := t.Errorf
+				if *whole && !f.Healthy() {
+					say = t.Logf // the whole table is judged by its shares
+				}
+				say("%s: %s, want %q first:\n%s", r.Source, r.Verdict, f.want(r.Source), strings.Join(found, "\n"))
 			}
 		})
 	}
-	if !*whole {
-		return
+	if len(table.rows) < len(HealthyVariants())+len(Faults()) {
+		return // a part of them tells no shares
 	}
 	if err := os.WriteFile("../../docs/accuracy.md", []byte(table.Markdown()), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	for source, want := range map[Source]float64{VICIInitiator: 0.95, VICIResponder: 0.95, Keyed: 0.9, Sealed: 0.9} {
+	for source, want := range map[Source]float64{VICIInitiator: 0.95, VICIResponder: 0.95, EngineInitiator: 0.95, EngineResponder: 0.95, Keyed: 0.9, Sealed: 0.9} {
 		if got := table.Share(source); got < want {
 			t.Errorf("%s: the right id first for %.0f %%, want %.0f %%", source, 100*got, 100*want)
 		}
 	}
-}
-
-func open(t *testing.T) *Lab {
-	t.Helper()
-	lab.Need(t)
-	l, err := Open(t.Context(), t.TempDir())
-	t.Cleanup(func() {
-		if err := l.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return l
 }
 
 func TestTheTableOfFaultsIsWhole(t *testing.T) {
@@ -82,8 +77,10 @@ func TestTheTableOfFaultsIsWhole(t *testing.T) {
 			t.Errorf("the name %q stands twice", f.Name)
 		}
 		seen[f.Name] = true
-		if len(f.Want) > 0 && len(f.Want) < len(Sources()) && f.Hidden == "" {
-			t.Errorf("%s: no reason why a source cannot see it", f.Name)
+		for _, s := range Sources() {
+			if !f.Healthy() && f.want(s) == "" && f.NoEngine[s] == "" && f.Hidden == "" {
+				t.Errorf("%s: no reason why %s cannot see it", f.Name, s)
+			}
 		}
 	}
 	for _, name := range few {
@@ -91,7 +88,7 @@ func TestTheTableOfFaultsIsWhole(t *testing.T) {
 			t.Errorf("no fault %q", name)
 		}
 	}
-	if n, h := len(Faults()), len(HealthyVariants()); n < 60 || h < 20 {
+	if n, h := len(Faults()), len(HealthyVariants()); n < 80 || h < 20 {
 		t.Errorf("%d faults and %d healthy variants", n, h)
 	}
 }

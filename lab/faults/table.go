@@ -1,9 +1,7 @@
 package faults
 
 import (
-	"context"
 	"crypto/elliptic"
-	"strings"
 
 	"github.com/cloudvlan/cvlanctl/lab"
 )
@@ -30,15 +28,16 @@ func withKeys(id string) map[Source]string {
 	return m
 }
 
-func silentResponder(id string) map[Source]string {
-	m := everywhere(id)
-	delete(m, VICIResponder)
-	return m
+const alike = "without keys every refusal of a child looks alike"
+
+// noEngine leaves our engine out of a fault, at both ends.
+func noEngine(why string) map[Source]string {
+	return map[Source]string{EngineInitiator: why, EngineResponder: why}
 }
 
 const (
-	alike   = "without keys every refusal of a child looks alike"
-	unheard = "nothing of it reaches the responder"
+	noEAP     = "it has no EAP"
+	noVirtual = "it has no virtual addresses"
 )
 
 func both(change func(e *lab.End)) func(a, r *lab.End) error {
@@ -60,7 +59,9 @@ func Faults() []Fault {
 	l := append(proposalFaults(), identityFaults()...)
 	l = append(l, certificateFaults()...)
 	l = append(l, childFaults()...)
-	return append(l, pathFaults()...)
+	l = append(l, pathFaults()...)
+	l = append(l, boxFaults()...)
+	return append(l, hostFaults()...)
 }
 
 func proposalFaults() []Fault {
@@ -75,7 +76,11 @@ func proposalFaults() []Fault {
 		ike("no IKE cipher in common", "aes256-sha256-ecp256", "aes256gcm16-prfsha256-ecp256", "no-proposal-ike"),
 		ike("no IKE integrity in common", "aes256-sha256-ecp256", "aes256-sha512-ecp256", "no-proposal-ike"),
 		ike("no IKE PRF in common", "aes256gcm16-prfsha256-ecp256", "aes256gcm16-prfsha512-ecp256", "no-proposal-ike"),
-		ike("IKE key lengths differ", "aes128-sha256-ecp256", "aes256-sha256-ecp256", "no-proposal-ike"),
+		{Name: "IKE key lengths differ", Want: map[Source]string{VICIInitiator: "no-proposal-ike", VICIResponder: "no-proposal-ike", EngineResponder: "keylength-mismatch", Keyed: "no-proposal-ike", Sealed: "no-proposal-ike"},
+			Ends: func(a, r *lab.End) error {
+				a.Proposals, r.Proposals = "aes128-sha256-ecp256", "aes256-sha256-ecp256"
+				return nil
+			}},
 		ike("Curve25519 on one side only", "aes256gcm16-prfsha256-curve25519", "aes256gcm16-prfsha256-ecp521", "no-proposal-ike"),
 		ike("ChaCha20 on one side only", "chacha20poly1305-prfsha256-ecp256", "aes256gcm16-prfsha256-ecp256", "no-proposal-ike"),
 		ike("MODP groups differ", "aes256-sha256-modp2048", "aes256-sha256-modp4096", "no-proposal-ike"),
@@ -93,7 +98,8 @@ func proposalFaults() []Fault {
 		{Name: "responder knows another address", Want: map[Source]string{VICIInitiator: "no-proposal-ike", VICIResponder: "no-ike-config-for-peer", Keyed: "no-proposal-ike", Sealed: "no-proposal-ike"},
 			Ends: responder(func(e *lab.End) { e.RemoteAddrs = "203.0.113.9" })},
 		{Name: "responder listens for another address of its own", Want: map[Source]string{VICIInitiator: "no-proposal-ike", VICIResponder: "no-ike-config-for-peer", Keyed: "no-proposal-ike", Sealed: "no-proposal-ike"},
-			Ends: responder(func(e *lab.End) { e.LocalAddrs = "203.0.113.9" })},
+			NoEngine: map[Source]string{EngineResponder: "it speaks from one address, and refuses a connection for another"},
+			Ends:     responder(func(e *lab.End) { e.LocalAddrs = "203.0.113.9" })},
 	}
 }
 
@@ -125,6 +131,7 @@ func identityFaults() []Fault {
 		{Name: "responder claims another identity", Want: refusedBy(VICIResponder, "responder-no-peer-config", "auth-failed-opaque"), Ends: responder(func(e *lab.End) { e.Local.ID = "other.lab" })},
 		{Name: "responder wants a certificate, gets a PSK", Want: refusedBy(VICIResponder, "auth-method-mismatch", "auth-failed-opaque"), Ends: responder(func(e *lab.End) { e.Remote.Method = "pubkey" })},
 		{Name: "initiator uses EAP, responder wants a PSK", Want: map[Source]string{VICIResponder: "auth-method-mismatch", VICIInitiator: "auth-method-mismatch", Keyed: "auth-method-mismatch", Sealed: "auth-failed-opaque"},
+			NoEngine: map[Source]string{EngineInitiator: noEAP},
 			Ends: initiator(func(e *lab.End) {
 				e.Local.Method = "eap-mschapv2"
 				e.Local.Lines = append(e.Local.Lines, "eap_id = carol")
@@ -173,13 +180,14 @@ func certificateFaults() []Fault {
 	}
 	badLogin := map[Source]string{VICIInitiator: "mschapv2-bad-password", VICIResponder: "mschapv2-bad-password", Keyed: "mschapv2-bad-password", Sealed: "auth-failed-opaque"}
 	return []Fault{
-		{Name: "wrong EAP password", Want: badLogin, Ends: login(func(a *lab.End) { a.Secrets[0] = "eap-carol {\nid = carol\nsecret = \"wrong\"\n}" })},
-		{Name: "unknown EAP user", Want: badLogin, Ends: login(func(a *lab.End) {
+		{Name: "wrong EAP password", Want: badLogin, NoEngine: noEngine(noEAP), Ends: login(func(a *lab.End) { a.Secrets[0] = "eap-carol {\nid = carol\nsecret = \"wrong\"\n}" })},
+		{Name: "unknown EAP user", Want: badLogin, NoEngine: noEngine(noEAP), Ends: login(func(a *lab.End) {
 			a.Secrets[0] = "eap-dave {\nid = dave\nsecret = \"lab only password\"\n}"
 			a.Local.Lines = []string{"eap_id = dave"}
 		})},
 		{Name: "revocation has to be known and cannot be", Want: refusedBy(VICIResponder, "crl-ocsp-unreachable", "auth-failed-opaque"),
-			Ends: certs(func(_, r *lab.End) error { r.Remote.Lines = append(r.Remote.Lines, "revocation = strict"); return nil })},
+			NoEngine: map[Source]string{EngineResponder: "it asks no CRL and no OCSP responder, and refuses to be told to"},
+			Ends:     certs(func(_, r *lab.End) error { r.Remote.Lines = append(r.Remote.Lines, "revocation = strict"); return nil })},
 		{Name: "responder does not trust the initiator's authority", Want: refusedBy(VICIResponder, "cert-untrusted-issuer", "auth-failed-opaque"),
 			Ends: certs(func(_, r *lab.End) error { return other(r) })},
 		{Name: "initiator's certificate of another authority", Want: refusedBy(VICIResponder, "cert-untrusted-issuer", "auth-failed-opaque"),
@@ -204,94 +212,15 @@ func childFaults() []Fault {
 		ts("one host against another", "10.2.0.9/32", "10.1.0.9/32"),
 		ts("a port on one side", "10.2.0.1/32[tcp/80]", "10.9.0.1/32"),
 		{Name: "no pool for a virtual address", Want: withKeys("internal-address-failure"), Hidden: alike,
-			Ends: initiator(func(e *lab.End) { e.LocalTS = ""; e.Conn = append(e.Conn, "vips = 0.0.0.0") })},
+			NoEngine: noEngine(noVirtual),
+			Ends:     initiator(func(e *lab.End) { e.LocalTS = ""; e.Conn = append(e.Conn, "vips = 0.0.0.0") })},
 		{Name: "responder insists on a virtual address", Want: withKeys("cp-required-or-missing"), Hidden: alike,
+			NoEngine: map[Source]string{EngineResponder: noVirtual},
 			Ends: responder(func(e *lab.End) {
 				e.RemoteTS = ""
 				e.Conn = append(e.Conn, "pools = inner")
 				e.Pools = append(e.Pools, "inner {\naddrs = 10.9.0.0/24\n}")
 			})},
-	}
-}
-
-func pathFaults() []Fault {
-	silence := func(name, rules, id string) Fault {
-		return Fault{Name: name, Want: silentResponder(id), Hidden: unheard, Rules: rules}
-	}
-	return []Fault{
-		silence("firewall drops UDP 500", "udp dport 500 drop", "no-response-to-sa-init"),
-		silence("firewall drops everything of the peer", "ip saddr 192.0.2.1 drop", "no-response-to-sa-init"),
-		silence("firewall drops UDP 4500", "udp dport 4500 drop", "udp4500-blocked"),
-		{Name: "large IKE messages get lost", Want: silentResponder("ike-fragment-incomplete"), Hidden: unheard, Rules: "udp length > 1000 drop",
-			Ends: func(a, r *lab.End) error { return lab.UseCertificates(a, r, lab.RSA(4096), 2) }},
-		{Name: "nobody at the peer's address", Want: map[Source]string{VICIInitiator: "no-response-to-sa-init"}, Hidden: "no packet leaves: nobody answers for that address", Ends: initiator(func(e *lab.End) { e.RemoteAddrs = "192.0.2.99" })},
-		{Name: "the peer's name does not resolve", Want: map[Source]string{VICIInitiator: "peer-dns-failed"}, Hidden: "nothing is sent", Ends: initiator(func(e *lab.End) { e.RemoteAddrs = "no-such-host.invalid" })},
-	}
-}
-
-// HealthyVariants are tunnels in which nothing is wrong.
-func HealthyVariants() []Fault {
-	ping := func(ctx context.Context, b *lab.Bench) error {
-		if _, err := b.Initiate(ctx); err != nil {
-			return err
-		}
-		return b.PingThrough(ctx, 2)
-	}
-	again := func(args ...string) func(ctx context.Context, b *lab.Bench) error {
-		return func(ctx context.Context, b *lab.Bench) error {
-			if err := ping(ctx, b); err != nil {
-				return err
-			}
-			if out, err := b.A.Swanctl(ctx, args...); err != nil {
-				return &failed{strings.TrimSpace(out), err}
-			}
-			return b.PingThrough(ctx, 2)
-		}
-	}
-	suite := func(ike, esp string) func(a, r *lab.End) error {
-		return both(func(e *lab.End) { e.Proposals, e.ESP = ike, esp })
-	}
-	certs := func(kind lab.KeyKind, depth int) func(a, r *lab.End) error {
-		return func(a, r *lab.End) error { return lab.UseCertificates(a, r, kind, depth) }
-	}
-	return []Fault{
-		{Name: "plain tunnel", Act: ping},
-		{Name: "AES-CBC with SHA2-256", Act: ping, Ends: suite("aes256-sha256-modp2048", "aes256-sha256")},
-		{Name: "ChaCha20", Act: ping, Ends: suite("chacha20poly1305-prfsha256-curve25519", "chacha20poly1305")},
-		{Name: "SHA2-512 and ECP 521", Act: ping, Ends: suite("aes256-sha512-ecp521", "aes256-sha512")},
-		{Name: "AES-128-GCM", Act: ping, Ends: suite("aes128gcm16-prfsha256-ecp256", "aes128gcm16")},
-		{Name: "AES-192-CBC with SHA2-384", Act: ping, Ends: suite("aes192-sha384-ecp384", "aes192-sha384")},
-		{Name: "INVALID_KE once", Act: ping, Ends: func(a, r *lab.End) error {
-			a.Proposals, r.Proposals = "aes256gcm16-prfsha256-ecp256-curve25519", "aes256gcm16-prfsha256-curve25519"
-			return nil
-		}},
-		{Name: "several proposals, the last fits", Act: ping, Ends: initiator(func(e *lab.End) {
-			e.Proposals = "aes256-sha512-modp4096,aes128-sha256-modp3072,aes256gcm16-prfsha256-ecp256"
-		})},
-		{Name: "RSA certificates", Act: ping, Ends: certs(lab.RSA(2048), 1)},
-		{Name: "ECDSA certificates", Act: ping, Ends: certs(lab.ECDSA(elliptic.P256()), 1)},
-		{Name: "ECDSA chain", Act: ping, Ends: certs(lab.ECDSA(elliptic.P384()), 2)},
-		{Name: "child rekeyed", Act: again("--rekey", "--child", "net")},
-		{Name: "IKE SA rekeyed", Act: again("--rekey", "--ike", "gw")},
-		{Name: "taken down in order", Act: func(ctx context.Context, b *lab.Bench) error {
-			if err := ping(ctx, b); err != nil {
-				return err
-			}
-			_, err := b.A.Swanctl(ctx, "--terminate", "--ike", "gw")
-			return err
-		}},
-		{Name: "taken down by the responder", Act: func(ctx context.Context, b *lab.Bench) error {
-			if err := ping(ctx, b); err != nil {
-				return err
-			}
-			_, err := b.B.Swanctl(ctx, "--terminate", "--ike", "gw")
-			return err
-		}},
-		{Name: "MOBIKE off", Act: ping, Ends: both(func(e *lab.End) { e.Conn = append(e.Conn, "mobike = no") })},
-		{Name: "forced UDP encapsulation", Act: ping, Ends: both(func(e *lab.End) { e.Conn = append(e.Conn, "encap = yes") })},
-		{Name: "liveness checks", Act: ping, Ends: both(func(e *lab.End) { e.Conn = append(e.Conn, "dpd_delay = 1s") })},
-		{Name: "wider networks at the responder", Act: ping, Ends: responder(func(e *lab.End) { e.LocalTS, e.RemoteTS = "10.2.0.0/16", "10.1.0.0/16" })},
-		{Name: "idle tunnel", Act: func(ctx context.Context, b *lab.Bench) error { _, err := b.Initiate(ctx); return err }},
 	}
 }
 

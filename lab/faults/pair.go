@@ -1,0 +1,99 @@
+package faults
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+
+	"github.com/cloudvlan/cvlanctl/lab"
+)
+
+// pairing says what runs at the two ends of a tunnel.
+type pairing string
+
+const (
+	charons      pairing = "charons"       // strongSwan at both
+	engineAsks   pairing = "engine-charon" // our engine initiates
+	engineAnswer pairing = "charon-engine" // our engine responds
+)
+
+// pairings are in the order in which a fault meets them.
+var pairings = []pairing{charons, engineAsks, engineAnswer}
+
+// place is where a pair stands: what is at its ends, and between them.
+type place struct {
+	pairing
+	nat lab.NAT
+}
+
+// pair is two ends on a bench of their own.
+type pair struct {
+	bench *lab.Bench
+	a, r  side // initiator and responder
+}
+
+// Lab is benches for many faults, each laid when the first fault wants it.
+type Lab struct {
+	dir     string
+	pairs   map[place]*pair
+	cleanup []func() error
+}
+
+// Open prepares a lab that works in a folder. The caller must Close it.
+func Open(dir string) *Lab { return &Lab{dir: dir, pairs: map[place]*pair{}} }
+
+// Close ends all daemons and takes the networks down.
+func (l *Lab) Close() error {
+	var errs []error
+	for i := len(l.cleanup) - 1; i >= 0; i-- {
+		errs = append(errs, l.cleanup[i]())
+	}
+	l.cleanup = nil
+	return errors.Join(errs...)
+}
+
+// at gives the pair of a place.
+func (l *Lab) at(ctx context.Context, where place) (*pair, error) {
+	if p := l.pairs[where]; p != nil {
+		return p, nil
+	}
+	dir := filepath.Join(l.dir, fmt.Sprintf("%s-%d", where.pairing, where.nat))
+	b, err := lab.NewBench(ctx, lab.Scenario{Name: "faults", NAT: where.nat, Ends: func(a, r *lab.End) error {
+		a.Absent, r.Absent = where.pairing == engineAsks, where.pairing == engineAnswer
+		return nil
+	}}, dir)
+	l.cleanup = append(l.cleanup, b.Close)
+	if err != nil {
+		return nil, err
+	}
+	p := &pair{bench: b}
+	if p.a, err = l.staff(ctx, b.NSA, &b.A, b.OuterA, filepath.Join(dir, "a")); err == nil {
+		p.r, err = l.staff(ctx, b.NSB, &b.B, b.OwnB, filepath.Join(dir, "b"))
+	}
+	if err != nil {
+		return nil, err
+	}
+	l.pairs[where] = p
+	return p, nil
+}
+
+// staff gives the side of an end: the charon that a bench has there, or our
+// engine, which it then has in the daemon's place.
+func (l *Lab) staff(ctx context.Context, ns *lab.NS, daemon **lab.Daemon, local, dir string) (side, error) {
+	if *daemon != nil {
+		return &charon{Daemon: *daemon}, nil
+	}
+	d, err := lab.Adopt(ns, dir)
+	if err != nil {
+		return nil, err
+	}
+	l.cleanup = append(l.cleanup, d.Close)
+	u, err := start(ctx, ns, local, d.Socket(), dir)
+	if err != nil {
+		return nil, err
+	}
+	l.cleanup = append(l.cleanup, u.close)
+	*daemon = d
+	return u, nil
+}
