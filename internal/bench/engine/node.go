@@ -29,6 +29,7 @@ type node struct {
 	stop  context.CancelFunc
 	done  chan error
 	up    atomic.Int64  // IKE SAs that stand
+	esp   sas           // of their children
 	ready chan struct{} // one for each that came up
 }
 
@@ -68,10 +69,11 @@ func newNode(ns *lab.NS, e endpoint) (*node, error) {
 	if err != nil {
 		return nil, err
 	}
-	n := &node{done: make(chan error, 1), ready: make(chan struct{}, 1<<16)}
+	n := &node{done: make(chan error, 1), esp: sas{}, ready: make(chan struct{}, 1<<16)}
 	if n.pump, err = link.NewPump(point, plain, natt, n.take, nil); err != nil {
 		return nil, err
 	}
+	n.pump.Before = n.esp.follow
 	var ctx context.Context
 	ctx, n.stop = context.WithCancel(context.Background())
 	go func() { n.done <- n.pump.Run(ctx) }()
