@@ -12,8 +12,9 @@
 // Contract: a message that fails its integrity check, or that does not belong
 // into the window, changes nothing. A message that is authentic and wrong is
 // answered as the recovery table (Recoveries) says. Every comparison with a
-// value of the peer is an event.Check with both sides' values. Randomness is
-// crypto/rand's except in tests, which may set a Source. Nothing in the package
-// is safe for use by several goroutines at once; SAs of one Endpoint belong to
-// one goroutine.
+// value of the peer is an event.Check with both sides' values; whatever is
+// refused, by this side or by the peer, comes with one that did not hold
+// (testdata/rejections.txt lists them all). Randomness is crypto/rand's except
+// in tests, which may set a Source. Nothing in the package is safe for use by
+// several goroutines at once; SAs of one Endpoint belong to one goroutine.
 package ike

@@ -62,6 +62,10 @@ var rejectedChildren = []rejection{
 	{name: "a child with KE of another group", do: askedChild(part(wire.PayloadKE, otherGroupOf))},
 	{name: "a child with a KE value of zeros", do: askedChild(part(wire.PayloadKE, zeros(32)))},
 	{name: "a child with another cipher", do: askedChild(part(wire.PayloadSA, otherCipher))},
+	{name: "a child with a cipher that this program does not have", do: asked(wire.ExchangeCreateChildSA, func(x *bench, own, far end) []wire.Payload {
+		own.s.conn.Children[0].Proposals = withIDEA(own.s.conn.Children[0].Proposals)
+		return part(wire.PayloadSA, chooseIDEA)(x.childRequestOf(far))
+	})},
 	{name: "a child of AH", do: askedChild(part(wire.PayloadSA, func(s *wire.SA) { s.Proposals[0].Protocol = wire.ProtocolAH }))},
 	{name: "a child with an SPI of 8 octets", do: askedChild(part(wire.PayloadSA, spiOf(make([]byte, 8))))},
 	{name: "a child for other addresses", do: askedChild(part(wire.PayloadTSr, onlyHost))},
@@ -122,6 +126,10 @@ var rejectedRekeyings = []rejection{
 	{name: "a new IKE SA with KE of another group", do: askedIKE(part(wire.PayloadKE, otherGroupOf))},
 	{name: "a new IKE SA with a KE value of zeros", do: askedIKE(part(wire.PayloadKE, zeros(32)))},
 	{name: "a new IKE SA with another cipher", do: askedIKE(part(wire.PayloadSA, otherCipher))},
+	{name: "a new IKE SA with a cipher that this program does not have", do: asked(wire.ExchangeCreateChildSA, func(x *bench, own, far end) []wire.Payload {
+		own.s.conn.Proposals = withIDEA(own.s.conn.Proposals)
+		return part(wire.PayloadSA, chooseIDEA)(x.ikeRequestOf(far))
+	})},
 	{name: "a new IKE SA with SPI 0", do: askedIKE(part(wire.PayloadSA, spiOf(make([]byte, 8))))},
 	{name: "a new IKE SA too many", do: func(t *testing.T, role string) Output {
 		x := newBench(t, Settings{}).up()

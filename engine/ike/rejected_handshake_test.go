@@ -73,6 +73,12 @@ var rejectedInits = []rejection{
 			}
 		}
 	}, nil)},
+	{name: "a cipher that this program does not have", role: "responder", do: bentInitWith(func(a, b *Connection) {
+		a.Proposals, b.Proposals = withIDEA(a.Proposals), withIDEA(b.Proposals)
+	}, nil)},
+	{name: "a cipher that this program does not have", role: "initiator", do: bentInitWith(func(a, _ *Connection) {
+		a.Proposals = withIDEA(a.Proposals)
+	}, saOf(chooseIDEA))},
 	{name: "two proposals chosen", role: "initiator", do: bentInit(saOf(twice))},
 	{name: "a proposal chosen that was not offered", role: "initiator", do: bentInit(saOf(func(s *wire.SA) { s.Proposals[0].Number = 9 }))},
 	{name: "no PRF chosen", role: "initiator", do: bentInit(saOf(func(s *wire.SA) {

@@ -258,6 +258,22 @@ func otherGroupOf(k *wire.KE)      { k.Group = wire.KEModp2048 }
 func rekeyChildOf(own end) Command { return RekeyChild{SPI: own.s.children[0].in} }
 func rekeyIKEOf(end) Command       { return RekeyIKE{} }
 func twice(s *wire.SA)             { s.Proposals = append(s.Proposals, s.Proposals[0]) }
+
+// withIDEA adds a cipher that this program knows by name only.
+func withIDEA(proposals [][]wire.Transform) [][]wire.Transform {
+	out := make([][]wire.Transform, 0, len(proposals))
+	for _, ts := range proposals {
+		out = append(out, append([]wire.Transform{{Type: wire.TransformEncr, ID: wire.EncrIDEA}}, ts...))
+	}
+	return out
+}
+
+// chooseIDEA has it chosen.
+func chooseIDEA(s *wire.SA) {
+	s.Proposals[0].Transforms = append([]wire.Transform(nil), s.Proposals[0].Transforms...)
+	s.Proposals[0].Transforms[0] = wire.Transform{Type: wire.TransformEncr, ID: wire.EncrIDEA}
+}
+
 func otherCipher(s *wire.SA) {
 	s.Proposals[0].Transforms = append([]wire.Transform(nil), s.Proposals[0].Transforms...)
 	s.Proposals[0].Transforms[0] = wire.Transform{Type: wire.TransformEncr, ID: wire.Encr3DES}
