@@ -319,8 +319,8 @@ func (v *traveller) downs() func() []string {
 	}
 }
 
-// gateways are what runs in the guest, with suites that it has.
-var gateways = []struct {
+// carriers are what runs in the guest, with suites that it has.
+var carriers = []struct {
 	software lab.Software
 	ike, esp string
 }{
@@ -334,7 +334,7 @@ var gateways = []struct {
 // kernel: raw and in UDP, on a good road and on a rough one.
 func TestInteropTrafficWithGuests(t *testing.T) {
 	r := newRoad(t)
-	for _, gw := range gateways {
+	for _, gw := range carriers {
 		if !interop.Full() && gw.software != lab.Libreswan {
 			continue // it stands for the others
 		}
