@@ -34,6 +34,9 @@ type Probe struct {
 	Accepts  []string // suites that the peer took when it was asked for others
 	Sizes    []ProbeSize
 	Inner    []ProbeSize // pings through the tunnel, with octets of the inner packet
+	// Quiet is how packets of the peer's side came through the tunnel after this
+	// side had been silent for a while, the shorter silence first.
+	Quiet []ProbeQuiet
 	// IKEFragments is whether the peer says that it takes them (RFC 7383); nil
 	// where it did not say.
 	IKEFragments *bool
@@ -53,6 +56,12 @@ type Try struct {
 	Accepted   bool   // the peer authenticated us
 	Answer     string // of the peer: "AUTHENTICATION_FAILED"; "" where it gave none
 	PeerID     string // whom the peer said to be, where it did
+}
+
+// ProbeQuiet is what became of packets to us after a silence of ours.
+type ProbeQuiet struct {
+	Silence        time.Duration
+	Sent, Answered int
 }
 
 // ProbeSize is what became of requests of one size.

@@ -180,19 +180,22 @@ type IKESA struct {
 
 // ChildSA is one CHILD SA (or IKEv1 quick mode SA) with its two ESP or AH SAs.
 type ChildSA struct {
-	Name       string
-	UniqueID   uint32
-	State      ChildState
-	Mode       string // TUNNEL, TRANSPORT or BEET
-	Protocol   string // ESP or AH
-	Encap      Opt[bool]
-	SPIIn      Opt[wire.ESPSPI] // of the SA towards the local side
-	SPIOut     Opt[wire.ESPSPI]
-	Suite      Suite
-	LocalTS    []string
-	RemoteTS   []string
-	BytesIn    Opt[uint64] // octets of inner packets where known, else of ESP packets
-	PacketsIn  Opt[uint64]
+	Name      string
+	UniqueID  uint32
+	State     ChildState
+	Mode      string // TUNNEL, TRANSPORT or BEET
+	Protocol  string // ESP or AH
+	Encap     Opt[bool]
+	SPIIn     Opt[wire.ESPSPI] // of the SA towards the local side
+	SPIOut    Opt[wire.ESPSPI]
+	Suite     Suite
+	LocalTS   []string
+	RemoteTS  []string
+	BytesIn   Opt[uint64] // octets of inner packets where known, else of ESP packets
+	PacketsIn Opt[uint64]
+	// MissingIn is how many packets the peer has sent, by their sequence
+	// numbers, that did not come: only our own engine tells it.
+	MissingIn  Opt[uint64]
 	BytesOut   Opt[uint64]
 	PacketsOut Opt[uint64]
 	LastIn     time.Time // last packet, zero where none or not known

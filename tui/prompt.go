@@ -89,6 +89,8 @@ func (m *Model) command(line string) tea.Cmd {
 		m.explain(rest)
 	case "up", "down", "rekey", "dpd":
 		return m.commandOrder(verb, rest)
+	case "fault":
+		return m.fault(rest)
 	case "goto":
 		frame, err := strconv.ParseInt(strings.TrimSpace(strings.TrimPrefix(rest, "frame")), 10, 64)
 		if err != nil || frame < 1 {
@@ -99,7 +101,7 @@ func (m *Model) command(line string) tea.Cmd {
 			m.fail(fmt.Sprintf("frame %d is not on the Packets page", frame))
 		}
 	default:
-		m.fail(verb + " is no command; there are up, down, rekey and dpd NAME, up NAME keys DIR, explain ID, goto FRAME, help, quit")
+		m.fail(verb + " is no command; there are up, down, rekey and dpd NAME, up NAME keys DIR, explain ID, goto FRAME, help, quit; in the demo fault NAME")
 	}
 	return nil
 }

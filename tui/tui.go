@@ -35,13 +35,19 @@ type Options struct {
 	// Act has a daemon do something and says in words what came of it. It is
 	// called on a goroutine of its own and returns in bounded time. nil where
 	// nothing takes orders.
-	Act   func(page.Order) (string, error)
-	Now   func() time.Time // the clock in the title bar and of live ages
-	Host  string           // this machine's name, "" for none
-	Theme theme.Options
+	Act func(page.Order) (string, error)
+	// Faults can be made by an order, to see what they look like; nil where
+	// nothing may be broken.
+	Faults []Fault
+	Now    func() time.Time // the clock in the title bar and of live ages
+	Host   string           // this machine's name, "" for none
+	Theme  theme.Options
 	// Page is the key of the page to open first, "" for the first one.
 	Page string
 }
+
+// Fault is something that can be made wrong on purpose.
+type Fault struct{ ID, What string }
 
 // Model is the screen.
 type Model struct {
@@ -56,6 +62,7 @@ type Model struct {
 	open    int
 	stack   []int // pages that Esc leads back to
 	overlay *widget.Pane
+	pick    func(key string) (cmd tea.Cmd, taken bool) // what the overlay does with a key; nil for nothing
 	prompt  *prompt
 	filters []string
 	last    string // the last action's result

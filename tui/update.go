@@ -96,6 +96,8 @@ func (m *Model) shared() []theme.Binding {
 		switch {
 		case b[i].Action == theme.Write && m.options.Write == nil:
 			b[i].Off = "nothing may be written"
+		case b[i].Action == theme.Break && len(m.options.Faults) == 0:
+			b[i].Off = noFaults
 		case b[i].Action == theme.Pause && !m.options.Data.Live():
 			b[i].Off = "nothing moves here"
 		}
@@ -135,6 +137,12 @@ func (m *Model) key(k tea.KeyPressMsg) tea.Cmd {
 
 // overlayKey scrolls or closes what lies over the page.
 func (m *Model) overlayKey(name string) tea.Cmd {
+	if m.pick != nil {
+		if cmd, taken := m.pick(name); taken {
+			m.overlay, m.pick = nil, nil
+			return cmd
+		}
+	}
 	if b := theme.Find(theme.Moving(), name); b != nil {
 		m.overlay.Do(b.Action, m.frame.page.H-2)
 		return nil
@@ -144,7 +152,7 @@ func (m *Model) overlayKey(name string) tea.Cmd {
 		case theme.Quit:
 			return tea.Quit
 		case theme.Back, theme.Help:
-			m.overlay = nil
+			m.overlay, m.pick = nil, nil
 		}
 	}
 	return nil
@@ -169,6 +177,8 @@ func (m *Model) do(a theme.Action) tea.Cmd {
 		m.ask("/", m.filters[m.open], m.applyFilter, m.applyFilter)
 	case theme.Command:
 		m.ask(":", "", m.command, nil)
+	case theme.Break:
+		m.showFaults()
 	case theme.Write:
 		m.ask("write to: ", "cvlanctl-"+strings.ToLower(m.current().Name())+".md", m.write, nil)
 	case theme.Copy:
@@ -348,7 +358,7 @@ func (m *Model) click(e tea.Mouse) tea.Cmd {
 	}
 	if m.frame.tabs.Contains(e.X, e.Y) {
 		if i := m.tabAt(e.X); i >= 0 {
-			m.overlay, m.stack = nil, nil
+			m.overlay, m.pick, m.stack = nil, nil, nil
 			m.show(i)
 		}
 		return nil

@@ -32,8 +32,8 @@ var espRules = []diag.Rule{
 	},
 	{
 		ID:    "esp-path-loss",
-		Needs: []string{"ESP sequence numbers", "a source that lost nothing itself"},
-		Find:  pathLoss,
+		Needs: []string{"ESP sequence numbers, or our own engine's count of those that did not come", "a source that lost nothing itself"},
+		Find:  both(pathLoss, toldLoss),
 	},
 	{
 		ID:    "sha256-96-truncation",
@@ -197,6 +197,34 @@ func refusesESP(e *trace.ICMPError) bool {
 		return e.Type == 1 && e.Code == 1 || e.Type == 4 && e.Code == 1
 	}
 	return e.Type == 3 && slices.Contains([]uint8{2, 9, 10, 13}, e.Code)
+}
+
+// toldLoss reads what our own engine says of packets that the sequence numbers
+// of others show to be missing.
+func toldLoss(f *diag.Facts) []diag.Finding {
+	var found []diag.Finding
+	for _, sa := range f.Trace.SAs {
+		var missing, packets uint64
+		var list []diag.Evidence
+		for _, c := range sa.Children {
+			lost := c.MissingIn.Or(0)
+			packets += c.PacketsIn.Or(0)
+			if missing += lost; lost > 0 && len(list) < maxListed {
+				list = append(list, diag.Evidence{Time: f.Now, What: fmt.Sprintf("child SA %s, SPI %s: %d packets came, %d between them did not",
+					short(c.Name), c.SPIIn.Or(0), c.PacketsIn.Or(0), lost)})
+			}
+		}
+		total := packets + missing
+		if packets < lossPackets || missing < lossMissing || missing*100 < lossPercent*total {
+			continue
+		}
+		d := about(sa)
+		d.Confidence, d.Evidence = diag.Certain, list
+		d.Variant = host(sa.Remote.Host)
+		d.Summary = fmt.Sprintf("%.1f %% of the ESP packets from %s to %s do not get here: %d of %d", float64(missing)*100/float64(total), sa.Remote.Host, sa.Local.Host, missing, total)
+		found = append(found, d)
+	}
+	return found
 }
 
 func pathLoss(f *diag.Facts) []diag.Finding {

@@ -42,8 +42,8 @@ var natRules = []diag.Rule{
 	},
 	{
 		ID:    "nat-mapping-timeout",
-		Needs: []string{"changes of port within an SA", "requests without an answer before them"},
-		Find:  mappingTimeout,
+		Needs: []string{"changes of port within an SA", "requests without an answer before them", "an active test that waits in silence"},
+		Find:  both(mappingTimeout, lostAfterSilence),
 	},
 }
 

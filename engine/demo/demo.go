@@ -57,13 +57,16 @@ type Demo struct {
 	branch, hub *end
 	nat         *relay.Relay
 	traffic     traffic
-	faults      []*Fault
+	secret      string // of the branch
 
-	run  context.Context
-	stop context.CancelFunc
-	work sync.WaitGroup
+	making sync.Mutex // one change of the faults at a time
+	run    context.Context
+	stop   context.CancelFunc
+	work   sync.WaitGroup
 
 	mu     sync.Mutex
+	faults []*Fault
+	spoilt context.CancelFunc // ends what the faults do to the network
 	begun  bool
 	wanted bool // the tunnels are to be up: nobody has taken them down
 }
@@ -79,6 +82,7 @@ type end struct {
 // for its events. The context is for the start only.
 func Start(ctx context.Context, o Options) (d *Demo, err error) {
 	d = &Demo{wanted: true, faults: o.Faults}
+	d.traffic.forget()
 	d.run, d.stop = context.WithCancel(context.Background())
 	defer func() {
 		if err != nil {
@@ -117,6 +121,11 @@ func Start(ctx context.Context, o Options) (d *Demo, err error) {
 	return d, d.serve()
 }
 
+// Ends gives the branch's address, and where it speaks to the hub.
+func (d *Demo) Ends() (branch, hub netip.Addr) {
+	return d.branch.plain.Addr(), d.nat.Front(wayPlain).Addr()
+}
+
 // begin lets things happen, once.
 func (d *Demo) begin() {
 	d.mu.Lock()
@@ -125,12 +134,66 @@ func (d *Demo) begin() {
 		return
 	}
 	d.begun = true
+	d.disturb()
+	d.work.Go(d.keepUp)
+}
+
+// disturb lets the faults act on the network. The mutex is held.
+func (d *Demo) disturb() {
+	ctx, cancel := context.WithCancel(d.run)
+	d.spoilt = cancel
 	for _, f := range d.faults {
 		if f.network != nil {
-			d.work.Go(func() { f.network(d.run, d) })
+			d.work.Go(func() { f.network(ctx, d) })
 		}
 	}
-	d.work.Go(d.keepUp)
+}
+
+// makeWait bounds the farewell before other faults are made.
+const makeWait = 2 * time.Second
+
+// Make makes other faults in the running world, or none. The tunnels are taken
+// down, and come up again in so far as they still can.
+func (d *Demo) Make(ctx context.Context, faults ...*Fault) error {
+	d.making.Lock()
+	defer d.making.Unlock()
+	d.mu.Lock()
+	if d.run.Err() != nil {
+		d.mu.Unlock()
+		return errors.New("the demo has ended")
+	}
+	d.faults = faults
+	if d.spoilt != nil {
+		d.spoilt()
+	}
+	d.mu.Unlock()
+	d.nat.SetJudge(nil)
+	limited, cancel := context.WithTimeout(ctx, makeWait)
+	defer cancel()
+	// That there is none, or that it goes slowly, does not matter.
+	_ = d.branch.Down(limited, backend.Target{IKE: Connection}, backend.DownOptions{Force: true}, nil)
+	s := newSetup(faults)
+	d.nat.SetTimeout(s.mapping)
+	if err := d.load(ctx, s); err != nil {
+		return err
+	}
+	d.traffic.forget()
+	names := "nothing is wrong any more"
+	for i, f := range faults {
+		if i == 0 {
+			names = "made wrong: "
+		} else {
+			names += ", "
+		}
+		names += f.What
+	}
+	d.note("%s", names)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.begun && d.run.Err() == nil {
+		d.disturb()
+	}
+	return nil
 }
 
 // openTwo opens the sockets of an end.
@@ -187,9 +250,11 @@ func startEnd(ctx context.Context, at netip.Addr, lan []netip.Addr, o native.Opt
 // load gives both engines their connection and their secret. The secret is made
 // anew each time, and known to this process alone.
 func (d *Demo) load(ctx context.Context, s *setup) error {
-	random := make([]byte, 16)
-	_, _ = rand.Read(random) // it cannot fail
-	secret := hex.EncodeToString(random)
+	if d.secret == "" {
+		random := make([]byte, 16)
+		_, _ = rand.Read(random) // it cannot fail
+		d.secret = hex.EncodeToString(random)
+	}
 	s.branch.Set("remote_addrs", d.nat.Front(wayPlain).Addr().String())
 	s.branch.Set("remote_port", fmt.Sprint(d.nat.Front(wayPlain).Port()))
 	for _, x := range []struct {
@@ -197,7 +262,7 @@ func (d *Demo) load(ctx context.Context, s *setup) error {
 		name     string
 		settings *backend.Section
 		secret   string
-	}{{d.hub, "branch", s.hub, secret + s.hubSecret}, {d.branch, Connection, s.branch, secret}} {
+	}{{d.hub, "branch", s.hub, d.secret + s.hubSecret}, {d.branch, Connection, s.branch, d.secret}} {
 		if err := x.e.LoadSecret(ctx, backend.Secret{ID: "demo", Type: "IKE", Data: []byte(x.secret), Owners: []string{branchID, hubID, "%any"}}); err != nil {
 			return err
 		}

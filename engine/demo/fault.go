@@ -44,14 +44,10 @@ var Faults = []*Fault{
 	{ID: "udp4500-blocked", What: "only the port for plain IKE gets through",
 		network: judged(func(p relay.Packet) bool { return p.Way != wayNATT })},
 	{ID: "esp-one-way-out", What: "ESP gets through to the hub, and none comes back (it takes 10 s to be sure)",
-		setup: func(s *setup) { // a CHILD SA has to live as long
-			for _, c := range children {
-				s.child(s.branch, c.name).Set("rekey_time", "1m")
-				s.child(s.branch, c.name).Set("life_time", "2m")
-			}
-		},
+		setup:   longLived, // a CHILD SA has to live as long
 		network: judged(func(p relay.Packet) bool { return p.Out || !isESP(p) })},
 	{ID: "esp-path-loss", What: "one packet of five is lost on the path",
+		setup:   longLived, // so that there is something to count
 		network: judged(func(relay.Packet) bool { return rand.IntN(5) > 0 })},
 	{ID: "mtu-pmtu-blackhole", What: "packets of more than 600 octets vanish on the path",
 		network: judged(func(p relay.Packet) bool { return len(p.Octets) <= 600 })},
@@ -74,12 +70,14 @@ var Faults = []*Fault{
 				d.note("the NAT has forgotten its mappings: what goes out next gets new ports")
 			}
 		}},
-	{ID: "nat-mapping-timeout", What: "the NAT forgets a mapping after 1 s of silence, and nothing keeps it open",
+	{ID: "nat-mapping-timeout", What: "the NAT forgets a mapping after 1 s of silence, and nothing keeps it open (it takes 20 s to be sure)",
 		setup: func(s *setup) {
+			longLived(s)
 			s.mapping = time.Second
-			s.settings.Keepalive = time.Minute
+			s.branch.Set("rekey_time", "1m")
 			s.branch.Set("dpd_delay", "0")
-		}},
+		},
+		network: judged(func(p relay.Packet) bool { return !p.Out || !isKeepalive(p) })},
 }
 
 // FindFault gives a fault by its id.
@@ -97,6 +95,20 @@ func FindFault(id string) (*Fault, error) {
 // judged has packets judged from the beginning on.
 func judged(j relay.Judge) func(context.Context, *Demo) {
 	return func(_ context.Context, d *Demo) { d.nat.SetJudge(j) }
+}
+
+// longLived has the CHILD SAs live for minutes.
+func longLived(s *setup) {
+	for _, c := range children {
+		s.child(s.branch, c.name).Set("rekey_time", "1m")
+		s.child(s.branch, c.name).Set("life_time", "2m")
+	}
+}
+
+// isKeepalive says whether a datagram is a NAT keepalive.
+func isKeepalive(p relay.Packet) bool {
+	kind, _ := wire.ClassifyUDP(p.Octets, true)
+	return p.Way == wayNATT && kind == wire.UDPKeepalive
 }
 
 // isESP says whether a datagram is ESP in UDP.

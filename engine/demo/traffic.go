@@ -17,6 +17,7 @@ import (
 const (
 	busy       = 3 * time.Second
 	silent     = 3 * time.Second
+	settle     = 300 * time.Millisecond // into the silence, when it is none yet
 	pingEvery  = 200 * time.Millisecond
 	pingWait   = time.Second
 	echoPort   = 7
@@ -32,7 +33,52 @@ type Traffic struct {
 	Transfers       int // TCP, there and back
 	Failed          int
 	Octets          int64 // that transfers have brought back
+	// Sizes are how the last pings of each size went, and Quiet how the hub's
+	// went that came to the branch after a silence: none until there are enough
+	// to judge by.
+	Sizes []Outcome
+	Quiet []Outcome
 }
+
+// Outcome is how the last pings of one kind went.
+type Outcome struct {
+	Octets         int           // of the inner packet
+	Silence        time.Duration // before them
+	Sent, Answered int
+}
+
+// recent are the last outcomes of one kind, the oldest overwritten.
+type recent struct {
+	enough int // how many there have to be, at most 16
+	list   [16]bool
+	n      int
+}
+
+func (r *recent) add(answered bool) {
+	r.list[r.n%r.enough] = answered
+	r.n++
+}
+
+// outcome gives them, false while they are too few.
+func (r *recent) outcome(o Outcome) (Outcome, bool) {
+	if r.n < r.enough {
+		return o, false
+	}
+	for _, ok := range r.list[:r.enough] {
+		o.Sent++
+		if ok {
+			o.Answered++
+		}
+	}
+	return o, true
+}
+
+// The two sizes of the pings' data in octets, and of the inner packets that
+// they make over IPv4.
+const (
+	smallPing, largePing = 56, 1200
+	pingHeaders          = 28
+)
 
 // Mean is the mean round trip of the pings, 0 without any.
 func (t *Traffic) Mean() time.Duration {
@@ -44,13 +90,33 @@ func (t *Traffic) Mean() time.Duration {
 
 // traffic counts it.
 type traffic struct {
-	mu sync.Mutex
-	t  Traffic
+	mu           sync.Mutex
+	t            Traffic
+	small, large recent
+	soon, late   recent // into the silence, and at its end
 }
 
-func (t *traffic) ping(rtt time.Duration, answered bool) {
+// forget has what the pings found last judged anew.
+func (t *traffic) forget() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	t.small, t.large, t.soon, t.late = recent{enough: 10}, recent{enough: 10}, recent{enough: 3}, recent{enough: 3}
+}
+
+func (t *traffic) quiet(of *recent, answered bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	of.add(answered)
+}
+
+func (t *traffic) ping(size int, rtt time.Duration, answered bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if size == largePing {
+		t.large.add(answered)
+		return
+	}
+	t.small.add(answered)
 	if !answered {
 		if t.t.Answered > 0 {
 			t.t.Pings++
@@ -79,7 +145,18 @@ func (t *traffic) moved(octets int64, ok bool) {
 func (t *traffic) read() Traffic {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.t
+	out := t.t
+	small, enough := t.small.outcome(Outcome{Octets: smallPing + pingHeaders})
+	large, both := t.large.outcome(Outcome{Octets: largePing + pingHeaders})
+	if enough && both {
+		out.Sizes = []Outcome{small, large}
+	}
+	soon, enough := t.soon.outcome(Outcome{Silence: settle})
+	late, both := t.late.outcome(Outcome{Silence: silent})
+	if enough && both {
+		out.Quiet = []Outcome{soon, late}
+	}
+	return out
 }
 
 // Traffic tells what went through the tunnels so far.
@@ -135,23 +212,43 @@ func (d *Demo) talk() {
 	for n := 0; ; n++ {
 		d.work.Go(func() { d.move(hubLAN[n%len(hubLAN)]) })
 		for i := range int(busy / pingEvery) {
-			d.work.Go(func() { d.ping(hubLAN[i%len(hubLAN)]) })
+			for _, size := range []int{smallPing, largePing} {
+				d.work.Go(func() { d.ping(hubLAN[i%len(hubLAN)], size) })
+			}
 			if !pause(d.run, pingEvery) {
 				return
 			}
 		}
-		if !pause(d.run, silent) {
+		if !pause(d.run, settle) {
 			return
 		}
+		d.work.Go(func() { d.knock(&d.traffic.soon) })
+		if !pause(d.run, silent-settle) {
+			return
+		}
+		d.knock(&d.traffic.late)
 	}
 }
 
-func (d *Demo) ping(to netip.Addr) {
+func (d *Demo) ping(to netip.Addr, size int) {
 	ctx, cancel := context.WithTimeout(d.run, pingWait)
 	defer cancel()
-	rtt, err := d.branch.stack.Ping(ctx, to, 56)
+	rtt, err := d.branch.stack.Ping(ctx, to, size)
 	if d.run.Err() == nil {
-		d.traffic.ping(rtt, err == nil)
+		d.traffic.ping(size, rtt, err == nil)
+	}
+}
+
+// knock has the hub ping the branch, which has been silent for a while.
+func (d *Demo) knock(of *recent) {
+	if d.Traffic().Answered == 0 {
+		return // there is no tunnel yet
+	}
+	ctx, cancel := context.WithTimeout(d.run, pingWait/2)
+	defer cancel()
+	_, err := d.hub.stack.Ping(ctx, branchLAN[0], smallPing)
+	if d.run.Err() == nil {
+		d.traffic.quiet(of, err == nil)
 	}
 }
 

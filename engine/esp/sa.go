@@ -132,6 +132,10 @@ func NewIn(c Config) (*In, error) {
 	return &In{spi: uint32(c.SPI), cipher: c.Cipher, window: w, src: ranges(c.Src), dst: ranges(c.Dst), transport: c.Transport, from: c.From, to: c.To}, nil
 }
 
+// Missing is how many packets the peer has sent, by the sequence numbers of
+// those that came, and were not accepted: lost on the way, or still on it.
+func (i *In) Missing() uint64 { return i.window.missing() }
+
 // HeaderLen is how many octets of an ESP packet stand in front of what it
 // carries.
 func (i *In) HeaderLen() int { return i.cipher.HeaderLen() }

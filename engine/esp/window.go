@@ -22,6 +22,7 @@ type window struct {
 	size uint64
 	esn  bool
 	top  uint64 // the highest sequence number accepted, 0 before the first
+	n    uint64 // of those accepted
 	ring []uint64
 }
 
@@ -63,7 +64,15 @@ func (w *window) accept(seq uint64) bool {
 		w.top = seq
 	}
 	w.ring[seq/64%uint64(len(w.ring))] |= 1 << (seq % 64)
+	w.n++
 	return true
+}
+
+// missing is how many numbers below the highest were never accepted.
+func (w *window) missing() uint64 {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.top - w.n
 }
 
 // fresh says whether a number is inside or in front of the window and not

@@ -76,5 +76,6 @@ type ESPPacket struct {
 // Traffic is what a CHILD SA has carried.
 type Traffic struct {
 	In, Out         esp.Count
+	Missing         uint64    // packets of the peer's that did not come, see esp.In.Missing; 0 where the data plane cannot tell
 	LastIn, LastOut time.Time // of the last packets, to a second; zero for none
 }

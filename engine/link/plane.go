@@ -474,7 +474,7 @@ func (p *Plane) Traffic(pair ike.SPIPair) (Traffic, bool) {
 		}
 		return time.Unix(seconds, 0)
 	}
-	return Traffic{In: c.in.Read(), Out: c.out.Read(), LastIn: at(c.lastIn.Load()), LastOut: at(c.lastOut.Load())}, true
+	return Traffic{In: c.in.Read(), Out: c.out.Read(), Missing: c.in.Missing(), LastIn: at(c.lastIn.Load()), LastOut: at(c.lastOut.Load())}, true
 }
 
 // Drops are packets that belonged to no tunnel.

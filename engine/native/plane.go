@@ -170,6 +170,9 @@ func (e *Engine) counted(sa *engine.IKESA) {
 		}
 		c.BytesIn, c.PacketsIn = engine.Some(t.In.Octets), engine.Some(t.In.Packets)
 		c.BytesOut, c.PacketsOut = engine.Some(t.Out.Octets), engine.Some(t.Out.Packets)
+		if t.Missing > 0 {
+			c.MissingIn = engine.Some(t.Missing)
+		}
 		c.LastIn, c.LastOut = t.LastIn, t.LastOut
 	}
 }

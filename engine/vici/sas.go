@@ -117,6 +117,7 @@ func childSA(key string, s section, at time.Time) *engine.ChildSA {
 		RemoteTS:   s.list("remote-ts"),
 		BytesIn:    number[uint64](s, "bytes-in"),
 		PacketsIn:  number[uint64](s, "packets-in"),
+		MissingIn:  number[uint64](s, "missing-in"), // our own engine's
 		BytesOut:   number[uint64](s, "bytes-out"),
 		PacketsOut: number[uint64](s, "packets-out"),
 		LastIn:     s.before("use-in", at),

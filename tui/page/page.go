@@ -8,6 +8,7 @@
 package page
 
 import (
+	"cmp"
 	"fmt"
 	"time"
 
@@ -85,7 +86,8 @@ type Outcome struct {
 
 // Order is something that the daemon is to do.
 type Order struct {
-	Verb       string // up, down, rekey, dpd
+	Verb       string // up, down, rekey, dpd, fault
+	Fault      string // fault: which, "" for none
 	Connection string
 	Child      string // "" for the connection itself
 	KeyDir     string // up: where key tables of the new SAs go, "" for nowhere
@@ -97,6 +99,9 @@ type Order struct {
 
 // String says what is to be done to what.
 func (o *Order) String() string {
+	if o.Verb == "fault" {
+		return "fault " + cmp.Or(o.Fault, "none")
+	}
 	s := o.Verb + " " + o.Connection
 	if o.Child != "" {
 		s += "/" + o.Child

@@ -36,7 +36,7 @@ func runBare(ctx context.Context, app *App) error {
 	}
 	defer closeBackend(app, client)
 	if terminal {
-		return watchScreen(ctx, app, client)
+		return watchScreen(ctx, app, daemonOnScreen{Backend: client})
 	}
 	ctx, cancel := app.patience(ctx, defaultTimeout)
 	defer cancel()

@@ -17,6 +17,7 @@ import (
 	"github.com/cloudvlan/cvlanctl/engine/backend"
 	"github.com/cloudvlan/cvlanctl/engine/demo"
 	"github.com/cloudvlan/cvlanctl/engine/trace"
+	"github.com/cloudvlan/cvlanctl/tui"
 )
 
 // DemoOptions is what demo takes.
@@ -110,7 +111,7 @@ func runDemo(ctx context.Context, app *App, o *DemoOptions) (err error) {
 		if err := demoEvents(limited, app, world, options.Faults); err != nil {
 			return err
 		}
-	} else if err := watchScreen(limited, app, world.Backend()); err != nil && limited.Err() == nil {
+	} else if err := watchScreen(limited, app, watchedDemo(world)); err != nil && limited.Err() == nil {
 		return err
 	}
 	return ctx.Err()
@@ -139,6 +140,40 @@ func demoEvents(ctx context.Context, app *App, world *demo.Demo, faults []*demo.
 	return demoSummary(app, world, tr, faults)
 }
 
+// watchedDemo gives the demo for the screen.
+func watchedDemo(world *demo.Demo) daemonOnScreen {
+	w := daemonOnScreen{Backend: world.Backend(), probe: func() *diag.Probe { return demoProbe(world) }, spoil: func(ctx context.Context, id string) error {
+		var faults []*demo.Fault
+		if id != "" {
+			f, err := demo.FindFault(id)
+			if err != nil {
+				return err
+			}
+			faults = append(faults, f)
+		}
+		return world.Make(ctx, faults...)
+	}}
+	for _, f := range demo.Faults {
+		w.faults = append(w.faults, tui.Fault{ID: f.ID, What: f.What})
+	}
+	return w
+}
+
+// demoProbe gives what the demo's own traffic found: it is an active test of the
+// tunnels.
+func demoProbe(world *demo.Demo) *diag.Probe {
+	p := &diag.Probe{Connection: demo.Connection, Host: demo.Connection}
+	p.Local, p.Remote = world.Ends()
+	t := world.Traffic()
+	for _, o := range t.Sizes {
+		p.Inner = append(p.Inner, diag.ProbeSize{Octets: o.Octets, Sent: o.Sent, Answered: o.Answered})
+	}
+	for _, o := range t.Quiet {
+		p.Quiet = append(p.Quiet, diag.ProbeQuiet{Silence: o.Silence, Sent: o.Sent, Answered: o.Answered})
+	}
+	return p
+}
+
 // demoSummary says what went through, and what is wrong.
 func demoSummary(app *App, world *demo.Demo, tr *trace.Trace, faults []*demo.Fault) error {
 	t := app.Term
@@ -159,7 +194,7 @@ func demoSummary(app *App, world *demo.Demo, tr *trace.Trace, faults []*demo.Fau
 	for _, f := range faults {
 		w.line(term.Warning, "fault:    ", f.ID+": "+f.What)
 	}
-	findings := diag.Diagnose(&diag.Facts{Source: world.Backend().Source(), Trace: tr, Now: time.Now(), Live: true}, rule.All())
+	findings := diag.Diagnose(&diag.Facts{Source: world.Backend().Source(), Trace: tr, Now: time.Now(), Live: true, Probe: demoProbe(world)}, rule.All())
 	if len(findings) == 0 {
 		w.line(term.Good, "findings: ", "none")
 	}

@@ -32,36 +32,71 @@ const (
 
 // watchScreen shows a daemon on the screen until the user leaves. The daemon
 // may go away and come back meanwhile.
-func watchScreen(ctx context.Context, app *App, b backend.Backend) error {
+func watchScreen(ctx context.Context, app *App, w daemonOnScreen) error {
 	if _, set := app.Term.Env("GOGC"); !set {
 		// A screen that stays open for days is to be small, not quick.
 		debug.SetGCPercent(screenGCPercent)
 	}
 	ctx, stop := context.WithCancel(ctx)
-	options, wait := watch(ctx, app, b)
+	options, wait := watch(ctx, app, w)
 	err := app.runScreen(ctx, options)
 	stop()
 	wait()
 	return err
 }
 
+// daemonOnScreen is a daemon on the screen.
+type daemonOnScreen struct {
+	backend.Backend
+	// probe gives what an active test has found so far, nil where none runs.
+	probe func() *diag.Probe
+	// faults can be made by spoil, which takes "" for none; nil where nothing
+	// may be broken.
+	faults []tui.Fault
+	spoil  func(ctx context.Context, fault string) error
+}
+
 // watch follows a daemon until ctx ends, and gives the screen of it. wait
 // returns when nothing of it runs any more.
-func watch(ctx context.Context, app *App, b backend.Backend) (options tui.Options, wait func()) {
+func watch(ctx context.Context, app *App, b daemonOnScreen) (options tui.Options, wait func()) {
 	source := b.Source()
 	store := feed.NewStore(feed.Options{
 		Title: source, Live: true, Daemon: true,
 		Trace: trace.Options{KeepOctets: true}, // of our engine's messages
 		Diagnose: func(t *trace.Trace) []diag.Finding {
-			return diag.Diagnose(&diag.Facts{Source: source, Trace: t, Now: time.Now(), Live: true}, rule.All())
+			f := &diag.Facts{Source: source, Trace: t, Now: time.Now(), Live: true}
+			if b.probe != nil {
+				f.Probe = b.probe()
+			}
+			return diag.Diagnose(f, rule.All())
 		},
 	})
 	var work sync.WaitGroup
 	work.Go(func() { followDaemon(ctx, app, b, store) })
 	work.Go(func() { followConfiguration(ctx, app, b, store) })
 	options = app.screen(store)
-	options.Act = func(o page.Order) (string, error) { return obey(ctx, app, b, o) }
+	options.Faults = b.faults
+	options.Act = func(o page.Order) (string, error) {
+		if o.Verb == "fault" {
+			return spoil(ctx, b, o.Fault)
+		}
+		return obey(ctx, app, b, o)
+	}
 	return options, work.Wait
+}
+
+// spoil makes a fault where that can be done.
+func spoil(ctx context.Context, b daemonOnScreen, fault string) (string, error) {
+	if b.spoil == nil {
+		return "", errors.New("nothing may be broken here")
+	}
+	if err := b.spoil(ctx, fault); err != nil {
+		return "", err
+	}
+	if fault == "" {
+		return "the demo is whole again", nil
+	}
+	return "made wrong: " + fault + "; page 5 says what it looks like in a moment", nil
 }
 
 // followDaemon fills the store with what happens until ctx ends.

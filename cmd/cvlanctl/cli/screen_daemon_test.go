@@ -31,7 +31,7 @@ func watchTest(t testing.TB, b backend.Backend, width, height int) *liveScreen {
 	t.Helper()
 	screen, _, _ := term.Test("", nil)
 	ctx, cancel := context.WithCancel(context.Background())
-	options, wait := watch(ctx, NewApp(screen), b)
+	options, wait := watch(ctx, NewApp(screen), daemonOnScreen{Backend: b})
 	w := &liveScreen{model: tui.New(options), stop: func() { cancel(); wait() }}
 	t.Cleanup(w.stop)
 	w.pulse = w.model.Init()

@@ -50,7 +50,7 @@ func runTUI(ctx context.Context, app *App, o *TUIOptions) error {
 			return err
 		}
 		defer closeBackend(app, client)
-		return watchScreen(ctx, app, client)
+		return watchScreen(ctx, app, daemonOnScreen{Backend: client})
 	}
 	switch {
 	case name == "":

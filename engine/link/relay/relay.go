@@ -82,6 +82,8 @@ type Relay struct {
 	once   sync.Once
 	closed error
 
+	timeout atomic.Int64 // nanoseconds
+
 	out, in, dropped, unmapped, made atomic.Uint64
 
 	mu   sync.Mutex
@@ -110,6 +112,7 @@ func New(o Options) (*Relay, error) {
 		o.Timeout = defaultTimeout
 	}
 	r := &Relay{o: o, stop: make(chan struct{})}
+	r.SetTimeout(o.Timeout)
 	for i, w := range o.Ways {
 		conn, err := listenFront(w)
 		if err != nil {
@@ -152,6 +155,9 @@ func (r *Relay) passes(p Packet) bool {
 	}
 	return true
 }
+
+// SetTimeout changes after how much silence a mapping is forgotten.
+func (r *Relay) SetTimeout(d time.Duration) { r.timeout.Store(int64(d)) }
 
 // Rebind forgets all mappings: what the inside sends next gets new ports.
 func (r *Relay) Rebind() {
@@ -209,14 +215,14 @@ func (r *Relay) Close() error {
 
 // tidy forgets mappings that are idle.
 func (r *Relay) tidy() {
-	tick := time.NewTicker(min(max(r.o.Timeout/4, 10*time.Millisecond), time.Second))
+	tick := time.NewTicker(min(max(r.o.Timeout/4, 10*time.Millisecond), 250*time.Millisecond))
 	defer tick.Stop()
 	for {
 		select {
 		case <-r.stop:
 			return
 		case now := <-tick.C:
-			r.forget(func(m *mapping) bool { return now.UnixNano()-m.used.Load() >= int64(r.o.Timeout) })
+			r.forget(func(m *mapping) bool { return now.UnixNano()-m.used.Load() >= r.timeout.Load() })
 		}
 	}
 }

@@ -190,6 +190,7 @@ func (m *entries) carried(c *engine.ChildSA, at time.Time) {
 	}
 	decimal(m, "bytes-in", c.BytesIn)
 	decimal(m, "packets-in", c.PacketsIn)
+	decimal(m, "missing-in", c.MissingIn) // strongSwan has no such thing
 	m.since("use-in", c.LastIn, at)
 	decimal(m, "bytes-out", c.BytesOut)
 	decimal(m, "packets-out", c.PacketsOut)
