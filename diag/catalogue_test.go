@@ -65,6 +65,15 @@ func TestEveryEntryIsCompleteAndItsReferencesResolve(t *testing.T) {
 	if n := len(diag.All()); n != 121 {
 		t.Errorf("the catalogue has %d entries, want 121", n)
 	}
+	has := map[string]bool{}
+	for _, r := range rule.All() {
+		has[r.ID] = true
+	}
+	for _, e := range diag.All() {
+		if !has[e.ID] {
+			t.Errorf("no rule recognises %s on any source", e.ID)
+		}
+	}
 	if _, ok := diag.Lookup("no-such-fault"); ok {
 		t.Error("Lookup finds what is not there")
 	}

@@ -20,12 +20,18 @@ type HostFacts struct {
 	XfrmStat   map[string]uint64 // /proc/net/xfrm_stat, since the host's start
 	// XfrmGrowth is what XfrmStat grew by while it was looked at, nil where
 	// it was looked at once only.
-	XfrmGrowth map[string]uint64
-	Sockets    []HostSocket // UDP sockets on ports 500 and 4500
-	Chains     []HostChain  // of the firewall that packets come by
-	// Synchronised says whether the clock is held by another one.
-	Synchronised *bool
-	Unseen       []Unseen
+	XfrmGrowth   map[string]uint64
+	Sockets      []HostSocket // UDP sockets on ports 500 and 4500
+	Chains       []HostChain  // of the firewall that packets come by
+	Cores        []HostCore   // between two looks, nil where it was looked at once only
+	StateGrowth  uint64       // octets that all States carried between two looks
+	Clock        *HostClock   // nil where it could not be asked
+	Certificates []HostCertificate
+	// Namespace names the network namespace that was looked at where it is not
+	// that of this program, "" where it is.
+	Namespace string
+	Notes     []string // what a reader of these facts has to know
+	Unseen    []Unseen
 }
 
 // Unseen is a part of HostFacts that could not be looked at.
@@ -81,6 +87,36 @@ type HostState struct {
 // HostSocket is a bound UDP socket.
 type HostSocket struct {
 	Addr netip.AddrPort
+}
+
+// HostCore is how busy one core of the processor was between two looks, in
+// shares of the time from 0 to 1.
+type HostCore struct {
+	Number  int
+	Busy    float64
+	Packets float64 // in the soft interrupts that handle packets, of all time
+}
+
+// HostClock is what the kernel says of its clock.
+type HostClock struct {
+	Synchronised bool          // something holds it right
+	MaxError     time.Duration // by the kernel's own estimate, grows while nothing holds it
+	// Past is the latest moment that is over for certain: PastFile was written
+	// then. Zero where no such file is here.
+	Past     time.Time
+	PastFile string
+}
+
+// HostCertificate is a certificate that lies where the daemon looks for one,
+// with what is wrong about it. Its key is never read into it.
+type HostCertificate struct {
+	Path                string
+	Subject, Issuer     string
+	NotBefore, NotAfter time.Time
+	CA                  bool   // of the folder for authorities
+	HasKey              bool   // a private key that fits it lies beside it
+	Issued              bool   // an authority of the folders has issued it, or it is one
+	Problem             string // why it cannot be read, "" where it can
 }
 
 // HostChain is a chain of the firewall that is hooked into the packets' way.

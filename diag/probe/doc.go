@@ -20,18 +20,47 @@ const (
 	maxTool    = 5 * time.Second
 )
 
-// Host looks at this host. The counters are looked at twice, wait apart; with
-// no wait, or where ctx ends before, they are told since the host's start.
-func Host(ctx context.Context, wait time.Duration) *diag.HostFacts {
+// Options say which host is looked at, and where.
+type Options struct {
+	// Wait is between two looks at the counters; with none, or where the
+	// context ends before, they are told since the host's start.
+	Wait time.Duration
+	// PID is of a daemon of this host: its network namespace and its files are
+	// looked at. 0 where it is not known: then those of this program.
+	PID int
+	// Certificates asks for those that lie where the daemon looks for them.
+	Certificates bool
+	// Swanctl is the folder with the daemon's certificates and keys; "" is
+	// where it looks for them by default.
+	Swanctl string
+}
+
+// Host looks at this host.
+func Host(ctx context.Context, o Options) *diag.HostFacts {
 	h := &diag.HostFacts{At: time.Now()}
-	look(ctx, h)
-	if h.XfrmStat == nil || wait <= 0 {
-		return h
-	}
-	select {
-	case <-ctx.Done():
-	case <-time.After(wait):
-		grow(h)
+	// In a goroutine of its own: it may have to end its thread with itself.
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		leave, ok := enter(h, o.PID)
+		defer leave()
+		if !ok {
+			return
+		}
+		look(ctx, h)
+		if o.Wait <= 0 {
+			return
+		}
+		grow := counters(h)
+		select {
+		case <-ctx.Done():
+		case <-time.After(o.Wait):
+			grow()
+		}
+	}()
+	<-done
+	if o.Certificates {
+		unseen(h, "certificates", certificates(h, o))
 	}
 	return h
 }

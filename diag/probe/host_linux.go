@@ -3,7 +3,6 @@ package probe
 import (
 	"bufio"
 	"context"
-	"fmt"
 	"io"
 	"net"
 	"net/netip"
@@ -212,20 +211,6 @@ func xfrmStat() (map[string]uint64, error) {
 	return m, nil
 }
 
-func grow(h *diag.HostFacts) {
-	now, err := xfrmStat()
-	if err != nil {
-		return
-	}
-	h.XfrmGrowth = map[string]uint64{}
-	for name, n := range now {
-		if before := h.XfrmStat[name]; n > before {
-			h.XfrmGrowth[name] = n - before
-		}
-	}
-	h.XfrmStat = now
-}
-
 // sockets reads which UDP sockets are bound to the ports of IKE: proc(5).
 func sockets(h *diag.HostFacts) error {
 	h.Sockets = []diag.HostSocket{}
@@ -270,16 +255,4 @@ func procAddr(s string) (netip.AddrPort, bool) {
 	}
 	a, ok := netip.AddrFromSlice(octets)
 	return netip.AddrPortFrom(a, uint16(p)), ok
-}
-
-// clock asks the kernel whether something keeps its clock right.
-func clock(h *diag.HostFacts) error {
-	var x unix.Timex
-	state, err := unix.Adjtimex(&x)
-	if err != nil {
-		return fmt.Errorf("adjtimex: %w", err)
-	}
-	held := state != unix.TIME_ERROR
-	h.Synchronised = &held
-	return nil
 }

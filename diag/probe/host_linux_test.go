@@ -13,7 +13,7 @@ func TestAHostIsSeenWithoutRootAsFarAsItIsOpenToEverybody(t *testing.T) {
 	if listens {
 		defer c.Close()
 	}
-	h := Host(context.Background(), 0)
+	h := Host(context.Background(), Options{})
 	if len(h.Interfaces) == 0 || h.Sysctls["net.ipv4.ip_forward"] == "" || h.Sockets == nil || h.At.IsZero() {
 		t.Errorf("interfaces %v, sysctls %v, sockets %v", h.Interfaces, h.Sysctls, h.Sockets)
 	}

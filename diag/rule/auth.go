@@ -12,7 +12,7 @@ var authRules = []diag.Rule{
 	{
 		ID:    "auth-failed-opaque",
 		Needs: []string{"IKE_AUTH responses: first inner payload and length", "with keys: their notifies"},
-		After: []string{"sig-hash-mismatch", "ppk-mismatch", "cert-expired", "cert-not-yet-valid", "cert-not-sent", "cert-san-mismatch", "eap-method-mismatch", "mschapv2-bad-password", "auth-method-mismatch"},
+		After: []string{"sig-hash-mismatch", "ppk-mismatch", "cert-expired", "cert-not-yet-valid", "cert-not-sent", "cert-san-mismatch", "eap-method-mismatch", "mschapv2-bad-password", "auth-method-mismatch", "rsa-pss-interop"},
 		Find:  theyRefused,
 	},
 	{

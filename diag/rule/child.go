@@ -21,6 +21,7 @@ var childRules = []diag.Rule{
 	{
 		ID:    "ts-narrowed-surprise",
 		Needs: []string{"with keys: TS payloads of request and response"},
+		After: []string{"ts-any-vs-proxy-id"},
 		Find:  narrowed,
 	},
 	{

@@ -325,7 +325,7 @@ func datedCertificates(f *diag.Facts, wrong func(*engine.Certificate) string) []
 			what = "the trusted authority"
 			d.Severity = diag.Medium // it concerns who it has certified
 		}
-		d.Evidence = []diag.Evidence{{Time: now(f), What: fmt.Sprintf("%s %q", what, short(c.Subject))}}
+		d.Evidence = append([]diag.Evidence{{Time: now(f), What: fmt.Sprintf("%s %q", what, short(c.Subject))}}, clockEvidence(f)...)
 		d.Summary = fmt.Sprintf("%s %q %s", what, short(c.Subject), w)
 		found = append(found, d)
 	}

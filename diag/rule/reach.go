@@ -15,7 +15,7 @@ var reachRules = []diag.Rule{
 	{
 		ID:    "no-response-to-sa-init",
 		Needs: []string{"IKE_SA_INIT requests", "time to listen after them"},
-		After: []string{"ikev1-only-peer", "dpd-timeout", "peer-replies-from-other-address"},
+		After: []string{"ikev1-only-peer", "dpd-timeout", "peer-replies-from-other-address", "nonstandard-port-marker"},
 		Find:  both(noResponse, probed(unreachable)),
 	},
 	{

@@ -69,7 +69,7 @@ func TestAPeerThatSpeaksIKEv1OnlyIsNamed(t *testing.T) {
 	tell(t, []story{
 		{name: "it says so", tell: func(s *scene) {
 			s.hello().clear(answer, wire.ExchangeIKESAInit, 0, notify(wire.NotifyInvalidMajorVersion))
-		}, sealed: []string{"medium ikev1-only-peer certain"}, sealedOnly: true, says: "INVALID_MAJOR_VERSION"},
+		}, sealed: []string{"medium ikev1-only-peer certain > vendor-lists-mismatch-after-planning"}, sealedOnly: true, says: "INVALID_MAJOR_VERSION"},
 		{name: "it calls with main mode and leaves us unanswered", tell: func(s *scene) {
 			s.hello().again(backoff()...)
 			v1 := &wire.Message{Header: wire.Header{InitiatorSPI: 0xfe, Version: wire.Version1, Exchange: wire.ExchangeV1Main}}
@@ -79,7 +79,7 @@ func TestAPeerThatSpeaksIKEv1OnlyIsNamed(t *testing.T) {
 				s.t.Fatal(err)
 			}
 			s.add(event.Event{Packet: &event.Packet{Src: bob, Dst: alice, SrcPort: 500, DstPort: 500, Proto: event.IKEv1, Encap: event.UDP, Length: len(octets), Octets: octets, IKE: &event.IKE{Message: parsed}}})
-		}, sealed: []string{"high ikev1-only-peer likely > no-response-to-sa-init"}, sealedOnly: true, says: "main mode"},
+		}, sealed: []string{"high ikev1-only-peer likely > no-response-to-sa-init vendor-lists-mismatch-after-planning"}, sealedOnly: true, says: "main mode"},
 	})
 }
 

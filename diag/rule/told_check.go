@@ -18,6 +18,8 @@ var checkTellings = []telling{
 		fix: []diag.Remedy{swan("local", "connections.<c>.children.<k>.esp_proposals = {remote}")}},
 	{kind: "ke", id: "invalid-ke-loop", when: says("what", "that the responder wants"), own: theirs, says: "{peer} wants the group {remote}, which is not offered here ({local})"},
 	{kind: "ke", id: "pfs-mismatch-at-rekey", when: says("what", "that the peer wants"), says: "{peer} wants the group {remote} for the CHILD SA; here it is {local}"},
+	{kind: "selector", id: "ts-any-vs-proxy-id", when: every(says("what", "against child"), asksForAll), own: own, conf: diag.Likely, surer: "the child here: has it networks written out on purpose?",
+		says: "{what}: {peer} asks for everything ({remote}), as a route-based tunnel does; here it is {local}"},
 	{kind: "selector", id: "ts-unacceptable", when: says("what", "against child"), own: own, says: "{what}: {peer} wants {remote}, here it is {local}",
 		fix: []diag.Remedy{swan("local", "connections.<c>.children.<k>.local_ts, remote_ts: what the peer has as remote and local ({remote})")}},
 	{kind: "selector", id: "ts-unacceptable", says: "{what}: {peer} answers {remote}, which lies outside of {local}"},

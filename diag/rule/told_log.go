@@ -84,6 +84,9 @@ var failureTellings = []telling{
 	{kind: "radius-timeout", id: "radius-not-responding", says: "the RADIUS server does not answer"},
 	{kind: "eap-msk", id: "eap-msk-or-auth-mismatch", says: "EAP succeeds and its key does not fit the peer's proof"},
 
+	// What this side has configured.
+	{kind: "proposal-config", id: "prf-or-aead-config-error", says: "a proposal in the configuration of this side is none: {text}"},
+
 	// The peer's refusals, where the log tells no message.
 	{kind: "notify", id: "no-proposal-ike", when: every(notified("NO_PROPOSAL_CHOSEN"), inInit), own: theirs, conf: diag.Likely,
 		surer: "the peer's log: it says the same where it has no connection for our address", says: "{peer} accepts none of our IKE proposals"},
@@ -97,6 +100,8 @@ var failureTellings = []telling{
 	{kind: "child-notify", id: "ts-multi-subnet-unsupported", when: notified("SINGLE_PAIR_REQUIRED"), own: theirs, says: "{peer} takes one pair of selectors for each CHILD SA"},
 
 	// CHILD SAs.
+	{kind: "ts-unacceptable", id: "ts-any-vs-proxy-id", when: asksForAll, own: own, conf: diag.Likely, surer: "the children here: have they networks written out on purpose?",
+		says: "{peer} asks for everything ({local} === {remote}), as a route-based tunnel does, and no child here takes that"},
 	{kind: "ts-unacceptable", id: "ts-unacceptable", own: own, says: "the traffic selectors that {peer} wants fit no child here: {text}"},
 	{kind: "mode-mismatch", id: "transport-tunnel-mode-mismatch", says: "{peer} wants {mode} mode, which is not what is configured here"},
 	{kind: "child-duplicate", id: "duplicate-child-sa", says: "a CHILD SA for the same stands already: {why}"},
@@ -109,6 +114,19 @@ var failureTellings = []telling{
 	{kind: "kernel-algorithm", id: "kernel-algorithm-missing", says: "this host's kernel does not know {algorithm}",
 		fix: []diag.Remedy{swan("local", "connections.<c>.children.<k>.esp_proposals = aes256gcm16   (not {algorithm})")}},
 	{kind: "path-probing", id: "mobike-address-change-failed", says: "after a change of address no path to {peer} was found"},
+}
+
+// asksForAll says that the selectors which a log or our own engine refuses are
+// the whole of IPv4 or IPv6 on some side.
+func asksForAll(k *fact) bool {
+	for _, side := range []string{"local", "remote"} {
+		for _, ts := range strings.FieldsFunc(k.detail[side], func(r rune) bool { return r == ' ' || r == ',' }) {
+			if ts == "0.0.0.0/0" || ts == "::/0" {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // firstChild says that it is no rekeying that failed: that has rules of its
@@ -186,8 +204,8 @@ var toldAfter = map[string][]string{
 	"auth-method-mismatch":      {"psk-mismatch", "cert-expired", "cert-not-yet-valid", "cert-untrusted-issuer", "cert-revoked", "private-key-missing", "cert-path-policy"},
 	"cert-untrusted-issuer":     {"cert-expired", "cert-not-yet-valid", "cert-revoked", "cert-san-mismatch", "cert-eku-or-keyusage", "cert-path-policy", "crl-ocsp-unreachable"},
 	"responder-no-peer-config":  {"psk-mismatch", "auth-method-mismatch", "eap-method-mismatch"},
-	"no-proposal-ike":           {"no-ike-config-for-peer", "keylength-mismatch", "invalid-ke-loop", "ikev1-only-peer"},
-	"ts-unacceptable":           {"internal-address-failure", "cp-required-or-missing"},
+	"no-proposal-ike":           {"prf-or-aead-config-error", "no-ike-config-for-peer", "keylength-mismatch", "invalid-ke-loop", "ikev1-only-peer"},
+	"ts-unacceptable":           {"ts-any-vs-proxy-id", "internal-address-failure", "cp-required-or-missing"},
 	"sa-install-failed":         {"kernel-algorithm-missing"},
 	"policy-or-if-id-missing":   {"sa-install-failed"},
 	"half-open-responder":       {"udp4500-blocked", "auth-phase-silent", "ike-auth-ip-fragment-loss", "sa-init-response-lost", "ike-fragment-incomplete", "udp4500-one-way"},

@@ -121,6 +121,10 @@ func TestFailuresThatTheLabDoesNotShow(t *testing.T) {
 		{"canceling IKE_SA setup due to uniqueness policy", "unique-refused", true, ""},
 		{"no virtual IP found, sending INTERNAL_ADDRESS_FAILURE", "no-virtual-ip", true, "INTERNAL_ADDRESS_FAILURE"},
 		{"key exchange method ML_KEM_768 not supported", "", true, ""},
+		{"a PRF algorithm is mandatory in IKE proposals", "proposal-config", true, ""},
+		{"an integrity algorithm is mandatory in ESP proposals with classic (non-AEAD) encryption algorithms", "proposal-config", true, ""},
+		{"classic and combined-mode (AEAD) encryption algorithms can't be contained in the same IKE proposal", "proposal-config", true, ""},
+		{"algorithm 'aes257' not recognized", "proposal-config", true, ""},
 		{"requested key exchange method ML_KEM_768 not supported", "ke-unsupported", true, ""},
 	}
 	for _, r := range rows {

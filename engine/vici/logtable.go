@@ -46,6 +46,9 @@ var patterns = []pattern{
 	// Negotiation.
 	{has: "no IKE config found", expr: `^no IKE config found for (?P<local>\S+)\.\.\.(?P<remote>\S+), sending (?P<notify>\S+)$`, kind: "no-ike-config", set: setFailure(true)},
 	{has: "proposals unacceptable", expr: `^received proposals (?:un|in)acceptable$`, kind: "proposals-ike", set: setFailure(true)},
+	{has: "is mandatory in", expr: `^an? (?P<what>.*) is mandatory in (?P<protocol>\S+) proposals`, kind: "proposal-config", set: setFailure(true)},
+	{has: "classic and combined-mode", expr: `^classic and combined-mode \(AEAD\) encryption algorithms can't be contained in the same (?P<protocol>\S+) proposal$`, kind: "proposal-config", set: setFailure(true)},
+	{has: "not recognized", expr: `^algorithm '(?P<algorithm>.*)' not recognized$`, kind: "proposal-config", set: setFailure(true)},
 	{has: "no acceptable proposal", expr: `^no acceptable proposal found$`, kind: "proposals-child", set: setFailure(true)},
 	{has: "no matching proposal", expr: `^no matching proposal found, sending (?P<notify>\S+)$`, kind: "proposals-child", set: setFailure(true)},
 	{has: "it requested", expr: `^peer didn't accept (?:DH group|key exchange method) (?P<offered>\S+), it requested (?P<requested>\S+)$`, kind: "invalid-ke", set: setStep},

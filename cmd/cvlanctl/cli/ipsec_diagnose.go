@@ -29,11 +29,15 @@ type GatherOptions struct {
 	Listen time.Duration // how long its events are followed
 	Since  time.Duration // how old a line of its log file may be
 	NoHost bool
+	// Swanctl is the folder with the daemon's certificates and keys, "" where
+	// it is the usual one.
+	Swanctl string
 }
 
 func (o *GatherOptions) flags(cmd *cobra.Command) {
 	cmd.Flags().DurationVar(&o.Listen, "listen", 3*time.Second, "how long to follow the daemon's events and the host's counters")
 	cmd.Flags().DurationVar(&o.Since, "since", time.Hour, "how old a line of the daemon's log file may be")
+	cmd.Flags().StringVar(&o.Swanctl, "swanctl-dir", "", "the folder with the daemon's certificates (default: of its environment, else /etc/swanctl)")
 	cmd.Flags().BoolVar(&o.NoHost, "no-host", false, "leave this host's own settings alone, as where the daemon runs elsewhere")
 }
 
@@ -144,10 +148,8 @@ func runIPsecDiagnose(ctx context.Context, app *App, o *IPsecDiagnoseOptions) er
 		findings := diag.Diagnose(facts, rule.All())
 		if app.Output.Text() {
 			err = writeFindings(app.Term, facts.Trace, facts.Source, findings)
-			if err == nil && facts.Host != nil {
-				for _, u := range facts.Host.Unseen {
-					fmt.Fprintf(app.Term.Err, "cvlanctl: not seen: %s: %s\n", cleaned(u.What), cleaned(u.Why))
-				}
+			if err == nil {
+				writeNotes(app, facts.Host)
 			}
 		} else {
 			err = print.Document(app.Term.Out, app.Output, diag.Report{Source: facts.Source, Findings: findings}, findings)
@@ -160,6 +162,20 @@ func runIPsecDiagnose(ctx context.Context, app *App, o *IPsecDiagnoseOptions) er
 		}
 		return nil
 	})
+}
+
+// writeNotes says on the side what of the host was not seen, and what its reader
+// has to know.
+func writeNotes(app *App, h *diag.HostFacts) {
+	if h == nil {
+		return
+	}
+	for _, n := range h.Notes {
+		fmt.Fprintf(app.Term.Err, "cvlanctl: note: %s\n", cleaned(n))
+	}
+	for _, u := range h.Unseen {
+		fmt.Fprintf(app.Term.Err, "cvlanctl: not seen: %s: %s\n", cleaned(u.What), cleaned(u.Why))
+	}
 }
 
 // gather asks a daemon and this host all that rules can read.
@@ -184,7 +200,7 @@ func gather(ctx context.Context, app *App, c *vici.Client, o *GatherOptions) (*d
 			hosts <- nil
 			return
 		}
-		hosts <- probe.Host(ctx, o.Listen)
+		hosts <- probe.Host(ctx, probe.Options{Wait: o.Listen, PID: probe.Listener(c.Addr().Address), Certificates: !c.Addr().Engine, Swanctl: o.Swanctl})
 	}()
 	listen, stop := context.WithTimeout(ctx, max(o.Listen, 10*time.Millisecond))
 	for e, err := range c.Events(listen, backend.EventOptions{}) {
@@ -213,27 +229,33 @@ func gather(ctx context.Context, app *App, c *vici.Client, o *GatherOptions) (*d
 	return f, nil
 }
 
+// elsewhere are the facts of a host that is not the daemon's: none, and why.
+func elsewhere(h *diag.HostFacts, at netip.Addr) *diag.HostFacts {
+	return &diag.HostFacts{At: h.At, Unseen: append(h.Unseen, diag.Unseen{What: "the daemon's host",
+		Why: fmt.Sprintf("no interface here has the daemon's address %s: it runs in another network namespace, which root may enter, or on another host", at)})}
+}
+
 // sameHost gives the host's facts where the daemon has an address of it: one
 // in another network namespace answers by the same kind of socket.
 func sameHost(h *diag.HostFacts, t *trace.Trace) *diag.HostFacts {
 	if h == nil {
 		return nil
 	}
-	known := false
+	var foreign netip.Addr
 	for _, sa := range t.SAs {
 		a := sa.Local.Host
 		if !a.IsValid() || a.IsUnspecified() {
 			continue
 		}
-		known = true
+		foreign = a
 		for _, i := range h.Interfaces {
 			if slices.ContainsFunc(i.Prefixes, func(p netip.Prefix) bool { return p.Addr() == a }) {
 				return h
 			}
 		}
 	}
-	if known {
-		return nil
+	if foreign.IsValid() && h.Interfaces != nil {
+		return elsewhere(h, foreign)
 	}
 	return h
 }

@@ -279,7 +279,7 @@ func (t *testPeer) tools() peer.Tools {
 			l.Timeout, l.Tries = t.o.Wait, t.o.ProbeTries
 			return l, nil
 		},
-		Host:   func(ctx context.Context) *diag.HostFacts { return probe.Host(ctx, 0) },
+		Host:   func(ctx context.Context) *diag.HostFacts { return probe.Host(ctx, probe.Options{}) },
 		Engine: t.engine,
 	}
 }
