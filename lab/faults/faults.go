@@ -225,7 +225,7 @@ func (p *pair) ask(ctx context.Context, who pairing, facts map[Source]*diag.Fact
 	whole := *a
 	facts[Host] = &whole
 	return p.bench.NSA.Do(func() error {
-		whole.Host = probe.Host(ctx, 0)
+		whole.Host = probe.Host(ctx, probe.Options{})
 		return nil
 	})
 }
