@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -19,22 +20,40 @@ import (
 	"github.com/cloudvlan/cvlanctl/lab"
 )
 
+// built is where the program lies once a test has asked for it; it goes when all
+// tests have ended.
+var built string
+
+var build = sync.OnceValue(func() error {
+	dir, err := os.MkdirTemp("", "cvl-program-")
+	if err != nil {
+		return err
+	}
+	built = filepath.Join(dir, "cvlanctl")
+	out, err := exec.Command("go", "build", "-o", built, ".").CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("%w: %s", err, out)
+	}
+	return os.Chmod(dir, 0o755) // for other users too
+})
+
 // program builds the program itself.
 func program(t *testing.T) string {
 	t.Helper()
-	path := filepath.Join(t.TempDir(), "cvlanctl")
-	out, err := exec.CommandContext(t.Context(), "go", "build", "-o", path, ".").CombinedOutput()
-	if err != nil {
-		t.Fatalf("building the program: %v\n%s", err, out)
+	if err := build(); err != nil {
+		t.Fatalf("building the program: %v", err)
 	}
-	if err := os.Chmod(filepath.Dir(path), 0o755); err != nil { // for other users too
-		t.Fatal(err)
-	}
-	return path
+	return built
 }
 
 // bench is a strongSwan that waits for our engine.
 func bench(t *testing.T) *lab.Bench {
+	t.Helper()
+	return benchOf(t, nil)
+}
+
+// benchOf is bench with a change of the peer's end.
+func benchOf(t *testing.T, change func(theirs *lab.End)) *lab.Bench {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
@@ -42,6 +61,9 @@ func bench(t *testing.T) *lab.Bench {
 	b, err := lab.NewBench(ctx, lab.Scenario{Name: "program", Ends: func(a, b *lab.End) error {
 		a.Absent = true
 		b.ESP = "aes256gcm16"
+		if change != nil {
+			change(b)
+		}
 		return nil
 	}}, t.TempDir())
 	t.Cleanup(func() {
@@ -58,6 +80,12 @@ func bench(t *testing.T) *lab.Bench {
 // policy writes the policy of our end.
 func policy(t *testing.T, b *lab.Bench, start string) string {
 	t.Helper()
+	return policyOf(t, b, start, b.InnerB+"/32")
+}
+
+// policyOf is policy with the remote networks of its tunnel.
+func policyOf(t *testing.T, b *lab.Bench, start, remote string) string {
+	t.Helper()
 	dir, err := os.MkdirTemp("", "cvl-policy-") // readable for other users, unlike a test's own
 	if err != nil {
 		t.Fatal(err)
@@ -72,98 +100,14 @@ node: {identity: initiator.lab, addresses: %s}
 peers:
   gw: {addresses: %s, identity: responder.lab, auth: psk, psk: {file: psk}}
 tunnels:
-  net: {peer: gw, local: %s/32, remote: %s/32, start: %s, esp: {proposals: aes256gcm16}}
-`, b.OuterA, b.OuterB, b.InnerA, b.InnerB, start)
+  net: {peer: gw, local: %s/32, remote: %s, start: %s, esp: {proposals: aes256gcm16}}
+`, b.OuterA, b.OuterB, b.InnerA, remote, start)
 	for name, content := range map[string]string{"site.yaml": text, "psk": "lab only: never use this\n"} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
 	return path
-}
-
-// TestTheEngineLeavesNothingBehindHoweverItEnds runs the engine in a namespace,
-// sends traffic through its tunnel, and ends it in several ways.
-func TestTheEngineLeavesNothingBehindHoweverItEnds(t *testing.T) {
-	b := bench(t)
-	binary, file := program(t), policy(t, b, "start")
-	socket := filepath.Join(filepath.Dir(file), "engine.vici")
-	for _, end := range []struct {
-		name   string
-		signal syscall.Signal
-		told   bool // the peer hears of it
-	}{{"an interrupt", syscall.SIGINT, true}, {"SIGTERM", syscall.SIGTERM, true}, {"a closed terminal", syscall.SIGHUP, true}, {"SIGKILL", syscall.SIGKILL, false}} {
-		t.Run(end.name, func(t *testing.T) {
-			var out bytes.Buffer
-			cmd := exec.Command("ip", "netns", "exec", b.NSA.Name, binary, "ipsec", "run", "--config", file, "--data", "tun", "--socket", socket)
-			cmd.Stdout, cmd.Stderr = &out, &out
-			if err := cmd.Start(); err != nil {
-				t.Fatal(err)
-			}
-			if err := lab.Eventually(t.Context(), 20*time.Second, "the tunnel to carry pings", func() bool {
-				// Without the route of the tunnel they would go in the clear.
-				routes, err := b.NSA.Exec(t.Context(), "ip", "route", "show", b.InnerB)
-				if err != nil || !strings.Contains(routes, "dev cvl") {
-					return false
-				}
-				n, err := lab.Ping(t.Context(), b.NSA, b.InnerA, b.InnerB, 1, time.Second)
-				return err == nil && n == 1
-			}); err != nil {
-				t.Error(err)
-			}
-			// ip netns exec replaced itself by the program: the id is its own.
-			if err := cmd.Process.Signal(end.signal); err != nil {
-				t.Fatal(err)
-			}
-			_ = cmd.Wait() // how it ends is told by what it leaves
-			left, err := b.NSA.Exec(t.Context(), "sh", "-c", "ip -o link | grep '^[0-9]*: cvl'; ip route | grep -w "+b.InnerB+"; ip -6 route | grep cvl; true")
-			if err != nil || strings.TrimSpace(left) != "" {
-				t.Errorf("left behind: %q, %v", left, err)
-			}
-			if end.told {
-				if err := lab.Eventually(t.Context(), 10*time.Second, "the peer to hear of it", func() bool {
-					text, err := b.B.Swanctl(t.Context(), "--list-sas")
-					return err == nil && !strings.Contains(text, "ESTABLISHED")
-				}); err != nil {
-					t.Error(err)
-				}
-			}
-			if t.Failed() {
-				t.Logf("the program: %s", out.String())
-			}
-		})
-	}
-}
-
-// TestTheEngineEndsCleanlyOnAFullDisk has it write what happens to where nothing
-// can be written.
-func TestTheEngineEndsCleanlyOnAFullDisk(t *testing.T) {
-	b := bench(t)
-	binary, file := program(t), policy(t, b, "start")
-	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = full.Close() }() // nothing was written
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-	defer cancel()
-	var errs bytes.Buffer
-	cmd := exec.CommandContext(ctx, "ip", "netns", "exec", b.NSA.Name, binary, "ipsec", "run", "--config", file, "--data", "tun", "--socket", "none", "-o", "jsonl")
-	cmd.Stdout, cmd.Stderr = full, &errs
-	var exit *exec.ExitError
-	if err := cmd.Run(); !errors.As(err, &exit) || exit.ExitCode() < 1 || !strings.Contains(errs.String(), "no space left on device") {
-		t.Errorf("it ended with %v: %s", err, errs.String())
-	}
-	left, err := b.NSA.Exec(t.Context(), "sh", "-c", "ip -o link | grep '^[0-9]*: cvl'; ip route | grep -w "+b.InnerB+"; true")
-	if err != nil || strings.TrimSpace(left) != "" {
-		t.Errorf("left behind: %q, %v", left, err)
-	}
-	if err := lab.Eventually(t.Context(), 20*time.Second, "the peer to hear of it", func() bool {
-		text, err := b.B.Swanctl(t.Context(), "--list-sas")
-		return err == nil && !strings.Contains(text, "ESTABLISHED")
-	}); err != nil {
-		t.Error(err)
-	}
 }
 
 // asNobody runs the program in our end's namespace as an ordinary user.

@@ -15,9 +15,20 @@ import (
 // TestMain lets the scripts run the program itself: testscript starts this
 // test binary again under the name cvlanctl.
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){
+	testscript.Main(tidy{m}, map[string]func(){
 		"cvlanctl": func() { os.Exit(cli.Run(os.Args[1:], term.System())) },
 	})
+}
+
+// tidy removes the built program after the tests.
+type tidy struct{ *testing.M }
+
+func (t tidy) Run() int {
+	code := t.M.Run()
+	if built != "" && os.RemoveAll(filepath.Dir(built)) != nil && code == 0 {
+		code = 1
+	}
+	return code
 }
 
 // TestScripts runs the program end to end, as a user's shell would.

@@ -73,6 +73,7 @@ func TestInteropRekeyingUnderTrafficLosesNoPacketWithStrongSwan(t *testing.T) {
 }
 
 func TestInteropRekeyingByVolumeLosesNoPacketWithStrongSwan(t *testing.T) {
+	t.Parallel() // mostly it waits
 	rec := recorder(t)
 	for _, row := range []struct {
 		feature string
@@ -84,7 +85,7 @@ func TestInteropRekeyingByVolumeLosesNoPacketWithStrongSwan(t *testing.T) {
 		{"traffic: rekeying after octets, by the peer's limit", layout{child: []string{"rekey_bytes = 16000", "life_bytes = 10000000", "rand_bytes = 0"}}},
 	} {
 		eachRole(t, rec, row.feature, false, func(t *testing.T, role interop.Role, e *interop.Entry) {
-			t.Parallel() // mostly it waits
+			t.Parallel()
 			e.Detail("several times over under pings each 4 ms, of which none is lost")
 			r := newRig(t, row.layout)
 			r.raise(role)

@@ -238,6 +238,7 @@ func (r *rig) pinging(count int) <-chan []int {
 }
 
 func TestInteropAPeerThatCameBackIsReachedAgainWithStrongSwan(t *testing.T) {
+	t.Parallel() // mostly it waits
 	rec := recorder(t)
 	eachRole(t, rec, "traffic: a peer killed and restarted carries it again", false, func(t *testing.T, role interop.Role, e *interop.Entry) {
 		e.Detail("within the time of dead peer detection: 1 s of silence, 3 retransmissions from 0.2 s on")
@@ -281,6 +282,7 @@ func (r *rig) trapped() {
 }
 
 func TestInteropTrafficBringsATunnelUpWithStrongSwan(t *testing.T) {
+	t.Parallel() // mostly it waits
 	rec := recorder(t)
 	for _, row := range []struct {
 		feature string
