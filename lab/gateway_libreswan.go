@@ -78,18 +78,20 @@ func (l *libreswan) Load(ctx context.Context, list ...GatewayConnection) error {
 	if !l.running {
 		return nil
 	}
-	reread := "secrets"
+	fresh := false
 	for i := range list {
-		fresh, err := l.importIdentity(ctx, &list[i])
+		imported, err := l.importIdentity(ctx, &list[i])
 		if err != nil {
 			return err
 		}
-		if fresh {
-			reread = "all"
-		}
+		fresh = fresh || imported
+	}
+	if fresh {
+		// The authorities that it has read once it keeps for minutes.
+		return errors.Join(l.Kill(ctx), l.Start(ctx))
 	}
 	s.file("/etc/ipsec.secrets", "600", l.secrets())
-	s.add("ipsec whack --reread%s", reread)
+	s.add("ipsec whack --rereadsecrets")
 	for i := range list {
 		c := &list[i]
 		conf, err := l.conf(c)

@@ -173,3 +173,20 @@ func ikedProposals(p wire.ProtocolID, texts []string) (string, error) {
 	}
 	return b.String(), nil
 }
+
+// Speaks says which algorithm of proposals a gateway's software has no word
+// for, by an error that wraps ErrNoOrder; nil where it has all.
+func Speaks(software Software, ikeTexts, espTexts []string) error {
+	write := libreswanProposals
+	switch software {
+	case StrongSwan:
+		return nil
+	case OpenIKED:
+		write = ikedProposals
+	}
+	if _, err := write(wire.ProtocolIKE, ikeTexts); err != nil {
+		return err
+	}
+	_, err := write(wire.ProtocolESP, espTexts)
+	return err
+}

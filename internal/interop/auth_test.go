@@ -8,6 +8,7 @@ import (
 	"crypto/x509"
 	"encoding/hex"
 	"fmt"
+	"sync/atomic"
 	"testing"
 
 	"github.com/cloudvlan/cvlanctl/engine/auth"
@@ -31,14 +32,19 @@ type hierarchy struct {
 	ours, peers []*lab.Identity // from the root down
 }
 
+// hierarchies counts them, so that each has a name of its own.
+var hierarchies atomic.Int64
+
 func newHierarchy(t *testing.T, kind lab.KeyKind, depth int) *hierarchy {
 	t.Helper()
 	must := mustIdentity(t)
-	h := &hierarchy{kind: kind, root: must(lab.NewRoot("Root", kind))}
+	// libreswan keeps all that it was given, and finds an issuer by its name.
+	number := hierarchies.Add(1)
+	h := &hierarchy{kind: kind, root: must(lab.NewRoot(fmt.Sprintf("Root %d", number), kind))}
 	ours, peers := h.root, h.root
 	for n := range depth {
-		ours = must(ours.NewIntermediate(fmt.Sprintf("Authority %d of ours", n+1), kind))
-		peers = must(peers.NewIntermediate(fmt.Sprintf("Authority %d of the peer", n+1), kind))
+		ours = must(ours.NewIntermediate(fmt.Sprintf("Authority %d.%d of ours", number, n+1), kind))
+		peers = must(peers.NewIntermediate(fmt.Sprintf("Authority %d.%d of the peer", number, n+1), kind))
 		h.ours, h.peers = append(h.ours, ours), append(h.peers, peers)
 	}
 	return h

@@ -30,6 +30,7 @@ type gatewayRig struct {
 	rec     *interop.Recorder
 	guest   *lab.Guest
 	gateway lab.Gateway
+	seen    string // our address as the gateway sees it
 	pairs   int
 }
 
@@ -56,8 +57,20 @@ func newSegment(t *testing.T) (*lab.Segment, *lab.NS) {
 	return segment, ns
 }
 
+// place is where our engine stands.
+type place struct {
+	ns            *lab.NS
+	local, remote string
+	seen          string // our address as the gateway sees it
+}
+
+// beside is on the guest's own segment.
+func beside(ns *lab.NS) place {
+	return place{ns: ns, local: lab.NeighbourIPv4, remote: lab.GuestIPv4, seen: lab.NeighbourIPv4}
+}
+
 // newGatewayRig starts a gateway in a guest until the test ends.
-func newGatewayRig(t *testing.T, segment *lab.Segment, ns *lab.NS, software lab.Software, set ike.Settings) *gatewayRig {
+func newGatewayRig(t *testing.T, segment *lab.Segment, software lab.Software, at place, set ike.Settings) *gatewayRig {
 	t.Helper()
 	gw, err := lab.NewGateway(t.Context(), segment.Guest, software)
 	if err != nil {
@@ -77,13 +90,13 @@ func newGatewayRig(t *testing.T, segment *lab.Segment, ns *lab.NS, software lab.
 	if software == lab.StrongSwan {
 		name += " (kernel ESP)"
 	}
-	r := &gatewayRig{station: newStation(), rec: interop.Open(t, name, gw.Version()), guest: segment.Guest, gateway: gw}
-	r.local, r.remote = netip.MustParseAddr(lab.NeighbourIPv4), netip.MustParseAddr(lab.GuestIPv4)
+	r := &gatewayRig{station: newStation(), rec: interop.Open(t, name, gw.Version()), guest: segment.Guest, gateway: gw, seen: at.seen}
+	r.local, r.remote = netip.MustParseAddr(at.local), netip.MustParseAddr(at.remote)
 	// Packets tell what the peer sent.
 	set.Packets = true
 	// The guest is slow to answer on a busy machine.
 	set.Retransmit = ike.Retransmission{Timeout: time.Second, Base: 1.5, Tries: 5}
-	r.start(t, ns, set)
+	r.start(t, at.ns, set)
 	return r
 }
 
@@ -137,7 +150,7 @@ func (r *gatewayRig) pair(t *testing.T, role interop.Role, change func(*pairing)
 	both := &pairing{ignoresChains: r.ignoresChains(), conn: &ike.Connection{Name: name, Local: r.local, LocalID: id(t, ours), RemoteID: auth.Exactly(id(t, peer)),
 		Credentials: auth.SharedKeys{{Key: suite.NewSecret([]byte(secret))}},
 		Children:    []*ike.ChildConfig{{Name: "net", LocalTS: prefixes("10.1.0.0/24"), RemoteTS: prefixes("10.2.0.0/24")}}},
-		theirs: lab.GatewayConnection{Name: name, Local: r.remote.String(), Remote: r.local.String(), LocalID: peer, RemoteID: ours, PSK: secret,
+		theirs: lab.GatewayConnection{Name: name, Local: r.remote.String(), Remote: r.seen, LocalID: peer, RemoteID: ours, PSK: secret,
 			LocalTS: []string{"10.2.0.0/24"}, RemoteTS: []string{"10.1.0.0/24"}, IKE: []string{ikeText}, ESP: []string{espText}}}
 	if role == interop.Initiator {
 		both.conn.Remote = r.remote
@@ -386,7 +399,7 @@ func (p *pair) differs(ours *engine.IKESA, states []kernelSA, n int) string {
 // there gives an address of ours as the gateway sees it.
 func (p *pair) there(a netip.Addr) netip.Addr {
 	if a == p.local {
-		return netip.MustParseAddr(p.theirs.Remote)
+		return netip.MustParseAddr(p.seen)
 	}
 	return a
 }

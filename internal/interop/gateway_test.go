@@ -22,15 +22,24 @@ func TestInteropGatewaysInAGuest(t *testing.T) {
 	segment, ns := newSegment(t)
 	for _, software := range gateways {
 		t.Run(string(software), func(t *testing.T) {
-			r := newGatewayRig(t, segment, ns, software, ike.Settings{})
+			r := newGatewayRig(t, segment, software, beside(ns), ike.Settings{})
 			r.life(t)
 			if interop.Full() {
 				r.authentication(t)
 				r.rekeying(t)
 				r.liveness(t)
 				r.deletes(t)
+				r.weFallSilent(t)
+				r.identities(t)
+				r.suitesOf(t)
+				r.negotiation(t)
+				r.encapsulation(t)
+				r.fragmentation(t)
 			}
 		})
+		if interop.Full() {
+			t.Run(string(software)+" elsewhere", func(t *testing.T) { paths(t, segment, ns, software) })
+		}
 	}
 }
 
@@ -162,7 +171,11 @@ func (r *gatewayRig) authentication(t *testing.T) {
 				continue
 			}
 			r.as(t, role, name, func(t *testing.T, role interop.Role, e *interop.Entry) {
-				p := r.pair(t, role, func(p *pairing) { p.certify(t, h, s.signBy[r.gateway.Software()], s.rules) })
+				rules := s.rules
+				if r.gateway.Software() == lab.Libreswan {
+					rules.PKCS1 = false // under RFC 7427 it wants RSASSA-PSS
+				}
+				p := r.pair(t, role, func(p *pairing) { p.certify(t, h, s.signBy[r.gateway.Software()], rules) })
 				p.up()
 				got := p.signature()
 				e.Detail("the peer signs by %s", got)
