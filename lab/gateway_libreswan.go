@@ -34,7 +34,7 @@ func newLibreswan(ctx context.Context, g *Guest) (*libreswan, error) {
 	if err := unpacked(ctx, g, "libreswan"); err != nil {
 		return nil, err
 	}
-	if _, err := g.shell(ctx, "mkdir -p /run/pluto /var/lib/ipsec/nss && ipsec initnss"); err != nil {
+	if _, err := g.shell(ctx, "mkdir -p /run/pluto /var/lib/ipsec/nss && rm -f /var/lib/ipsec/nss/* && ipsec initnss"); err != nil {
 		return nil, err
 	}
 	out, err := g.shell(ctx, "ipsec --version")
@@ -180,7 +180,7 @@ func (l *libreswan) conf(c *GatewayConnection) (string, error) {
 	if c.Identity != nil {
 		add("leftcert", `"`+l.nickname[string(c.Identity.Cert.Raw)]+`"`)
 		add("leftsendcert", "always")
-		add("sendca", "issuer")
+		add("sendca", "all")
 		own = signs
 	}
 	if !c.byKey() {

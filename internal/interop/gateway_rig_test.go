@@ -194,8 +194,7 @@ func (r *gatewayRig) pair(t *testing.T, role interop.Role, change func(*pairing)
 func (p *pair) close() {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(p.t.Context()), guestPatience)
 	defer cancel()
-	failed := p.t.Failed()
-	if failed {
+	if p.t.Failed() {
 		p.show(ctx)
 	}
 	err := p.pump.Do(ctx, func(now time.Time, e *ike.Endpoint) ike.Output {
@@ -213,6 +212,23 @@ func (p *pair) close() {
 	if err != nil {
 		p.t.Error(err)
 	}
+	mine := func() bool {
+		left := true
+		err := p.pump.Do(ctx, func(_ time.Time, e *ike.Endpoint) ike.Output {
+			left = slices.ContainsFunc(e.SAs(), func(s *ike.SA) bool { return s.Connection() == p.conn })
+			return ike.Output{}
+		})
+		return err == nil && !left
+	}
+	defer func() {
+		// Whatever became of the tunnel, nothing of it may stay installed.
+		if err := lab.Eventually(ctx, guestPatience, "our side to end", mine); err != nil {
+			p.t.Error(err)
+		}
+		if n := p.installed(); n != 0 {
+			p.t.Errorf("%d children are installed though no IKE SA stands", n)
+		}
+	}()
 	empty := func() bool {
 		n, err := p.gateway.Established(ctx, p.theirs.Name)
 		states, stateErr := p.kernel(ctx)

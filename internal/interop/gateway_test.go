@@ -99,26 +99,23 @@ var signatures = []signature{
 	{name: "ECDSA P-384", kind: lab.ECDSA(elliptic.P384()), signBy: signsECDSA},
 	{name: "ECDSA P-521", kind: lab.ECDSA(elliptic.P521()), signBy: signsECDSA},
 	{name: "ECDSA P-256, method 9", kind: lab.ECDSA(elliptic.P256()), signBy: map[lab.Software]string{lab.StrongSwan: "pubkey", lab.Libreswan: "ecdsa", lab.OpenIKED: "ecdsa256"},
-		want: "ECDSA with SHA2-256", rules: auth.Rules{OlderOnly: true}},
+		want: "ECDSA with SHA2-256", rules: auth.Rules{OlderOnly: true},
+		lacks: map[lab.Software]string{lab.Libreswan: "without RFC 7427 it signs by method 11, that of P-521, with its P-256 key"}},
 }
 
 // life is what ordinary test runs try of each gateway: one tunnel in each role,
 // with all that happens to it.
 func (r *gatewayRig) life(t *testing.T) {
 	h := newHierarchy(t, lab.ECDSA(elliptic.P256()), 1)
-	r.eachRole(t, "life: rekeying by either side, liveness checks by either side, delete by the side that did not begin", func(t *testing.T, role interop.Role, e *interop.Entry) {
+	r.eachRole(t, "life: rekeying by either side, a liveness check, delete by the side that did not begin", func(t *testing.T, role interop.Role, e *interop.Entry) {
 		e.Detail("PSK where we initiate, certificates with ECDSA P-256 where we respond")
 		p := r.pair(t, role, func(p *pairing) {
-			p.theirs.DPDDelay, p.theirs.DPDTimeout = time.Second, 20*time.Second
 			if role == interop.Responder {
 				p.certify(t, h, signsECDSA[r.gateway.Software()], auth.Rules{})
 			}
 		})
 		p.up()
 		p.probe()
-		if r.checksSoon() {
-			p.until("the peer's check", func() bool { return p.checked() > 0 })
-		}
 		for _, who := range interop.Roles() {
 			if who == interop.Initiator || r.orders() {
 				p.rekeyChild(who)
@@ -132,8 +129,14 @@ func (r *gatewayRig) life(t *testing.T) {
 			p.deleteIKE()
 		}
 	})
-	if !interop.Full() && !r.orders() {
+	if interop.Full() {
+		return
+	}
+	if !r.orders() {
 		r.childByLifetime(t, interop.Initiator, 1)
+	}
+	if r.checksSoon() {
+		r.peersCheck(t, interop.Responder)
 	}
 }
 
@@ -319,6 +322,9 @@ func (r *gatewayRig) peersCheck(t *testing.T, role interop.Role) {
 		return
 	}
 	r.as(t, role, feature, func(t *testing.T, role interop.Role, e *interop.Entry) {
+		// Nothing else happens meanwhile: libreswan loses the answer to a rekeying
+		// that crosses a check of its own, and takes the repeated request for
+		// another one.
 		e.Detail("after a second of silence, and again")
 		p := r.pair(t, role, func(p *pairing) { p.theirs.DPDDelay, p.theirs.DPDTimeout = time.Second, 20*time.Second })
 		p.up()
