@@ -328,18 +328,28 @@ const (
 	labPSK     = `"lab only: never use this"`
 )
 
+// PSK is the key of Ends, without its quotes.
+var PSK = strings.Trim(labPSK, `"`)
+
+// Ends gives the two ends of a tunnel as the lab has it unless said otherwise:
+// preshared key, one child. The addresses are outer ones, the selectors
+// prefixes; a is the initiator, and r takes whoever comes.
+func Ends(outerA, outerR, innerA, innerR string) (a, r End) {
+	psk := []string{"ike-lab {\nsecret = " + labPSK + "\n}"}
+	alice, bob := Auth{Method: "psk", ID: "initiator.lab"}, Auth{Method: "psk", ID: "responder.lab"}
+	a = End{Version: "2", LocalAddrs: outerA, RemoteAddrs: outerR, Proposals: defaultIKE, ESP: defaultESP,
+		LocalTS: innerA, RemoteTS: innerR, Local: alice, Remote: bob, Secrets: psk}
+	r = End{Version: "2", Proposals: defaultIKE, ESP: defaultESP,
+		LocalTS: innerR, RemoteTS: innerA, Local: bob, Remote: alice, Secrets: psk}
+	return a, r
+}
+
 func (b *Bench) defaults() {
 	bits := "/32"
 	if b.Scenario.IPv6 {
 		bits = "/128"
 	}
-	psk := []string{"ike-lab {\nsecret = " + labPSK + "\n}"}
-	a := Auth{Method: "psk", ID: "initiator.lab"}
-	r := Auth{Method: "psk", ID: "responder.lab"}
-	b.EndA = End{Version: "2", LocalAddrs: b.OuterA, RemoteAddrs: b.OuterB, Proposals: defaultIKE, ESP: defaultESP,
-		LocalTS: b.InnerA + bits, RemoteTS: b.InnerB + bits, Local: a, Remote: r, Secrets: psk}
-	b.EndB = End{Version: "2", Proposals: defaultIKE, ESP: defaultESP,
-		LocalTS: b.InnerB + bits, RemoteTS: b.InnerA + bits, Local: r, Remote: a, Secrets: psk}
+	b.EndA, b.EndB = Ends(b.OuterA, b.OuterB, b.InnerA+bits, b.InnerB+bits)
 	// Retransmissions come in tenths of what operators see by default, with
 	// the same growth: 0.4 s, 0.72 s, 1.3 s.
 	quick := []string{"retransmit_timeout = 0.4", "retransmit_base = 1.8", "retransmit_tries = 3"}

@@ -52,7 +52,31 @@ func (ca *Identity) NewLeaf(name string, kind KeyKind) (*Identity, error) {
 	return issue(ca, name, false, kind)
 }
 
+// NewExpiredLeaf makes an end's certificate whose time is over.
+func (ca *Identity) NewExpiredLeaf(name string, kind KeyKind) (*Identity, error) {
+	now := time.Now()
+	return issueFor(ca, name, false, kind, span{"over", now.Add(-48 * time.Hour), now.Add(-24 * time.Hour)})
+}
+
+// NewEarlyLeaf makes an end's certificate whose time is to come.
+func (ca *Identity) NewEarlyLeaf(name string, kind KeyKind) (*Identity, error) {
+	now := time.Now()
+	return issueFor(ca, name, false, kind, span{"early", now.Add(24 * time.Hour), now.Add(certLife)})
+}
+
 func issue(ca *Identity, name string, authority bool, kind KeyKind) (*Identity, error) {
+	now := time.Now()
+	return issueFor(ca, name, authority, kind, span{from: now.Add(-time.Hour), to: now.Add(certLife)})
+}
+
+// span is a time of validity. Where it has a name, the subject has it as its
+// unit: stores that go by subjects keep such a certificate apart.
+type span struct {
+	name     string
+	from, to time.Time
+}
+
+func issueFor(ca *Identity, name string, authority bool, kind KeyKind, life span) (*Identity, error) {
 	key, err := kind()
 	if err != nil {
 		return nil, fmt.Errorf("key of %s: %w", name, err)
@@ -61,12 +85,14 @@ func issue(ca *Identity, name string, authority bool, kind KeyKind) (*Identity, 
 	if err != nil {
 		return nil, fmt.Errorf("serial of %s: %w", name, err)
 	}
-	now := time.Now()
 	t := &x509.Certificate{
 		SerialNumber: serial, Subject: pkix.Name{Organization: []string{"cvlanctl lab"}, CommonName: name},
-		NotBefore: now.Add(-time.Hour), NotAfter: now.Add(certLife),
+		NotBefore: life.from, NotAfter: life.to,
 		BasicConstraintsValid: true, IsCA: authority,
 		KeyUsage: x509.KeyUsageDigitalSignature,
+	}
+	if life.name != "" {
+		t.Subject.OrganizationalUnit = []string{life.name}
 	}
 	if authority {
 		t.KeyUsage = x509.KeyUsageCertSign | x509.KeyUsageCRLSign

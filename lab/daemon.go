@@ -200,7 +200,8 @@ func (d *Daemon) Load(ctx context.Context, conf string) error {
 	if err := os.WriteFile(path, []byte(conf), 0o600); err != nil {
 		return fmt.Errorf("connections of daemon: %w", err)
 	}
-	_, err := d.Swanctl(ctx, "--load-all", "--file", d.Host.Path(path))
+	// --clear: certificates that were loaded before are forgotten too.
+	_, err := d.Swanctl(ctx, "--load-all", "--clear", "--file", d.Host.Path(path))
 	return err
 }
 

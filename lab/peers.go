@@ -3,7 +3,6 @@ package lab
 import (
 	"context"
 	"fmt"
-	"strings"
 )
 
 // withGateway has another daemon answer in place of a strongSwan responder,
@@ -21,7 +20,7 @@ func withGateway(software Software) func(context.Context, *Bench) error {
 		end := &b.EndB
 		err = gw.Load(ctx, GatewayConnection{
 			Name: "lab", Local: b.OuterB, Remote: b.OuterA,
-			LocalID: end.Local.ID, RemoteID: end.Remote.ID, PSK: strings.Trim(labPSK, `"`),
+			LocalID: end.Local.ID, RemoteID: end.Remote.ID, PSK: PSK,
 			LocalTS: []string{end.LocalTS}, RemoteTS: []string{end.RemoteTS},
 			IKE: []string{end.Proposals}, ESP: []string{end.ESP},
 		})

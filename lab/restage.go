@@ -23,19 +23,25 @@ func (b *Bench) Restage(ctx context.Context, change func(a, r *End) error) (a, r
 		d   *Daemon
 		end *End
 	}{{b.A, &a}, {b.B, &r}} {
-		// There may be none: that is what --terminate then says.
-		_, _ = s.d.Swanctl(ctx, "--terminate", "--ike", "gw", "--force")
-		for _, folder := range []string{"x509", "x509ca", "private", "rsa", "ecdsa", "pkcs8"} {
-			if err := os.RemoveAll(filepath.Join(s.d.Dir, folder)); err != nil {
-				return a, r, fmt.Errorf("credentials of the experiment before: %w", err)
-			}
-		}
-		_, flushed := s.d.Swanctl(ctx, "--flush-certs")
-		if err := errors.Join(flushed, s.end.writeCredentials(s.d.Dir), s.d.Load(ctx, s.end.SwanctlConf())); err != nil {
+		if err := s.d.Restage(ctx, s.end); err != nil {
 			return a, r, err
 		}
 	}
 	return a, r, nil
+}
+
+// Restage gives a daemon outside of guests the configuration of an end in place
+// of what it has. Its SAs with the connection "gw" are taken down before.
+func (d *Daemon) Restage(ctx context.Context, end *End) error {
+	// There may be none: that is what --terminate then says.
+	_, _ = d.Swanctl(ctx, "--terminate", "--ike", "gw", "--force")
+	for _, folder := range []string{"x509", "x509ca", "private", "rsa", "ecdsa", "pkcs8"} {
+		if err := os.RemoveAll(filepath.Join(d.Dir, folder)); err != nil {
+			return fmt.Errorf("credentials of the experiment before: %w", err)
+		}
+	}
+	_, flushed := d.Swanctl(ctx, "--flush-certs")
+	return errors.Join(flushed, end.writeCredentials(d.Dir), d.Load(ctx, end.SwanctlConf()))
 }
 
 // fresh copies an end, so that changes of the copy leave it alone.

@@ -21,7 +21,7 @@ func refusalScenarios() []Scenario {
 				b.Daemon.Options = append(b.Daemon.Options, "cookie_threshold = 1")
 				return nil
 			},
-			Prepare: leaveHalfOpen,
+			Prepare: LeaveHalfOpen,
 		},
 		{
 			Name: "invalid-ke-payload", Shows: "The initiator guesses ECP 256, the responder asks for Curve25519 by INVALID_KE_PAYLOAD, and the tunnel comes up with that.",
@@ -115,9 +115,9 @@ func refusalScenarios() []Scenario {
 	}
 }
 
-// leaveHalfOpen makes the responder hold one IKE SA that was begun and not
+// LeaveHalfOpen makes the responder hold one IKE SA that was begun and not
 // finished.
-func leaveHalfOpen(ctx context.Context, b *Bench) error {
+func LeaveHalfOpen(ctx context.Context, b *Bench) error {
 	block := "table inet once {\n chain out {\n type filter hook output priority 0\n udp dport 4500 drop\n }\n}\n"
 	if err := b.NSA.NFT(ctx, block); err != nil {
 		return err

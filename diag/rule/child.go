@@ -243,6 +243,13 @@ func narrowed(f *diag.Facts) []diag.Finding {
 				d.Evidence = []diag.Evidence{
 					at(x.Request, "%s: %s", typ, selectorText(x.Request, typ)), at(x.Response, "%s: %s", typ, selectorText(x.Response, typ)),
 				}
+				if apart(selectors(x.Request, typ), selectors(x.Response, typ)) {
+					// Against RFC 7296 2.9, and none of what was asked for passes.
+					d.ID, d.Severity = "ts-unacceptable", 0
+					d.Summary = fmt.Sprintf("%s answers %s with %s, which lies outside of the %s that was asked for", x.Response.Src.Addr(), typ, selectorText(x.Response, typ), selectorText(x.Request, typ))
+					found = append(found, span(d))
+					continue
+				}
 				d.Summary = fmt.Sprintf("%s narrowed %s: %s became %s", x.Response.Src.Addr(), typ, selectorText(x.Request, typ), selectorText(x.Response, typ))
 				d.Variant = typ.String()
 				found = append(found, span(d))
@@ -250,6 +257,19 @@ func narrowed(f *diag.Facts) []diag.Finding {
 		}
 	}
 	return found
+}
+
+// apart says that no address of one list is in the other.
+func apart(a, b []wire.TrafficSelector) bool {
+	for i := range a {
+		for j := range b {
+			x, y := &a[i], &b[j]
+			if !x.Start.IsValid() || !y.Start.IsValid() || x.Type == y.Type && !y.End.Less(x.Start) && !x.End.Less(y.Start) {
+				return false
+			}
+		}
+	}
+	return true
 }
 
 // leftOut gives the selectors of asked that got does not cover by one of its

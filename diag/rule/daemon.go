@@ -1,6 +1,7 @@
 package rule
 
 import (
+	"crypto/x509"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -311,10 +312,25 @@ func futureCertificates(f *diag.Facts) []diag.Finding {
 	})
 }
 
+// dated gives a certificate with its subject and dates: a daemon may list its
+// octets only.
+func dated(c *engine.Certificate) *engine.Certificate {
+	if !c.NotAfter.IsZero() || c.Type != "X509" {
+		return c
+	}
+	x, err := x509.ParseCertificate(c.Data)
+	if err != nil {
+		return c
+	}
+	whole := *c
+	whole.Subject, whole.NotBefore, whole.NotAfter = x.Subject.String(), x.NotBefore, x.NotAfter
+	return &whole
+}
+
 func datedCertificates(f *diag.Facts, wrong func(*engine.Certificate) string) []diag.Finding {
 	var found []diag.Finding
 	for i := range f.Certificates {
-		c := &f.Certificates[i]
+		c := dated(&f.Certificates[i])
 		w := wrong(c)
 		if w == "" || c.Type != "X509" || !c.HasKey && c.Flag != "CA" {
 			continue

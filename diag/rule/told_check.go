@@ -44,7 +44,7 @@ var checkTellings = []telling{
 	{kind: "signature", id: "sig-hash-mismatch", when: says("what", "signature hash"), says: "{peer} signs with {remote}, which is not accepted here ({local})"},
 	{kind: "signature", id: "sig-hash-mismatch", when: says("what", "our own proof"), says: "{peer} accepts no signature that this side can make: {local}"},
 	{kind: "signature", id: "cert-untrusted-issuer", conf: diag.Likely, surer: "whether the peer signs with the key of the certificate that it sends", says: "{peer}'s signature does not verify: {why}"},
-	{kind: "certificate", id: "cert-not-yet-valid", when: every(says("what", "dates of"), says("why", "not yet")), says: "{what}: {remote}, and {local} here"},
+	{kind: "certificate", id: "cert-not-yet-valid", when: every(says("what", "dates of"), says("why", "not valid yet")), says: "{what}: {remote}, and {local} here"},
 	{kind: "certificate", id: "cert-expired", when: says("what", "dates of"), says: "{what}: {remote}, and {local} here"},
 	{kind: "certificate", id: "cert-eku-or-keyusage", when: says("what", "usage of"), says: "{what}: {remote}; wanted is {local}"},
 	{kind: "certificate", id: "cert-untrusted-issuer", when: says("what", "chain of"), says: "{what}: {why}; {local}"},

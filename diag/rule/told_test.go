@@ -141,7 +141,7 @@ func TestWhatOurOwnEngineComparedNamesTheCauseWithBothSidesValues(t *testing.T) 
 		{event.Check{Kind: event.CheckMAC, What: "pre-shared key", Why: "none for a.example with b.example"}, "high psk-not-found certain"},
 		{event.Check{Kind: event.CheckSignature, What: "signature hash of b.example", Local: "SHA2-256", Remote: "SHA1"}, "high sig-hash-mismatch certain"},
 		{event.Check{Kind: event.CheckCertificate, What: "dates of CN=b", Local: "it is 2026", Remote: "valid 2020 to 2021", Why: "it has expired"}, "critical cert-expired certain"},
-		{event.Check{Kind: event.CheckCertificate, What: "dates of CN=b", Local: "it is 2026", Remote: "valid 2027 to 2028", Why: "it is not yet valid"}, "high cert-not-yet-valid certain"},
+		{event.Check{Kind: event.CheckCertificate, What: "dates of CN=b", Local: "it is 2026", Remote: "valid 2027 to 2028", Why: "not valid yet: its time begins in 24h0m0s; or the clock of this side is slow"}, "high cert-not-yet-valid certain"},
 		{event.Check{Kind: event.CheckCertificate, What: "key usage of CN=b", Local: "digitalSignature", Remote: "keyCertSign"}, "high cert-eku-or-keyusage certain"},
 		{event.Check{Kind: event.CheckCertificate, What: "chain of CN=b", Local: "trusted are CN=CA", Remote: "CN=b, issued by CN=Other"}, "high cert-untrusted-issuer certain"},
 		{event.Check{Kind: event.CheckMessageID, What: "message id", Local: "2", Remote: "7"}, "medium message-id-desync likely"},

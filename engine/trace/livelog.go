@@ -2,6 +2,9 @@ package trace
 
 import (
 	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/cloudvlan/cvlanctl/engine"
@@ -47,9 +50,37 @@ func (t *Trace) addLog(at time.Time, l *event.Log) {
 		sa.addRetransmit(at, l.Retransmit)
 	case l.Proposals != nil:
 		sa.learnProposals(l.Proposals)
+	case l.Step != nil && l.Step.Kind == "endpoint":
+		sa.addEndpoint(at, l.Step.Detail)
 	case l.Established != nil && !l.Established.Child:
 		sa.State, sa.Established = engine.IKEEstablished, at
 	}
+}
+
+// addEndpoint notes that an end has another address or port, by the details
+// side, from and to, "192.0.2.1[4500]", of a log.
+func (sa *IKESA) addEndpoint(at time.Time, detail map[string]string) {
+	us := sa.ours()
+	from, to := logEndpoint(detail["from"]), logEndpoint(detail["to"])
+	if us == Nobody || !from.IsValid() || !to.IsValid() || len(sa.Moves) >= maxMoves {
+		return
+	}
+	by := us
+	if detail["side"] == "remote" {
+		by = other(us)
+	}
+	sa.Moves = append(sa.Moves, Move{Time: at, By: by, From: from, To: to})
+}
+
+// logEndpoint reads "192.0.2.1[4500]"; the invalid one stands for anything else.
+func logEndpoint(s string) netip.AddrPort {
+	host, port, ok := strings.Cut(strings.TrimSuffix(s, "]"), "[")
+	a, err := netip.ParseAddr(host)
+	n, bad := strconv.ParseUint(port, 10, 16)
+	if !ok || err != nil || bad != nil {
+		return netip.AddrPort{}
+	}
+	return netip.AddrPortFrom(a, uint16(n))
 }
 
 func (sa *IKESA) learnProposals(p *event.LogProposals) {
@@ -103,7 +134,7 @@ func (t *Trace) addLogMessage(at time.Time, sa *IKESA, m *event.LogMessage) {
 		return // the same line, told twice
 	}
 	if m.Fragments > 0 {
-		msg.Fragments, msg.FragmentTotal = min(msg.Fragments+1, m.Fragments), m.Fragments
+		x.addLoggedFragment(at, msg, m)
 	} else {
 		msg.Payloads = m.Chain()
 		msg.Decrypted = msg.Encrypted
@@ -116,6 +147,37 @@ func (t *Trace) addLogMessage(at time.Time, sa *IKESA, m *event.LogMessage) {
 		sa.arrived = nil
 	}
 	sa.learnLogged(at, x, m)
+}
+
+// maxLoggedFragments bounds the fragments that are told apart in a log, far
+// above what a message needs.
+const maxLoggedFragments = 1024
+
+// addLoggedFragment counts a fragment of a message; one that came before is a
+// repetition of the message.
+func (x *Exchange) addLoggedFragment(at time.Time, msg *Message, m *event.LogMessage) {
+	if m.Fragment < 1 || m.Fragment > m.Fragments || m.Fragments > maxLoggedFragments {
+		return
+	}
+	if len(msg.fragments) != m.Fragments {
+		msg.fragments, msg.Fragments, msg.FragmentTotal = make([]uint64, m.Fragments), 0, m.Fragments
+	}
+	if seen := &msg.fragments[m.Fragment-1]; *seen == 0 {
+		*seen = 1 // a log tells no octets
+		msg.Fragments++
+		return
+	}
+	if slices.IndexFunc(msg.fragments, func(seen uint64) bool { return seen != 0 }) != m.Fragment-1 {
+		return // the first of them stands for all
+	}
+	if m.Response {
+		x.ResponseRepeats++
+	} else {
+		x.RequestRepeats++
+	}
+	if len(x.Repeats) < maxRepeats {
+		x.Repeats = append(x.Repeats, Repeat{Time: at, Response: m.Response})
+	}
 }
 
 // learnLogged keeps what an SA knows of its exchanges.

@@ -47,6 +47,12 @@ func Sources() []Source {
 	return []Source{VICIInitiator, VICIResponder, EngineInitiator, EngineResponder, Host, Keyed, Sealed}
 }
 
+// views are what the initiator and the responder of a pair are looked at as; ""
+// is a strongSwan that faces our engine.
+var views = map[pairing][2]Source{
+	charons: {VICIInitiator, VICIResponder}, engineAsks: {EngineInitiator, ""}, engineAnswer: {"", EngineResponder},
+}
+
 // sources are what a pair of ends shows.
 var sources = map[pairing][]Source{
 	charons:      {VICIInitiator, VICIResponder, Host, Keyed, Sealed},
@@ -65,6 +71,11 @@ type Fault struct {
 	Hidden string
 	// NoEngine says why our engine cannot be at an end.
 	NoEngine map[Source]string
+
+	// Software answers in a guest in place of a strongSwan, "" for none; Peer
+	// changes what it and our end have.
+	Software lab.Software
+	Peer     func(a *lab.End, g *lab.GatewayConnection) error
 
 	NAT   bool // the initiator is behind a NAT box
 	Ends  func(a, r *lab.End) error
@@ -91,9 +102,22 @@ func (f *Fault) want(s Source) string {
 	return f.Want[role[s]]
 }
 
+// sources are what a pair of ends shows of a fault.
+func (f *Fault) sources(p pairing) []Source {
+	switch {
+	case f.Software == "":
+		return sources[p]
+	case p == charons:
+		return []Source{VICIInitiator, Host, Keyed, Sealed}
+	case p == engineAsks:
+		return sources[p]
+	}
+	return nil
+}
+
 // takes says that a pair of ends has something to show of a fault.
 func (f *Fault) takes(p pairing) bool {
-	for _, s := range sources[p] {
+	for _, s := range f.sources(p) {
 		if f.want(s) != "" || f.Healthy() && f.NoEngine[s] == "" {
 			return true
 		}
@@ -149,18 +173,11 @@ func (l *Lab) Run(ctx context.Context, f *Fault) ([]Result, error) {
 
 // happen lets a fault happen to one pair and gives what each source knows.
 func (l *Lab) happen(ctx context.Context, who pairing, f *Fault) (facts map[Source]*diag.Facts, err error) {
-	where := place{pairing: who}
-	if f.NAT {
-		where.nat = lab.NATInitiator
-	}
-	p, err := l.at(ctx, where)
+	p, err := l.stage(ctx, who, f)
 	if err != nil {
 		return nil, err
 	}
 	b := p.bench
-	if _, _, err := b.Restage(ctx, f.Ends); err != nil {
-		return nil, err
-	}
 	if f.Upset != nil {
 		undo, err := f.Upset(ctx, b)
 		if err != nil {
@@ -168,7 +185,7 @@ func (l *Lab) happen(ctx context.Context, who pairing, f *Fault) (facts map[Sour
 		}
 		defer func() { err = errors.Join(err, undo(context.WithoutCancel(ctx))) }()
 	}
-	if err := errors.Join(p.a.mark(), p.r.mark()); err != nil {
+	if err := p.mark(); err != nil {
 		return nil, err
 	}
 	pcap := filepath.Join(l.dir, "fault.pcap")
@@ -202,27 +219,52 @@ func (l *Lab) happen(ctx context.Context, who pairing, f *Fault) (facts map[Sour
 	return facts, nil
 }
 
+// stage gives the pair on which a fault happens, configured for it.
+func (l *Lab) stage(ctx context.Context, who pairing, f *Fault) (*pair, error) {
+	if f.Software != "" {
+		g, err := l.guest(ctx)
+		if err != nil {
+			return nil, err
+		}
+		p, err := l.end(ctx, g, who)
+		if err != nil {
+			return nil, err
+		}
+		return p, g.stage(ctx, f, p.bench)
+	}
+	where := place{pairing: who}
+	if f.NAT {
+		where.nat = lab.NATInitiator
+	}
+	p, err := l.at(ctx, where)
+	if err != nil {
+		return nil, err
+	}
+	_, _, err = p.bench.Restage(ctx, f.Ends)
+	return p, err
+}
+
 // settle lets the last datagrams and log lines come.
 const settle = 150 * time.Millisecond
 
 // ask has each end say what it knows.
 func (p *pair) ask(ctx context.Context, who pairing, facts map[Source]*diag.Facts) error {
 	now := time.Now()
-	a, errA := p.a.told(ctx, now)
-	r, errR := p.r.told(ctx, now)
-	if err := errors.Join(errA, errR); err != nil {
-		return err
+	for i, end := range []side{p.a, p.r} {
+		source := views[who][i]
+		if end == nil || source == "" {
+			continue
+		}
+		known, err := end.told(ctx, now)
+		if err != nil {
+			return err
+		}
+		facts[source] = known
 	}
-	switch who {
-	case engineAsks:
-		facts[EngineInitiator] = a
-		return nil
-	case engineAnswer:
-		facts[EngineResponder] = r
+	if who != charons {
 		return nil
 	}
-	facts[VICIInitiator], facts[VICIResponder] = a, r
-	whole := *a
+	whole := *facts[VICIInitiator]
 	facts[Host] = &whole
 	return p.bench.NSA.Do(func() error {
 		whole.Host = probe.Host(ctx, probe.Options{})

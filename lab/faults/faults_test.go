@@ -22,6 +22,9 @@ var few = []string{"no IKE group in common", "another PSK", "initiator claims an
 
 func TestEachFaultOfARealTunnelIsNamedFirstAndNoHealthyOneIsBlamed(t *testing.T) {
 	lab.Need(t)
+	if *whole {
+		lab.NeedGuests(t)
+	}
 	l := Open(t.TempDir())
 	t.Cleanup(func() {
 		if err := l.Close(); err != nil {

@@ -1,9 +1,15 @@
 package faults
 
 import (
+	"bytes"
 	"context"
 	"crypto/elliptic"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/cloudvlan/cvlanctl/lab"
 )
@@ -33,7 +39,7 @@ func HealthyVariants() []Fault {
 	certs := func(kind lab.KeyKind, depth int) func(a, r *lab.End) error {
 		return func(a, r *lab.End) error { return lab.UseCertificates(a, r, kind, depth) }
 	}
-	return []Fault{
+	return append(peerVariants(), []Fault{
 		{Name: "plain tunnel", Act: ping},
 		{Name: "AES-CBC with SHA2-256", Act: ping, Ends: suite("aes256-sha256-modp2048", "aes256-sha256")},
 		{Name: "ChaCha20", Act: ping, Ends: suite("chacha20poly1305-prfsha256-curve25519", "chacha20poly1305")},
@@ -70,6 +76,59 @@ func HealthyVariants() []Fault {
 		{Name: "forced UDP encapsulation", Act: ping, Ends: both(func(e *lab.End) { e.Conn = append(e.Conn, "encap = yes") })},
 		{Name: "liveness checks", Act: ping, Ends: both(func(e *lab.End) { e.Conn = append(e.Conn, "dpd_delay = 1s") })},
 		{Name: "wider networks at the responder", Act: ping, Ends: responder(func(e *lab.End) { e.LocalTS, e.RemoteTS = "10.2.0.0/16", "10.1.0.0/16" })},
+		{Name: "EAP-MSCHAPv2", Act: ping, Ends: lab.UseEAP, NoEngine: noEngine(noEAP)},
+		{Name: "NAT box in front of the initiator", Act: ping, NAT: true},
+		{Name: "child rekeyed behind a NAT box", Act: again("--rekey", "--child", "net"), NAT: true},
+		{Name: "certificates behind a NAT box", Act: ping, NAT: true, Ends: certs(lab.ECDSA(elliptic.P256()), 1)},
+		{Name: "IPv6 inside", Act: ping6, Ends: func(a, r *lab.End) error {
+			a.LocalTS, a.RemoteTS = "fd00:1::1/128", "fd00:2::1/128"
+			r.LocalTS, r.RemoteTS = a.RemoteTS, a.LocalTS
+			return nil
+		}},
+		{Name: "every third IKE message gets lost", Act: ping, Upset: chain(atResponder, before, "udp dport 500 numgen inc mod 3 1 drop\nudp dport 4500 @th,64,32 0 numgen inc mod 3 1 drop")},
+		{Name: "a packet in twenty gets lost", Act: manyPings, Upset: chain(atResponder, before, "udp dport 4500 @th,64,32 != 0 numgen inc mod 20 0 drop")},
+		{Name: "large messages in IKE fragments", Act: ping, Ends: large},
+		{Name: "COOKIE once", Act: ping, Upset: cookies, NoEngine: noEngine("it is a setting of the responder's daemon, a strongSwan")},
+		{Name: "the host forwards and has a firewall that lets IPsec through", Act: ping, Upset: all(sysctl(atInitiator, "net.ipv4.ip_forward=1"),
+			chain(atInitiator, "type filter hook input priority 0; policy drop;", "iifname { lo, ipsec0, cvl0 } accept\nct state established,related accept\nudp dport { 500, 4500 } accept\nmeta l4proto esp accept"))},
 		{Name: "idle tunnel", Act: func(ctx context.Context, b *lab.Bench) error { _, err := b.Initiate(ctx); return err }},
+	}...)
+}
+
+// ping6 brings the child up and pings through it by IPv6.
+func ping6(ctx context.Context, b *lab.Bench) error {
+	if _, err := b.Initiate(ctx); err != nil {
+		return err
 	}
+	n, err := lab.Ping(ctx, b.HostA, "fd00:1::1", "fd00:2::1", 3, 200*time.Millisecond)
+	if err == nil && n != 3 {
+		err = fmt.Errorf("%d of 3 pings answered", n)
+	}
+	return err
+}
+
+// cookies has the responder's daemon ask for a cookie while one SA is half
+// open, and leaves such an SA there.
+func cookies(ctx context.Context, b *lab.Bench) (func(context.Context) error, error) {
+	path := filepath.Join(b.B.Dir, "strongswan.conf")
+	usual, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	anew := func(ctx context.Context, conf []byte) error {
+		return errors.Join(b.B.Stop(), os.WriteFile(path, conf, 0o600), b.B.Start(ctx))
+	}
+	back := func(ctx context.Context) error { return anew(ctx, usual) }
+	conf := bytes.Replace(usual, []byte("charon-systemd {"), []byte("charon-systemd {\n  cookie_threshold = 1"), 1)
+	if err := anew(ctx, conf); err != nil {
+		return nil, errors.Join(err, back(ctx))
+	}
+	_, err = b.B.Swanctl(ctx, "--load-all", "--file", filepath.Join(b.B.Dir, "swanctl.conf"))
+	if err == nil {
+		err = lab.LeaveHalfOpen(ctx, b)
+	}
+	if err != nil {
+		return nil, errors.Join(err, back(ctx))
+	}
+	return back, nil
 }

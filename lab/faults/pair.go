@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"time"
 
 	"github.com/cloudvlan/cvlanctl/lab"
 )
@@ -30,13 +31,22 @@ type place struct {
 // pair is two ends on a bench of their own.
 type pair struct {
 	bench *lab.Bench
-	a, r  side // initiator and responder
+	a, r  side // initiator and responder; r is nil where other software answers
+}
+
+// mark has both sides forget what they told until now.
+func (p *pair) mark() error {
+	if p.r == nil {
+		return p.a.mark()
+	}
+	return errors.Join(p.a.mark(), p.r.mark())
 }
 
 // Lab is benches for many faults, each laid when the first fault wants it.
 type Lab struct {
 	dir     string
 	pairs   map[place]*pair
+	peers   *peers // nil until a fault wants other software
 	cleanup []func() error
 }
 
@@ -68,8 +78,8 @@ func (l *Lab) at(ctx context.Context, where place) (*pair, error) {
 		return nil, err
 	}
 	p := &pair{bench: b}
-	if p.a, err = l.staff(ctx, b.NSA, &b.A, b.OuterA, filepath.Join(dir, "a")); err == nil {
-		p.r, err = l.staff(ctx, b.NSB, &b.B, b.OwnB, filepath.Join(dir, "b"))
+	if p.a, err = l.staff(ctx, b.NSA, &b.A, b.OuterA, filepath.Join(dir, "a"), quick); err == nil {
+		p.r, err = l.staff(ctx, b.NSB, &b.B, b.OwnB, filepath.Join(dir, "b"), quick)
 	}
 	if err != nil {
 		return nil, err
@@ -78,9 +88,13 @@ func (l *Lab) at(ctx context.Context, where place) (*pair, error) {
 	return p, nil
 }
 
+// quick is when an end repeats a request first, as the daemons of a bench do.
+const quick = 400 * time.Millisecond
+
 // staff gives the side of an end: the charon that a bench has there, or our
-// engine, which it then has in the daemon's place.
-func (l *Lab) staff(ctx context.Context, ns *lab.NS, daemon **lab.Daemon, local, dir string) (side, error) {
+// engine, which it then has in the daemon's place. patience is when our engine
+// repeats a request first.
+func (l *Lab) staff(ctx context.Context, ns *lab.NS, daemon **lab.Daemon, local, dir string, patience time.Duration) (side, error) {
 	if *daemon != nil {
 		return &charon{Daemon: *daemon}, nil
 	}
@@ -89,7 +103,7 @@ func (l *Lab) staff(ctx context.Context, ns *lab.NS, daemon **lab.Daemon, local,
 		return nil, err
 	}
 	l.cleanup = append(l.cleanup, d.Close)
-	u, err := start(ctx, ns, local, d.Socket(), dir)
+	u, err := start(ctx, ns, local, d.Socket(), dir, patience)
 	if err != nil {
 		return nil, err
 	}

@@ -103,7 +103,7 @@ type ours struct {
 }
 
 // start runs an engine that speaks from an address of a namespace.
-func start(ctx context.Context, ns *lab.NS, local, socket, dir string) (*ours, error) {
+func start(ctx context.Context, ns *lab.NS, local, socket, dir string, patience time.Duration) (*ours, error) {
 	addr, err := netip.ParseAddr(local)
 	if err != nil {
 		return nil, fmt.Errorf("address of our engine: %w", err)
@@ -111,7 +111,7 @@ func start(ctx context.Context, ns *lab.NS, local, socket, dir string) (*ours, e
 	o := native.Options{Policy: &policy.Policy{}, Local: addr, Grace: time.Second,
 		Listen: func(a netip.AddrPort) (*net.UDPConn, error) { return ns.ListenUDP(a.String()) }}
 	o.Settings.Packets = true // as `ipsec run` has it
-	o.Settings.Retransmit.Timeout, o.Settings.Retransmit.Base, o.Settings.Retransmit.Tries = 400*time.Millisecond, 1.8, 3
+	o.Settings.Retransmit.Timeout, o.Settings.Retransmit.Base, o.Settings.Retransmit.Tries = patience, 1.8, 3
 	if err := ns.Do(func() (err error) {
 		o.Plane, err = plane(ns, dir)
 		return err

@@ -61,7 +61,8 @@ func Faults() []Fault {
 	l = append(l, childFaults()...)
 	l = append(l, pathFaults()...)
 	l = append(l, boxFaults()...)
-	return append(l, hostFaults()...)
+	l = append(l, hostFaults()...)
+	return append(l, peerFaults()...)
 }
 
 func proposalFaults() []Fault {
@@ -168,6 +169,32 @@ func certificateFaults() []Fault {
 		e.Trust(root)
 		return nil
 	}
+	// dated gives one end a certificate of another time.
+	dated := func(whose string, leaf func(*lab.Identity, string, lab.KeyKind) (*lab.Identity, error)) func(a, r *lab.End) error {
+		return func(a, r *lab.End) error {
+			kind := lab.ECDSA(elliptic.P256())
+			root, err := lab.NewRoot("Lab Root CA", kind)
+			if err != nil {
+				return err
+			}
+			for name, e := range map[string]*lab.End{"a": a, "r": r} {
+				of := (*lab.Identity).NewLeaf
+				if name == whose {
+					of = leaf
+				}
+				own, err := of(root, e.Local.ID, kind)
+				if err != nil {
+					return err
+				}
+				if err := e.Present(own); err != nil {
+					return err
+				}
+				e.Trust(root)
+				e.Remote.Method = "pubkey"
+			}
+			return nil
+		}
+	}
 	login := func(change func(a *lab.End)) func(a, r *lab.End) error {
 		return func(a, r *lab.End) error {
 			if err := lab.UseEAP(a, r); err != nil {
@@ -188,6 +215,9 @@ func certificateFaults() []Fault {
 		{Name: "revocation has to be known and cannot be", Want: refusedBy(VICIResponder, "crl-ocsp-unreachable", "auth-failed-opaque"),
 			NoEngine: map[Source]string{EngineResponder: "it asks no CRL and no OCSP responder, and refuses to be told to"},
 			Ends:     certs(func(_, r *lab.End) error { r.Remote.Lines = append(r.Remote.Lines, "revocation = strict"); return nil })},
+		{Name: "initiator's certificate is over", Want: refusedBy(Sealed, "auth-failed-opaque", "cert-expired"), Ends: dated("a", (*lab.Identity).NewExpiredLeaf)},
+		{Name: "responder's certificate is over", Want: refusedBy(Sealed, "idr-mismatch", "cert-expired"), Ends: dated("r", (*lab.Identity).NewExpiredLeaf)},
+		{Name: "responder's certificate is of tomorrow", Want: refusedBy(Sealed, "idr-mismatch", "cert-not-yet-valid"), Ends: dated("r", (*lab.Identity).NewEarlyLeaf)},
 		{Name: "responder does not trust the initiator's authority", Want: refusedBy(VICIResponder, "cert-untrusted-issuer", "auth-failed-opaque"),
 			Ends: certs(func(_, r *lab.End) error { return other(r) })},
 		{Name: "initiator's certificate of another authority", Want: refusedBy(VICIResponder, "cert-untrusted-issuer", "auth-failed-opaque"),
