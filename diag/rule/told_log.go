@@ -66,7 +66,7 @@ var failureTellings = []telling{
 	{kind: "cert-identity", id: "cert-san-mismatch", says: "the certificate does not name the identity '{id}'"},
 	{kind: "cert-key-usage", id: "cert-eku-or-keyusage", says: "the certificate's key is not for signatures"},
 	{kind: "cert-path", id: "cert-path-policy", says: "an authority of the chain may not issue this certificate: {text}"},
-	{kind: "constraint", id: "crl-ocsp-unreachable", when: says("why", "revocation"), says: "revocation has to be known here, and cannot be found out: {why}"},
+	{kind: "constraint", id: "crl-ocsp-unreachable", when: says("why", "_VALIDATION"), says: "revocation has to be known here, and cannot be found out: {why}"},
 	{kind: "cert-status", id: "crl-ocsp-unreachable", sev: diag.Info, conf: diag.Hint, surer: "revocation = strict in the configuration makes it a reason to refuse", says: "whether the certificate was revoked cannot be found out: {status}"},
 	{kind: "crl-fetch", id: "crl-ocsp-unreachable", conf: diag.Likely, sev: diag.Low, surer: "revocation = strict or relaxed in the configuration", says: "the revocation list cannot be fetched"},
 	{kind: "ocsp-fetch", id: "crl-ocsp-unreachable", conf: diag.Likely, sev: diag.Low, surer: "revocation = strict or relaxed in the configuration", says: "the OCSP responder {uri} does not answer"},

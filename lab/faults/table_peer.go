@@ -139,7 +139,7 @@ func peerVariants() []Fault {
 		if _, err := b.Initiate(ctx); err != nil {
 			return err
 		}
-		return b.PingThrough(ctx, 4)
+		return pinged(ctx, b)
 	}
 	certs := certified(func(*papers) {})
 	var l []Fault
