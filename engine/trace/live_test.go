@@ -216,3 +216,15 @@ func TestLogOfARestartedDaemonStartsANewSA(t *testing.T) {
 		t.Errorf("old %+v\nnew %+v", old, now)
 	}
 }
+
+func TestStrayMessagesDoNotPushOutWhatTwoSidesCouldNotAgreeOn(t *testing.T) {
+	tr := New(Options{})
+	at := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	tr.Add(&event.Event{Time: at, Check: &event.Check{Kind: event.CheckProposal, What: "IKE proposals", Local: "aes256", Remote: "aes128"}})
+	for i := range 2 * maxFailures {
+		tr.Add(&event.Event{Time: at.Add(time.Duration(i) * time.Second), Check: &event.Check{Kind: event.CheckMessage, What: "major version", Local: "2", Remote: "3"}})
+	}
+	if len(tr.Daemon.Checks) != 1 || tr.Daemon.Checks[0].Kind != event.CheckProposal {
+		t.Errorf("%d comparisons are kept", len(tr.Daemon.Checks))
+	}
+}

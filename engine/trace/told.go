@@ -38,9 +38,11 @@ var keptSteps = map[string]bool{
 var keptEngineSteps = map[string]bool{"collision": true, "give-up": true, "recovery": true, "limit": true, "ended": true, "duplicate": true, "delete": true}
 
 // addCheck keeps a comparison that failed; those that held are the normal case.
+// Stray, late and repeated messages, which anybody can send, are not kept: they
+// would push out what two sides could not agree on.
 func (t *Trace) addCheck(at time.Time, c *event.Check) {
 	t.Daemon.Known = true
-	if !c.OK {
+	if !c.OK && c.Kind != event.CheckMessage {
 		t.Daemon.Checks = bounded(t.Daemon.Checks, Check{at, t.ofSPIs(c.SPIi, c.SPIr), *c})
 	}
 }
