@@ -58,6 +58,15 @@ var rejectedInits = []rejection{
 	{name: "IKE_SA_INIT with an unknown critical payload", do: bentInit(func(_ *bench, m *wire.Message) {
 		m.Payloads = append(m.Payloads, wire.Payload{Type: 99, Critical: true, Body: &wire.Unknown{}})
 	})},
+	{name: "IKE_SA_INIT with an encrypted payload at its end", do: bentInit(func(_ *bench, m *wire.Message) {
+		m.Payloads = append(m.Payloads, payload(wire.PayloadSK, &wire.Encrypted{Data: make([]byte, 40)}))
+	})},
+	{name: "nothing but an encrypted payload in IKE_SA_INIT", do: bentInit(func(_ *bench, m *wire.Message) {
+		m.Payloads = []wire.Payload{payload(wire.PayloadSK, &wire.Encrypted{Data: make([]byte, 40)})}
+	})},
+	{name: "a cookie beside a KE", role: "initiator", do: bentInit(func(_ *bench, m *wire.Message) {
+		m.Payloads = append(notify(wire.NotifyCookie, []byte("a cookie")), *wire.First(m.Payloads, wire.PayloadKE))
+	})},
 	{name: "another cipher", do: bentInit(saOf(otherCipher))},
 	{name: "another protocol", do: bentInit(saOf(func(s *wire.SA) { s.Proposals[0].Protocol = wire.ProtocolESP }))},
 	{name: "a transform type that nobody knows", do: bentInit(saOf(func(s *wire.SA) {

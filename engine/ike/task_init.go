@@ -166,6 +166,10 @@ func (t *initTask) answer(s *SA, m *message) {
 		give(s.malformed(0, "RFC 7296 3.1", "SPI of the responder", "one that is not 0", m.payloads, "the responder chose SPI 0"))
 		return
 	}
+	if sa == nil || ke == nil || nonce == nil {
+		give(s.malformed(0, "RFC 7296 1.2", "IKE_SA_INIT response", "SA, KE and Nonce, or an error", m.payloads, "SA, KE or Nonce is missing"))
+		return
+	}
 	chosen, f := s.chosen(t.offered, sa)
 	if f != nil {
 		give(f)
@@ -255,6 +259,10 @@ func (s *SA) initRequested(m *message, parsed *wire.Message, problem *wire.Probl
 		return
 	}
 	sa, ke, nonce := find[*wire.SA](m, wire.PayloadSA), find[*wire.KE](m, wire.PayloadKE), find[*wire.Nonce](m, wire.PayloadNonce)
+	if sa == nil || ke == nil || nonce == nil {
+		refuse(wire.NotifyInvalidSyntax, nil, s.malformed(0, "RFC 7296 1.2", "IKE_SA_INIT request", "SA, KE and Nonce", m.payloads, "SA, KE or Nonce is missing"))
+		return
+	}
 	chosen, conns := s.chooseConnection(sa.Proposals, ke.Group)
 	if chosen == nil {
 		refuse(wire.NotifyNoProposalChosen, nil, &Failure{Payload: wire.PayloadSA, RFC: "RFC 7296 2.7", Text: "no proposal fits"})

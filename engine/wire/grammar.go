@@ -77,15 +77,15 @@ func (f *Form) String() string {
 // Match finds the form that a message has, or comes nearest to, and its
 // deviations from it. The payloads are those of m, or for a sealed message
 // inner, the decrypted ones (of all its fragments). The form is nil where the
-// exchange is not one of IKEv2's, or where the message is sealed and inner is
-// nil, so that nothing can be said. Missing and surplus payloads are fatal,
+// exchange is not one of IKEv2's, or where the message is sealed, as messages of
+// its exchange may be, and inner is nil, so that nothing can be said. Missing and surplus payloads are fatal,
 // payloads that do not belong into the exchange are not. Offsets are those of
 // the chain that was looked at.
 func Match(m *Message, inner []Payload) (*Form, []Problem) {
 	_, sealed := m.Sealed()
 	ps := m.Payloads
 	if sealed {
-		if inner == nil {
+		if inner == nil && hasSealedForms(m.Exchange) {
 			return nil, nil
 		}
 		ps = inner
@@ -152,6 +152,15 @@ func hasForms(t ExchangeType) bool {
 		}
 	}
 	return false
+}
+
+func hasSealedForms(t ExchangeType) bool {
+	for i := range Forms {
+		if Forms[i].Exchange == t && Forms[i].Sealed {
+			return true
+		}
+	}
+	return !hasForms(t)
 }
 
 // Check gives the deviations of a message from the grammar of its exchange,

@@ -129,6 +129,10 @@ func TestWhatCannotBeJudgedIsNotJudged(t *testing.T) {
 	if problems := Check(clear, nil); len(problems) != 1 || !problems[0].Fatal || problems[0].What != "the payloads stand in the clear" {
 		t.Errorf("IKE_AUTH in the clear: %v", problems)
 	}
+	early := &Message{Header: Header{Version: Version2, Exchange: ExchangeIKESAInit}, Payloads: append(shape(t, "SA KE Nonce"), sealed.Payloads...)}
+	if problems := Check(early, nil); len(problems) != 1 || !problems[0].Fatal || problems[0].What != "the payloads are encrypted before there are keys" {
+		t.Errorf("IKE_SA_INIT with an encrypted payload: %v", problems)
+	}
 }
 
 func TestFormsAreCompleteAndDistinct(t *testing.T) {
