@@ -72,6 +72,7 @@ type listening struct {
 	stop   func()
 	stage  stage
 	asked  bool          // IKE_AUTH has come
+	spi    wire.SPI      // of the call, 0 before it
 	held   *event.Event  // one of a later stage
 	checks []event.Check // of the call, those that fit too
 	// strangers are addresses that called and have no connection.
@@ -137,7 +138,11 @@ func (l *listening) take() (e *event.Event, more bool) {
 			return nil, false
 		}
 	}
-	if l.held = nil; l.of(e) > l.stage {
+	l.held = nil
+	if spi := spiOf(e); l.spi != 0 && spi != 0 && spi != l.spi && (l.stage > stageInit || e.Check != nil) {
+		return e, true // of another call: a refused peer may try again at once
+	}
+	if l.of(e) > l.stage {
 		l.held = e
 		return nil, false
 	}
@@ -172,27 +177,53 @@ func (l *listening) until(limit time.Duration, so func() bool) bool {
 
 // settle takes what has come until now.
 func (l *listening) settle() {
+	now := l.o.Now()
 	for {
 		e, more := l.take()
-		if !more || e.Table != nil {
+		if !more || e.Table != nil && e.Time.After(now) {
 			return
 		}
 	}
 }
 
-// theCall is the peer's: the last IKE SA that the trace has and for which there is
-// a connection, nil where nobody called.
+// spiOf gives the initiator's SPI of the IKE SA that an event is about, 0 where
+// it is about none.
+func spiOf(e *event.Event) wire.SPI {
+	switch {
+	case e.Check != nil:
+		return e.Check.SPIi
+	case e.Packet != nil && e.Packet.IKE != nil:
+		return e.Packet.IKE.Message.Header.InitiatorSPI
+	}
+	return 0
+}
+
+// theCall is the peer's: the first IKE SA that the trace has and for which there
+// is a connection, or the one that followed it in another form; nil where nobody
+// called.
 func (l *listening) theCall() *trace.IKESA {
-	for i := len(l.trace.SAs) - 1; i >= 0; i-- {
-		sa := l.trace.SAs[i]
-		if len(sa.Exchanges) == 0 || sa.Exchanges[0].Request == nil {
-			continue
-		}
-		if !slices.Contains(l.strangers, sa.Exchanges[0].Request.Src.Addr().String()) {
+	for _, sa := range l.trace.SAs {
+		switch {
+		case len(sa.Exchanges) == 0 || sa.Exchanges[0].Request == nil:
+		case l.spi != 0 && sa.InitiatorSPI == l.spi:
+			return sa
+		case l.spi == 0 && !slices.Contains(l.strangers, sa.Exchanges[0].Request.Src.Addr().String()):
 			return sa
 		}
 	}
 	return nil
+}
+
+// follow goes on with the IKE SA that the peer began after it was asked for the
+// same in another form.
+func (l *listening) follow() {
+	old := l.theCall()
+	for _, sa := range l.trace.SAs {
+		if sa != old && sa.First.After(old.First) && sa.Remote.Host == old.Remote.Host && sa.Local.Host == old.Local.Host {
+			l.spi = sa.InitiatorSPI
+			return
+		}
+	}
 }
 
 // last gives the last exchange of a type of the call, nil where there is none.
@@ -211,12 +242,15 @@ func (l *listening) last(t wire.ExchangeType) *trace.Exchange {
 
 func (l *listening) call() (Status, string) {
 	came := func() bool {
-		return l.last(wire.ExchangeIKESAInit) != nil || !l.strangerAt.IsZero() && l.o.Now().Sub(l.strangerAt) > strangerGrace
+		// Only when it was looked at is it known whether it is a stranger's.
+		x := l.last(wire.ExchangeIKESAInit)
+		return x != nil && (x.Response != nil || len(l.checks) > 0) || !l.strangerAt.IsZero() && l.o.Now().Sub(l.strangerAt) > strangerGrace
 	}
 	l.until(l.o.Wait, came)
 	x := l.last(wire.ExchangeIKESAInit)
 	switch {
 	case x != nil:
+		l.spi = x.SA.InitiatorSPI
 		l.probe.Local, l.probe.Remote = x.Request.Dst.Addr(), x.Request.Src.Addr()
 		return Pass, fmt.Sprintf("from %s to %s", x.Request.Src, x.Request.Dst)
 	case len(l.strangers) > 0:
@@ -249,7 +283,11 @@ func (l *listening) nat() (Status, string) {
 // an error after which the peer need not try again.
 func (l *listening) decided() bool {
 	x := l.last(wire.ExchangeIKESAInit)
-	return x != nil && x.Response != nil && !again(x.Response)
+	if x.Response != nil && again(x.Response) {
+		l.follow()
+		x = l.last(wire.ExchangeIKESAInit)
+	}
+	return x.Response != nil && !again(x.Response)
 }
 
 // again says that an answer asks for the same request in another form.
