@@ -9,7 +9,7 @@ import (
 )
 
 // groups are the parts of a peer's section, in order; others come after them.
-var groups = []string{"encryption", "integrity", "PRF", "key exchange", "ESP", "combination", "authentication", "path", "negotiation",
+var groups = []string{"life", "encryption", "integrity", "PRF", "key exchange", "ESP", "combination", "authentication", "path", "negotiation",
 	"child SAs", "rekeying", "liveness", "delete", "data"}
 
 // Page writes the Markdown page of rows.
