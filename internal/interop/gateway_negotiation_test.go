@@ -14,14 +14,6 @@ import (
 	"github.com/cloudvlan/cvlanctl/lab"
 )
 
-// tookCookie proves that the peer came back with our cookie.
-func (p *pair) tookCookie() {
-	p.t.Helper()
-	if c := p.checks(event.CheckCookie); len(c) == 0 || !c[0].OK {
-		p.t.Errorf("checks of cookies: %v", c)
-	}
-}
-
 // kernelESP are proposals of children that a Linux kernel has; of OpenIKED's
 // own list Linux takes those with CBC or CTR and SHA1, SHA2-384 or SHA2-512.
 func (r *gatewayRig) kernelESP() []string {

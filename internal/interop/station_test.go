@@ -186,3 +186,11 @@ func (o *ourEnd) signature() string {
 	}
 	return "no signature"
 }
+
+// tookCookie proves that the peer came back with our cookie.
+func (o *ourEnd) tookCookie() {
+	o.t.Helper()
+	if c := o.checks(event.CheckCookie); !slices.ContainsFunc(c, func(c event.Check) bool { return c.OK }) {
+		o.t.Errorf("checks of cookies: %v", c)
+	}
+}
