@@ -590,9 +590,9 @@ func (k *kernels) twoKernels(t *testing.T) {
 		{"in transport mode, and IPv6 in IPv4", "198.51.100.1", "198.51.100.2", "  net: {peer: gw, mode: transport, start: start}\n  six: {peer: gw, local: \"fd00:1::1/128\", remote: \"fd00:2::1/128\", start: start}\n",
 			"  net: {peer: gw, mode: transport}\n  six: {peer: gw, local: \"fd00:2::1/128\", remote: \"fd00:1::1/128\"}\n",
 			[][2]string{{"198.51.100.1", "198.51.100.2"}, {"fd00:1::1", "fd00:2::1"}}, []string{"mode transport", "mode tunnel"}},
-		{"IPv4 and IPv6 in IPv6", "2001:db8::1", "2001:db8::2", "  four: {peer: gw, local: 10.1.0.1/32, remote: 10.2.0.1/32, start: start}\n  six: {peer: gw, local: \"fd00:1::1/128\", remote: \"fd00:2::1/128\", start: start}\n",
-			"  four: {peer: gw, local: 10.2.0.1/32, remote: 10.1.0.1/32}\n  six: {peer: gw, local: \"fd00:2::1/128\", remote: \"fd00:1::1/128\"}\n",
-			[][2]string{{"10.1.0.1", "10.2.0.1"}, {"fd00:1::1", "fd00:2::1"}}, []string{"mode tunnel"}},
+		{"IPv4 and IPv6 in IPv6, and transport mode over it", "2001:db8::1", "2001:db8::2", "  net: {peer: gw, mode: transport, start: start}\n  four: {peer: gw, local: 10.1.0.1/32, remote: 10.2.0.1/32, start: start}\n  six: {peer: gw, local: \"fd00:1::1/128\", remote: \"fd00:2::1/128\", start: start}\n",
+			"  net: {peer: gw, mode: transport}\n  four: {peer: gw, local: 10.2.0.1/32, remote: 10.1.0.1/32}\n  six: {peer: gw, local: \"fd00:2::1/128\", remote: \"fd00:1::1/128\"}\n",
+			[][2]string{{"10.1.0.1", "10.2.0.1"}, {"fd00:1::1", "fd00:2::1"}, {"2001:db8::1", "2001:db8::2"}}, []string{"mode tunnel", "mode transport"}},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			k.run(t, k.guest, "xfrm", site(row.y, row.x, "y.lab", "x.lab", row.back), "ip", "netns", "exec", "y")
