@@ -35,34 +35,41 @@ type Options struct {
 	Swanctl string
 }
 
-// Host looks at this host.
+// Host looks at this host, in the network namespace of its caller unless a
+// daemon is named that runs in another one.
 func Host(ctx context.Context, o Options) *diag.HostFacts {
 	h := &diag.HostFacts{At: time.Now()}
-	// In a goroutine of its own: it may have to end its thread with itself.
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		leave, ok := enter(h, o.PID)
-		defer leave()
-		if !ok {
-			return
-		}
-		look(ctx, h)
-		if o.Wait <= 0 {
-			return
-		}
-		grow := counters(h)
-		select {
-		case <-ctx.Done():
-		case <-time.After(o.Wait):
-			grow()
-		}
-	}()
-	<-done
+	if other(h, o.PID) {
+		// In a goroutine of its own: it ends its thread with itself.
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			if enter(h, o.PID) {
+				lookFor(ctx, h, o.Wait)
+			}
+		}()
+		<-done
+	} else {
+		lookFor(ctx, h, o.Wait)
+	}
 	if o.Certificates {
 		unseen(h, "certificates", certificates(h, o))
 	}
 	return h
+}
+
+// lookFor looks once, and at the counters again after the wait.
+func lookFor(ctx context.Context, h *diag.HostFacts, wait time.Duration) {
+	look(ctx, h)
+	if wait <= 0 {
+		return
+	}
+	grow := counters(h)
+	select {
+	case <-ctx.Done():
+	case <-time.After(wait):
+		grow()
+	}
 }
 
 func unseen(h *diag.HostFacts, what string, err error) {

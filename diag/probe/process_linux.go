@@ -15,36 +15,42 @@ import (
 	"github.com/cloudvlan/cvlanctl/diag"
 )
 
-// enter goes into the network namespace of a process, where that is another
-// one. Its own thread is lost by it, so the caller's goroutine must end; leave
-// says that it will. Not ok, with the reason in Unseen, where it may not.
-func enter(h *diag.HostFacts, pid int) (leave func(), ok bool) {
-	runtime.LockOSThread() // never unlocked after a change of namespace: the thread ends with the goroutine
+// other says whether a process is in another network namespace than its caller,
+// and names that.
+func other(h *diag.HostFacts, pid int) bool {
 	if pid <= 0 {
-		return runtime.UnlockOSThread, true
+		return false
 	}
-	path := fmt.Sprintf("/proc/%d/ns/net", pid)
-	theirs, err := os.Readlink(path)
+	theirs, err := os.Readlink(namespaceOf(pid))
 	ours, mine := os.Readlink("/proc/thread-self/ns/net")
 	if err = errors.Join(err, mine); err != nil {
 		unseen(h, "the daemon's network namespace", fmt.Errorf("process %d: %w; the facts below are of this program's own", pid, err))
-		return runtime.UnlockOSThread, true
+		return false
 	}
-	if theirs == ours {
-		return runtime.UnlockOSThread, true
+	if theirs != ours {
+		h.Namespace = theirs
 	}
-	h.Namespace = theirs
-	f, err := os.Open(path)
+	return theirs != ours
+}
+
+func namespaceOf(pid int) string { return fmt.Sprintf("/proc/%d/ns/net", pid) }
+
+// enter goes into the network namespace of a process. The caller's goroutine
+// must end afterwards: its thread is not given back, and ends with it. Not ok,
+// with the reason in Unseen, where it may not.
+func enter(h *diag.HostFacts, pid int) (ok bool) {
+	runtime.LockOSThread()
+	f, err := os.Open(namespaceOf(pid))
 	if err == nil {
 		err = unix.Setns(int(f.Fd()), unix.CLONE_NEWNET)
 		err = errors.Join(err, f.Close())
 	}
 	if err != nil {
-		unseen(h, "this host", fmt.Errorf("the daemon (process %d) runs in another network namespace, %s, and it cannot be entered: %w", pid, theirs, err))
-		return runtime.UnlockOSThread, false
+		unseen(h, "this host", fmt.Errorf("the daemon (process %d) runs in another network namespace, %s, and it cannot be entered: %w", pid, h.Namespace, err))
+		return false
 	}
-	h.Notes = append(h.Notes, fmt.Sprintf("the daemon (process %d) runs in another network namespace, %s: routes, firewall, sockets and XFRM are of that one", pid, theirs))
-	return func() {}, true
+	h.Notes = append(h.Notes, fmt.Sprintf("the daemon (process %d) runs in another network namespace, %s: routes, firewall, sockets and XFRM are of that one", pid, h.Namespace))
+	return true
 }
 
 // rootOf gives the folder in which a process sees its files.
