@@ -13,6 +13,7 @@ var certEntries = []Entry{
 			swan("remote", "connections.<c>.send_cert = always"),
 			swan("remote", "each intermediate CA in a file of its own under x509ca/"),
 			libre("remote", "leftsendcert=always"),
+			swan("local", "connections.<c>.send_certreq = yes   (a peer with send_cert = ifasked waits for it)"),
 		},
 		RFC: []string{"RFC 7296 3.6", "RFC 7296 3.7"}, Related: []string{"cert-untrusted-issuer"},
 	},

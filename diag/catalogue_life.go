@@ -45,6 +45,7 @@ var lifeEntries = []Entry{
 		Remedies: []Remedy{
 			swan("local", "connections.<c>.rekey_time and children.<k>.rekey_time: different on the two sides"),
 			swan("local", "swanctl --terminate --ike <c>, then --initiate   (if the peer never finishes)"),
+			anyone("remote", "Let the IKE SA and its CHILD SAs be rekeyed at different times, and others than ours."),
 		},
 		RFC: []string{"RFC 7296 2.25"}, Related: []string{"rekey-collision", "child-sa-not-found"},
 	},
@@ -59,6 +60,7 @@ var lifeEntries = []Entry{
 		Remedies: []Remedy{
 			swan("local", "connections.<c>.children.<k>.rekey_time = <below the peer's lifetime>"),
 			swan("local", "charon.delete_rekeyed_delay = 5   (strongswan.conf)"),
+			anyone("remote", "Set the lifetime of the CHILD SA above the other side's rekeying time, so that it does not end unseen."),
 		},
 		RFC: []string{"RFC 7296 2.25"}, Related: []string{"lifetime-mismatch", "rekey-collision"},
 	},

@@ -1,6 +1,7 @@
 package diag_test
 
 import (
+	"fmt"
 	"regexp"
 	"slices"
 	"strings"
@@ -115,6 +116,55 @@ func TestEveryRuleReportsAnIDOfTheCatalogueAndSaysWhatItNeeds(t *testing.T) {
 			}
 		}
 	}
+}
+
+// owners are the sides that can mend a fault of theirs.
+var owners = map[diag.Ownership][]string{
+	diag.External:    {"network"},
+	diag.LocalConfig: {"local", "both", "initiator", "responder"},
+	diag.PeerConfig:  {"remote", "both", "initiator", "responder"},
+	diag.Host:        {"local", "both", "responder"},
+	diag.Credential:  {"local", "remote", "both", "initiator", "responder"},
+	diag.Software:    {"local", "remote", "both", "initiator", "responder"},
+}
+
+// TestEveryRuleSaysHowSureItIsWhyWhoseFaultItIsAndWhatToChangeOnThatSide holds
+// of every rule's fault what an operator has to be told.
+func TestEveryRuleSaysHowSureItIsWhyWhoseFaultItIsAndWhatToChangeOnThatSide(t *testing.T) {
+	for _, r := range rule.All() {
+		for _, gap := range gaps(r.ID) {
+			t.Errorf("%s: %s", r.ID, gap)
+		}
+	}
+	for _, id := range []string{"no-such-fault", ""} {
+		if len(gaps(id)) == 0 {
+			t.Errorf("nothing is missing of %q", id)
+		}
+	}
+}
+
+// gaps lists what the catalogue does not say of a fault.
+func gaps(id string) []string {
+	e, ok := diag.Lookup(id)
+	var missing []string
+	if !ok {
+		missing = append(missing, "it is not in the catalogue")
+	}
+	sure := e.Sure()
+	switch {
+	case sure.Confidence.String() == "" || sure.Why == "":
+		missing = append(missing, "it does not say how sure it is, and why")
+	case sure.Confidence != diag.Certain && sure.Surer == "":
+		missing = append(missing, "it is not certain, and does not say what would make it surer")
+	}
+	sides := owners[e.Ownership]
+	if len(sides) == 0 {
+		missing = append(missing, "it does not say whose fault it is")
+	}
+	if !slices.ContainsFunc(e.Remedies, func(r diag.Remedy) bool { return slices.Contains(sides, r.Side) }) {
+		missing = append(missing, fmt.Sprintf("it is a matter of %s, and nothing is to be changed there: %+v", e.Ownership, e.Remedies))
+	}
+	return missing
 }
 
 // weakNames are algorithms that no advice may spread.

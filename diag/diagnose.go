@@ -74,6 +74,9 @@ func complete(f Finding) Finding {
 	if f.Cause == "" {
 		f.Cause = e.Cause
 	}
+	if f.Surer == "" && f.Confidence != Certain {
+		f.Surer = e.Sure().Surer
+	}
 	// Advice is for what needs repair, and a rule may turn a fault that the
 	// catalogue blames on a configuration into an external one.
 	if f.Remedies == nil && f.Severity < Info && (f.Ownership != External || e.Ownership == External) {

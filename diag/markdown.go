@@ -76,6 +76,12 @@ func writeEntry(b *strings.Builder, e *Entry, r *Rule) {
 		}
 		fmt.Fprintf(b, "| %s | %s | %s |\n", m.Side, m.Platform, change)
 	}
+	sure := e.Sure()
+	fmt.Fprintf(b, "\nHow sure: %s at best. %s", sure.Confidence, sure.Why)
+	if sure.Surer != "" {
+		fmt.Fprintf(b, " Surer by: %s.", strings.TrimSuffix(sure.Surer, "."))
+	}
+	b.WriteString("\n")
 	if e.Distinguish != "" {
 		fmt.Fprintf(b, "\nTo tell it from its neighbours: %s\n", e.Distinguish)
 	}

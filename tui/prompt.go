@@ -204,6 +204,9 @@ func entryPane(e *diag.Entry, width int) *widget.Pane {
 	part("how to tell it from others", e.Distinguish)
 	part("RFC", strings.Join(e.RFC, ", "))
 	part("related", strings.Join(e.Related, ", "))
+	sure := e.Sure()
+	part("how sure it can be", sure.Confidence.String()+" at best. "+sure.Why)
+	part("what would make it surer", sure.Surer)
 	return p
 }
 

@@ -143,6 +143,9 @@ func writeEntry(t *term.Terminal, e *diag.Entry, rules []diag.Rule) error {
 		f := diag.Finding{Remedies: e.Remedies}
 		w.remedies(&f)
 	}
+	sure := e.Sure()
+	section("How sure it can be", sure.Confidence.String()+" at best. "+sure.Why)
+	section("What would make it surer", sure.Surer)
 	section("How to tell it from its neighbours", e.Distinguish)
 	section("RFC", strings.Join(e.RFC, ", "))
 	section("See also", strings.Join(e.Related, ", "))

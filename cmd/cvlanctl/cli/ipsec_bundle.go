@@ -140,11 +140,11 @@ func fillBundle(ctx context.Context, app *App, c *vici.Client, facts *diag.Facts
 		a.json("stats.json", doc.NewStats(facts.Source, s.Version, facts.Stats, facts.Now))
 	}
 	if counters, err := c.Counters(ctx, ""); err == nil {
-		a.json("counters.json", counters)
+		a.json("counters.json", doc.NewCounters(facts.Source, []engine.Counters{counters}, false, facts.Now, underscored))
 	}
-	a.json("policies.json", facts.Policies)
+	a.json("policies.json", doc.NewPolicies(facts.Source, facts.Policies, facts.Now))
 	if facts.Host != nil {
-		a.json("host.json", facts.Host)
+		a.json("host.json", doc.NewHost(facts.Host))
 	}
 	log, err := app.daemonLog(c)
 	if err != nil {
@@ -166,11 +166,15 @@ func bundleText(app *App, facts *diag.Facts) string {
 // or announces octets that do.
 var secretive = regexp.MustCompile(`(?i)=> ?\d+ bytes @|secret|password|\bkey material\b|\bpsk\b|shared key =>|\bSK_|private key =>|keymat|KEYMAT|MSK|SKEYSEED`)
 
+// octetLine matches a line of octets in hexadecimal: charon writes keys so, 16
+// octets a line, each line with the prefix of its first.
+var octetLine = regexp.MustCompile(`^\s*\d+: (?:[0-9A-Fa-f]{2}(?:\s|$)){1,16}`)
+
 // openLog gives the lines of charon's log that tell no secret, cleaned.
 func openLog(log []byte) []byte {
 	var b bytes.Buffer
 	_ = vici.ReadLog(bytes.NewReader(log), func(e *event.Event) {
-		if e.Log == nil || e.Log.Level > 2 || secretive.MatchString(e.Log.Text) {
+		if e.Log == nil || e.Log.Level > 2 || secretive.MatchString(e.Log.Text) || octetLine.MatchString(e.Log.Text) {
 			return
 		}
 		fmt.Fprintf(&b, "%s %s %s[%d] %s\n", e.Time.UTC().Format(time.RFC3339Nano), e.Log.Group, cleaned(e.Log.IKE), e.Log.IKEID, cleaned(e.Log.Text))

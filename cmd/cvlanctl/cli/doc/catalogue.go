@@ -26,6 +26,9 @@ type Entry struct {
 	Cause       string   `json:"cause,omitempty"`
 	Shows       []Shows  `json:"shows,omitempty"`
 	Remedies    []Remedy `json:"remedies,omitempty"`
+	Confidence  string   `json:"confidence"` // at best
+	Why         string   `json:"why"`        // so sure, and no more
+	Surer       string   `json:"surer,omitempty"`
 	Distinguish string   `json:"distinguish,omitempty"`
 	RFC         []string `json:"rfc,omitempty"`
 	Related     []string `json:"related,omitempty"`
@@ -56,6 +59,8 @@ func NewCatalogue(entries []diag.Entry, rules []diag.Rule) *Catalogue {
 			ID: e.ID, Aliases: e.Aliases, Title: e.Title, Severity: e.Severity.String(), Ownership: string(e.Ownership),
 			Symptom: e.Symptom, Cause: e.Cause, Distinguish: e.Distinguish, RFC: e.RFC, Related: e.Related,
 		}
+		sure := e.Sure()
+		x.Confidence, x.Why, x.Surer = sure.Confidence.String(), sure.Why, sure.Surer
 		for _, s := range e.Shows {
 			x.Shows = append(x.Shows, Shows(s))
 		}
