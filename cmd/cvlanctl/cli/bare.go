@@ -40,7 +40,8 @@ func runBare(ctx context.Context, app *App) error {
 	}
 	ctx, cancel := app.patience(ctx, defaultTimeout)
 	defer cancel()
-	return advise(showStatus(ctx, app, app.Term, client))
+	_, err = showStatus(ctx, app, app.Term, client)
+	return advise(err)
 }
 
 // nothingHere says where a daemon was looked for, and what there is without

@@ -9,6 +9,7 @@ import (
 	"github.com/cloudvlan/cvlanctl/cmd/cvlanctl/cli/doc"
 	"github.com/cloudvlan/cvlanctl/cmd/cvlanctl/cli/print"
 	"github.com/cloudvlan/cvlanctl/cmd/cvlanctl/cli/term"
+	"github.com/cloudvlan/cvlanctl/diag"
 	"github.com/cloudvlan/cvlanctl/engine/backend"
 	"github.com/cloudvlan/cvlanctl/engine/vici"
 )
@@ -18,6 +19,7 @@ type IPsecSAsOptions struct {
 	IKE   string
 	Child string
 	WatchOptions
+	FailOn diag.Severity // 0: findings leave the exit code alone
 }
 
 // NewCmdIPsecSAs makes `cvlanctl ipsec list-sas`.
@@ -43,6 +45,7 @@ for.`,
 	cmd.Flags().StringVar(&opts.IKE, "ike", "", "only this connection")
 	cmd.Flags().StringVar(&opts.Child, "child", "", "only this child")
 	opts.flags(cmd)
+	failOnFlag(cmd, &opts.FailOn)
 	complete(cmd, "ike", completeNames(app, false))
 	return cmd
 }
@@ -76,15 +79,22 @@ func runIPsecSAs(ctx context.Context, app *App, o *IPsecSAsOptions) error {
 			return err
 		}
 		now := time.Now()
-		switch want := o.wanted(s); app.Output {
+		want := o.wanted(s)
+		found := above(c.Source(), s, now, want)
+		switch app.Output {
 		case print.Table:
-			return liveTable(s, now, want).Write(t, app.Output)
+			err = liveTable(s, now, want).Write(t, app.Output)
 		case print.Wide:
-			return writeLiveSAs(app, t, s, now, want)
+			err = writeLiveSAs(app, t, s, now, want)
 		default:
 			d := doc.NewLiveSAs(c.Source(), s, now, want)
-			return print.Document(t.Out, app.Output, d, d.IKESAs)
+			d.Findings = found
+			err = print.Document(t.Out, app.Output, d, d.IKESAs)
 		}
+		if err == nil && !o.Watch {
+			err = failOn(found, o.FailOn)
+		}
+		return err
 	}
 	return o.run(ctx, app, show)
 }

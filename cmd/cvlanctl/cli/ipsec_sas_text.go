@@ -190,7 +190,7 @@ func octets(n engine.Opt[uint64]) string {
 
 // writeLiveSAs writes all that the daemon tells of every SA, for -o wide.
 func writeLiveSAs(app *App, t *term.Terminal, s *backend.Snapshot, now time.Time, want doc.Wanted) error {
-	w := &details{Writer: bufio.NewWriter(t.Out), app: app, term: t, now: now}
+	w := &details{Writer: bufio.NewWriter(t.Out), app: app, term: t, now: now, findings: judge("", s, now)}
 	first := true
 	for i := range s.Tunnels {
 		tunnel := &s.Tunnels[i]
@@ -215,6 +215,8 @@ type details struct {
 	app  *App
 	term *term.Terminal
 	now  time.Time
+	// findings about what is written; nil where they stand elsewhere.
+	findings []diag.Finding
 }
 
 func (w *details) line(indent int, label, text string) {
@@ -273,6 +275,7 @@ func (w *details) ike(t *backend.Tunnel, sa *engine.IKESA) {
 	w.line(2, "tasks active", joined(sa.TasksActive))
 	w.line(2, "tasks passive", joined(sa.TasksPassive))
 	w.line(2, "waiting for", sa.Waiting)
+	w.line(2, "finding", worstAbout(w.findings, sa))
 	if t.Connection == nil {
 		w.line(2, "connection", "no longer configured")
 	} else if d := t.Connection.DPDDelay.Or(0); d > 0 {

@@ -24,6 +24,7 @@ import (
 // IPsecStatusOptions is what ipsec status takes.
 type IPsecStatusOptions struct {
 	WatchOptions
+	FailOn diag.Severity // 0: findings leave the exit code alone
 }
 
 // NewCmdIPsecStatus makes `cvlanctl ipsec status`.
@@ -42,40 +43,77 @@ func NewCmdIPsecStatus(app *App, runF func(context.Context, *IPsecStatusOptions)
 		RunE: func(cmd *cobra.Command, _ []string) error { return runF(cmd.Context(), opts) },
 	}
 	opts.flags(cmd)
+	failOnFlag(cmd, &opts.FailOn)
 	return cmd
 }
 
 func runIPsecStatus(ctx context.Context, app *App, o *IPsecStatusOptions) error {
-	return o.run(ctx, app, func(ctx context.Context, t *term.Terminal, c *vici.Client) error { return showStatus(ctx, app, t, c) })
+	return o.run(ctx, app, func(ctx context.Context, t *term.Terminal, c *vici.Client) error {
+		worst, err := showStatus(ctx, app, t, c)
+		if err == nil && worst != nil && !o.Watch {
+			err = failOn([]doc.Worst{*worst}, o.FailOn)
+		}
+		return err
+	})
+}
+
+// failOnFlag adds --fail-on to a command that shows how things stand, and judges
+// them only on request.
+func failOnFlag(cmd *cobra.Command, limit *diag.Severity) {
+	cmd.Flags().Var((*severityFlag)(limit), "fail-on", "exit with 3 from this severity on: critical, high, medium, low (default: findings do not change the exit code)")
+	complete(cmd, "fail-on", words("critical", "high", "medium", "low"))
+}
+
+// failOn gives the error for findings as bad as a limit or worse; 0 is no
+// limit.
+func failOn(found []doc.Worst, limit diag.Severity) error {
+	for _, f := range found {
+		if s, err := diag.ParseSeverity(f.Severity); err == nil && s.AtLeast(limit) {
+			return &findingsError{f.Severity}
+		}
+	}
+	return nil
 }
 
 // showStatus writes how a daemon stands.
-func showStatus(ctx context.Context, app *App, t *term.Terminal, c *vici.Client) error {
+func showStatus(ctx context.Context, app *App, t *term.Terminal, c *vici.Client) (*doc.Worst, error) {
 	s, err := c.Snapshot(ctx)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	stats, err := c.Stats(ctx)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	now := time.Now()
 	d := doc.NewStatus(c.Source(), s, &stats, worstOf(c.Source(), s, now))
 	if !app.Output.Text() {
-		return print.Document(t.Out, app.Output, d, d.Tunnels)
+		return d.Finding, print.Document(t.Out, app.Output, d, d.Tunnels)
 	}
-	return writeStatus(app, t, d, s, &stats, now)
+	return d.Finding, writeStatus(app, t, d, s, &stats, now)
 }
 
 // worstOf folds the SAs of a snapshot and gives the worst finding about them,
 // nil where there is none above info.
 func worstOf(source string, s *backend.Snapshot, now time.Time) *doc.Worst {
-	findings := judge(source, s, now)
-	if len(findings) == 0 || diag.Healthy(findings) {
-		return nil
+	if found := above(source, s, now, nil); len(found) > 0 {
+		return &found[0]
 	}
-	f := &findings[0]
-	return &doc.Worst{ID: f.ID, Severity: f.Severity.String(), Summary: f.Summary, Connection: f.Subject.Connection}
+	return nil
+}
+
+// above gives the findings above info about what is wanted of a snapshot, the
+// worst first; nil is everything.
+func above(source string, s *backend.Snapshot, now time.Time, want doc.Wanted) []doc.Worst {
+	var l []doc.Worst
+	findings := judge(source, s, now)
+	for i := range findings {
+		f := &findings[i]
+		if f.Severity < diag.Info && (want == nil || f.Subject.Connection == "" || want(f.Subject.Connection, "")) {
+			l = append(l, doc.Worst{ID: f.ID, Severity: f.Severity.String(), Summary: f.Summary, Connection: f.Subject.Connection})
+		}
+	}
+	return l
 }
 
 // judge runs the rules over a snapshot alone.

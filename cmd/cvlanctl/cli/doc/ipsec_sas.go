@@ -18,6 +18,8 @@ type LiveSAs struct {
 	Time   string      `json:"time"` // when the daemon was asked
 	IKESAs []LiveIKESA `json:"ike_sas"`
 	Down   []DownChild `json:"down"`
+	// Findings above info about what is listed, the worst first.
+	Findings []Worst `json:"findings,omitempty"`
 }
 
 // LiveIKESA is an IKE SA as a daemon tells it.
