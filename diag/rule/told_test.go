@@ -74,6 +74,7 @@ func TestWhatCharonLogsNamesTheCauseAlone(t *testing.T) {
 		{incoming, []string{"certificate was revoked on Feb 01 00:00:00 UTC 2026, reason: key compromise", refusing}, "critical cert-revoked certain > auth-failed-opaque"},
 		{incoming, []string{"certificate does not confirm identity 'a.example' (CN=other)", refusing}, "high cert-san-mismatch certain > auth-failed-opaque"},
 		{incoming, []string{"rejecting certificate without digitalSignature or nonRepudiation keyUsage flags", refusing}, "high cert-eku-or-keyusage certain > auth-failed-opaque"},
+		{incoming, []string{"constraint check failed: RULE_CRL_VALIDATION is SKIPPED, but requires at least GOOD", refusing}, "high crl-ocsp-unreachable certain > auth-failed-opaque"},
 		{incoming, []string{"path length of 2 violates constraint of 1", refusing}, "high cert-path-policy certain > auth-failed-opaque"},
 		{outgoing[:5], []string{"no private key found for 'a.example'"}, "high private-key-missing certain"},
 		{outgoing, []string{"configured EAP-only authentication, but peer does not support it"}, "medium eap-only-not-supported certain"},
