@@ -37,7 +37,7 @@ func (a *Accuracy) Share(s Source) float64 {
 func (a *Accuracy) count(s Source) (first, all int) {
 	for _, r := range a.rows {
 		x, ok := r.results[s]
-		if !ok || r.fault.Healthy() || x.Verdict == Unseen {
+		if !ok || r.fault.Healthy() || x.Verdict == Unseen || x.Verdict == Stumbled {
 			continue
 		}
 		all++
@@ -102,7 +102,7 @@ func (a *Accuracy) section(b *strings.Builder, title string, healthy bool) {
 				cell = "first: " + r.fault.want(s)
 			case x.Verdict == Wrong && len(x.Findings) > 0:
 				cell = "wrong: " + x.Findings[0].ID + instead(r.fault.want(s))
-			case x.Verdict != Unseen && x.Verdict != First:
+			case x.Verdict == NotFirst || x.Verdict == Missed:
 				cell += ": " + r.fault.want(s)
 			}
 			fmt.Fprintf(b, " %s |", cell)

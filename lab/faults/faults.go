@@ -135,6 +135,7 @@ const (
 	Missed   Verdict = "missed"    // nothing was found
 	Wrong    Verdict = "wrong"     // something else, or a fault in a healthy tunnel
 	Unseen   Verdict = "-"         // the source cannot see it
+	Stumbled Verdict = "not run"   // the lab itself failed
 )
 
 // Result is what a source found.

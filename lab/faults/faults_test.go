@@ -88,7 +88,11 @@ func try(t *testing.T, l *Lab, f *Fault) []Result {
 	defer cancel()
 	results, err := l.Run(ctx, f)
 	if err != nil {
-		t.Fatal(err)
+		t.Error(err)
+		for _, s := range Sources() {
+			results = append(results, Result{Source: s, Verdict: Stumbled})
+		}
+		return results
 	}
 	for _, r := range results {
 		if r.Verdict == First || r.Verdict == Unseen {
