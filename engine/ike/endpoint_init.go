@@ -75,12 +75,16 @@ func (e *Endpoint) cookieOK(octets []byte, d *Datagram, h *wire.Header, check fu
 	ni := p.Body.(*wire.Nonce).Data
 	source := d.Remote.Addr()
 	if n := wire.FindNotify(parsed.Payloads, wire.NotifyCookie); n != nil {
-		ok := e.cookies.check(e.now, n.Data, source, h.InitiatorSPI, ni)
-		check(event.Check{Kind: event.CheckCookie, RFC: "RFC 7296 2.6", What: "cookie of " + source.String(), OK: ok,
-			Local: "one made for this nonce, address and SPI", Remote: hexOf(n.Data)})
-		if ok {
+		c := event.Check{Kind: event.CheckCookie, RFC: "RFC 7296 2.6", What: "cookie of " + source.String(),
+			OK:    e.cookies.check(e.now, n.Data, source, h.InitiatorSPI, ni),
+			Local: "one made for this nonce, address and SPI", Remote: hexOf(n.Data)}
+		if c.OK {
+			// Its sender gets what is sent to it: no stranger any more, of whom only some are told.
+			c.SPIi, c.Peer = h.InitiatorSPI, source
+			out.Events = append(out.Events, event.Event{Time: e.now, Check: &c})
 			return true
 		}
+		check(c)
 	} else {
 		check(event.Check{Kind: event.CheckCookie, RFC: "RFC 7296 2.6", What: "cookie of " + source.String(), Remote: "none",
 			Local: fmt.Sprintf("demanded, as %d IKE SAs are half-open", e.half)})

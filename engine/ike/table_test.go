@@ -1,6 +1,7 @@
 package ike
 
 import (
+	"encoding/binary"
 	"net/netip"
 	"strings"
 	"testing"
@@ -8,6 +9,7 @@ import (
 
 	"github.com/cloudvlan/cvlanctl/engine"
 	"github.com/cloudvlan/cvlanctl/engine/auth"
+	"github.com/cloudvlan/cvlanctl/engine/event"
 	"github.com/cloudvlan/cvlanctl/engine/suite"
 	"github.com/cloudvlan/cvlanctl/engine/wire"
 )
@@ -503,6 +505,29 @@ func TestEveryStateSaysWhatItWaitsFor(t *testing.T) {
 			t.Errorf("%d is %s", k, k)
 		}
 	}
+}
+
+func TestAReturningPeersCookieIsToldAmongAnyNumberOfStrangers(t *testing.T) {
+	x := newBench(t, Settings{CookieThreshold: -1})
+	d := x.begin()
+	again := x.pass(x.a, x.pass(x.b, d).Datagrams[0])
+	told := 0
+	const strangers = 5000
+	for n := range uint64(strangers) {
+		s := d
+		s.Octets = append([]byte(nil), d.Octets...)
+		binary.BigEndian.PutUint64(s.Octets, n+1)
+		told += len(x.pass(x.b, s).Events)
+	}
+	if told == 0 || told == strangers {
+		t.Errorf("%d of %d strangers are told: it proves nothing", told, strangers)
+	}
+	for _, e := range x.pass(x.b, again.Datagrams[0]).Events {
+		if c := e.Check; c != nil && c.Kind == event.CheckCookie && c.OK && c.Peer == d.Local.Addr() && c.SPIi == x.sa.spiI {
+			return
+		}
+	}
+	t.Error("the cookie of a returning peer is not told")
 }
 
 func TestCookiesStopOnlyWhoDoesNotReceive(t *testing.T) {
