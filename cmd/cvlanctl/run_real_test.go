@@ -115,6 +115,21 @@ func asNobody(b *lab.Bench, binary string, args ...string) *exec.Cmd {
 	return exec.Command("ip", append([]string{"netns", "exec", b.NSA.Name, "setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", binary}, args...)...)
 }
 
+// powerless proves that a process is nobody's and has no right that root has. It
+// must have become the program by now.
+func powerless(t *testing.T, pid int) {
+	t.Helper()
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"Name:\tcvlanctl\n", "Uid:\t65534\t65534\t65534\t65534\n", "Gid:\t65534\t65534\t65534\t65534\n", "CapPrm:\t0000000000000000\n", "CapEff:\t0000000000000000\n", "CapAmb:\t0000000000000000\n"} {
+		if !strings.Contains(string(status), want) {
+			t.Errorf("the program has rights: no %q in %s", want, status)
+		}
+	}
+}
+
 // TestAnOrdinaryUserPingsThroughATunnelToStrongSwan proves that a tunnel needs
 // no root: the stack within the process carries it.
 func TestAnOrdinaryUserPingsThroughATunnelToStrongSwan(t *testing.T) {
@@ -192,6 +207,7 @@ func TestAnOrdinaryUserPingsThroughATunnelToStrongSwan(t *testing.T) {
 			_ = cmd.Process.Signal(syscall.SIGTERM)
 			_ = cmd.Wait()
 		}()
+		defer powerless(t, cmd.Process.Pid)
 		if err := lab.Eventually(t.Context(), 20*time.Second, "an answer through the tunnel", func() bool {
 			var c net.Conn
 			if err := b.NSA.Do(func() (err error) {

@@ -17,6 +17,9 @@ import (
 
 // The reasons for dropping a packet. Match them with errors.Is.
 var (
+	// ErrFragment says that a fragment was to go in transport mode, whose ESP is
+	// put on whole packets (RFC 4303 3.3.4).
+	ErrFragment = errors.New("a fragment cannot go in transport mode")
 	// ErrExhausted says that an SA has used up its sequence numbers (RFC 4303
 	// 3.3.3): it must be rekeyed.
 	ErrExhausted = errors.New("the sequence numbers of the SA are used up")

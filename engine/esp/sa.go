@@ -86,10 +86,12 @@ func (o *Out) MaxPacket(room int) int {
 func (o *Out) Covers(p *Packet) bool { return covered(o.src, o.dst, p) }
 
 // Seal appends the ESP packet that carries an IP packet, whose header p tells,
-// to dst. The error is ErrExhausted, or one of the cipher.
+// to dst. The error is ErrExhausted, ErrFragment, or one of the cipher.
 func (o *Out) Seal(dst, packet []byte, p *Packet) ([]byte, error) {
 	payload, next := packet[:p.Length], uint8(protoIPv4)
 	switch {
+	case o.transport && p.Fragment:
+		return dst, ErrFragment
 	case o.transport:
 		payload, next = packet[p.Header:p.Length], p.Protocol
 	case packet[0]>>4 == 6:

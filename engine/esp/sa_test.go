@@ -55,6 +55,11 @@ func TestTransportModeCarriesPacketsBetweenTwoHosts(t *testing.T) {
 			c.Src, c.Dst = selectors(netip.PrefixFrom(src, bits).String()), selectors(netip.PrefixFrom(dst, bits).String())
 		})
 		packet := udp(ends2[0], ends2[1], 5000, 53, 100)
+		whole := parsed(t, packet)
+		whole.Fragment = true
+		if b, err := out.Seal(nil, packet, whole); !errors.Is(err, ErrFragment) || len(b) != 0 || out.Sequence() != 0 {
+			t.Errorf("a fragment: %d octets, %v", len(b), err)
+		}
 		sealed := seal(t, out, packet)
 		got, err := in.Open(nil, sealed, 0)
 		if err != nil {

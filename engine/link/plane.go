@@ -258,9 +258,6 @@ func (p *Plane) install(u *ike.Update) error {
 	}
 	c.limits(u)
 	if r, ok := p.device.(Router); ok {
-		if u.Transport {
-			return errors.New("transport mode needs the ESP of the kernel (--data xfrm): this device carries whole packets between networks")
-		}
 		if err := r.Route(u.LocalTS, u.RemoteTS, remote); err != nil {
 			return err
 		}

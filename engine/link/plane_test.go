@@ -575,8 +575,8 @@ func TestRoutesGoWithTheTunnelsAndWithThePlane(t *testing.T) {
 		t.Errorf("%d routes, %v", d.routes, err)
 	}
 	three.Transport = true
-	if err := s.Update(three); err == nil || d.routes != 1 {
-		t.Errorf("transport mode over routes: %v, %d routes", err, d.routes)
+	if err := s.Update(three); err != nil || d.routes != 2 {
+		t.Errorf("transport mode over a device that can: %v, %d routes", err, d.routes)
 	}
 	if err := s.Close(); err != nil || d.routes != 0 {
 		t.Errorf("closed: %v, %d routes", err, d.routes)

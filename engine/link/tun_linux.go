@@ -104,7 +104,7 @@ func (t *TUN) Route(local, remote []wire.TrafficSelector, peer netip.Addr) error
 func (t *TUN) lead(prefix netip.Prefix, local []wire.TrafficSelector, peer netip.Addr) error {
 	if prefix.Contains(peer) {
 		if prefix.Bits() == prefix.Addr().BitLen() {
-			return fmt.Errorf("the tunnel is for the peer's own address %s: packets of the tunnel itself would go into it", peer)
+			return fmt.Errorf("the tunnel is for the peer's own address %s, as in transport mode: through a TUN device its own packets would go into it; --data xfrm has the kernel carry it, and ipsec up --netstack the stack of the process", peer)
 		}
 		if err := t.outside.keep(peer, t.index); err != nil {
 			return err
