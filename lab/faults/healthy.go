@@ -86,7 +86,7 @@ func HealthyVariants() []Fault {
 			return nil
 		}},
 		{Name: "every third IKE message gets lost", Act: ping, Upset: chain(atResponder, before, "udp dport 500 numgen inc mod 3 1 drop\nudp dport 4500 @th,64,32 0 numgen inc mod 3 1 drop")},
-		{Name: "a packet in twenty gets lost", Act: manyPings, Upset: chain(atResponder, before, "udp dport 4500 @th,64,32 != 0 numgen inc mod 20 0 drop")},
+		{Name: "a packet in fifty gets lost", Act: manyPings, Upset: chain(atResponder, before, "udp dport 4500 @th,64,32 != 0 numgen inc mod 50 0 drop")},
 		{Name: "large messages in IKE fragments", Act: ping, Ends: large},
 		{Name: "COOKIE once", Act: ping, Upset: cookies, NoEngine: noEngine("it is a setting of the responder's daemon, a strongSwan")},
 		{Name: "the host forwards and has a firewall that lets IPsec through", Act: ping, Upset: all(sysctl(atInitiator, "net.ipv4.ip_forward=1"),
