@@ -89,6 +89,8 @@ func (m *Model) command(line string) tea.Cmd {
 		m.explain(rest)
 	case "up", "down", "rekey", "dpd":
 		return m.commandOrder(verb, rest)
+	case "test-peer":
+		return m.testPeer(rest)
 	case "fault":
 		return m.fault(rest)
 	case "goto":
@@ -101,7 +103,7 @@ func (m *Model) command(line string) tea.Cmd {
 			m.fail(fmt.Sprintf("frame %d is not on the Packets page", frame))
 		}
 	default:
-		m.fail(verb + " is no command; there are up, down, rekey and dpd NAME, up NAME keys DIR, explain ID, goto FRAME, help, quit; in the demo fault NAME")
+		m.fail(verb + " is no command; there are up, down, rekey and dpd NAME, up NAME keys DIR, test-peer NAME FILE, explain ID, goto FRAME, help, quit; in the demo fault NAME")
 	}
 	return nil
 }

@@ -39,9 +39,13 @@ type Options struct {
 	// Faults can be made by an order, to see what they look like; nil where
 	// nothing may be broken.
 	Faults []Fault
-	Now    func() time.Time // the clock in the title bar and of live ages
-	Host   string           // this machine's name, "" for none
-	Theme  theme.Options
+	// TestPeer tests a peer of a policy file, tells each step as it begins and as
+	// it ends, and says in words what came of it. It is called on a goroutine of
+	// its own. nil where there is nothing to test.
+	TestPeer func(name, file string, tell func(TestStep)) (string, error)
+	Now      func() time.Time // the clock in the title bar and of live ages
+	Host     string           // this machine's name, "" for none
+	Theme    theme.Options
 	// Page is the key of the page to open first, "" for the first one.
 	Page string
 }
@@ -64,6 +68,7 @@ type Model struct {
 	overlay *widget.Pane
 	pick    func(key string) (cmd tea.Cmd, taken bool) // what the overlay does with a key; nil for nothing
 	prompt  *prompt
+	test    *peerTest // the last one, nil before the first
 	filters []string
 	last    string // the last action's result
 	lastBad bool

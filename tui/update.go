@@ -42,9 +42,11 @@ func (m *Model) update(msg tea.Msg) tea.Cmd {
 		if m.rest--; m.rest < 0 && !m.paused {
 			m.sync()
 		}
+		m.showTest()
 		return m.pulse()
 	case obeyed:
 		m.orders--
+		m.showTest()
 		if msg.err != nil {
 			m.fail(msg.order.String() + ": " + msg.err.Error())
 		} else {

@@ -84,7 +84,7 @@ func Shared() []Binding {
 		{Action: Previous, Keys: []string{"N"}, Does: "previous row with a problem"},
 		{Action: Copy, Keys: []string{"y"}, Does: "copy what is selected"},
 		{Action: Write, Keys: []string{"w"}, Does: "write what is shown to a file (.json or .md)"},
-		{Action: Command, Keys: []string{":"}, Does: "command: up NAME [keys DIR], down, rekey, dpd or test-peer NAME, fault NAME, explain ID, goto FRAME, quit"},
+		{Action: Command, Keys: []string{":"}, Does: "command: up NAME [keys DIR], down, rekey, dpd NAME, test-peer NAME FILE, fault NAME, explain ID, goto FRAME, quit"},
 		{Action: Break, Keys: []string{"B"}, Does: "break the demo on purpose, in one way of several"},
 		{Action: Pause, Keys: []string{"space"}, Does: "stop the picture, and go on"},
 		{Action: NextTab, Keys: []string{"tab"}, Does: "next page"},

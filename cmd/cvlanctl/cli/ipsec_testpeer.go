@@ -154,31 +154,41 @@ func (e *tested) Ping(ctx context.Context, to netip.Addr, n int) (time.Duration,
 	return e.stack.Ping(ctx, to, n)
 }
 
-func runTestPeer(ctx context.Context, app *App, o *TestPeerOptions) error {
-	t := &testPeer{app: app, o: o}
-	p, name, err := o.policy(ctx, app)
+// prepare reads whom to test with.
+func (t *testPeer) prepare(ctx context.Context) (peer.Target, error) {
+	o := t.o
+	p, name, err := o.policy(ctx, t.app)
 	if err != nil {
-		return err
+		return peer.Target{}, err
 	}
 	t.policy, t.others = p, p.Connections
 	if t.conn, t.child, err = pick(p, name); err != nil {
-		return err
+		return peer.Target{}, err
 	}
 	if t.child == "" && len(t.conn.Children) > 0 {
 		t.child = t.conn.Children[0].Name
 	}
 	target, err := t.target()
 	if err != nil {
-		return err
+		return target, err
 	}
 	if !o.Listen {
 		if t.variants, err = native.Variants(ctx, p, t.conn, t.others, t.own()); err != nil && o.Ladder > 0 {
-			return err
+			return target, err
 		}
 		for i := range t.variants {
 			v := &t.variants[i]
 			target.Variations = append(target.Variations, peer.Variation{Connection: v.Name, Kind: v.Kind, Near: v.Near, Says: v.Says})
 		}
+	}
+	return target, nil
+}
+
+func runTestPeer(ctx context.Context, app *App, o *TestPeerOptions) error {
+	t := &testPeer{app: app, o: o}
+	target, err := t.prepare(ctx)
+	if err != nil {
+		return err
 	}
 	if app.Timeout > 0 {
 		var cancel context.CancelFunc

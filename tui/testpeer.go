@@ -1,0 +1,119 @@
+package tui
+
+import (
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	tea "charm.land/bubbletea/v2"
+
+	"github.com/cloudvlan/cvlanctl/diag"
+	"github.com/cloudvlan/cvlanctl/tui/page"
+	"github.com/cloudvlan/cvlanctl/tui/theme"
+	"github.com/cloudvlan/cvlanctl/tui/widget"
+)
+
+// TestStep is a step of the test of a peer.
+type TestStep struct {
+	Name     string
+	Status   string // pass, warn, fail, skip; "" while it runs
+	Took     time.Duration
+	Detail   string
+	Findings []diag.Finding
+}
+
+// peerTest is the test of a peer that runs, or the last one. Its steps come on
+// another goroutine than the screen's.
+type peerTest struct {
+	pane *widget.Pane
+
+	mu    sync.Mutex
+	steps []TestStep
+}
+
+// tell takes a step as it begins, and again as it ends.
+func (p *peerTest) tell(s TestStep) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if n := len(p.steps); n > 0 && p.steps[n-1].Status == "" {
+		p.steps = p.steps[:n-1]
+	}
+	p.steps = append(p.steps, s)
+}
+
+// testPeer begins the test of a peer of a policy file, and shows its steps as
+// they come.
+func (m *Model) testPeer(line string) tea.Cmd {
+	name, file, ok := strings.Cut(line, " ")
+	test := m.options.TestPeer
+	switch file = strings.TrimSpace(file); {
+	case test == nil:
+		m.fail("this source has no peers to test")
+		return nil
+	case !ok || name == "" || file == "":
+		m.fail("test-peer wants a peer and the policy file that has it: test-peer office site.yaml")
+		return nil
+	}
+	run := &peerTest{pane: &widget.Pane{Title: "Test of " + name}}
+	m.overlay, m.test = run.pane, run
+	m.orders++
+	return func() tea.Msg {
+		words, err := test(name, file, run.tell)
+		return obeyed{page.Order{Verb: "test-peer", Connection: name}, words, err}
+	}
+}
+
+// showTest brings what is shown of a test up to date.
+func (m *Model) showTest() {
+	if m.test == nil || m.overlay != m.test.pane {
+		return
+	}
+	m.test.mu.Lock()
+	defer m.test.mu.Unlock()
+	m.test.pane.Lines = testLines(m.test.steps, m.width)
+}
+
+var testRoles = map[string]theme.Role{"": theme.Busy, "pass": theme.Good, "warn": theme.Warning, "fail": theme.Bad, "skip": theme.Muted}
+
+// testLines writes steps, and under each what it found, how that is known and
+// what to do.
+func testLines(steps []TestStep, width int) []theme.Line {
+	var lines []theme.Line
+	text := func(role theme.Role, indent, words string) {
+		for _, line := range widget.Wrap(words, min(width, 120)-len(indent)-1) {
+			lines = append(lines, theme.L(theme.S(role, indent+line)))
+		}
+	}
+	for i := range steps {
+		s := &steps[i]
+		mark, took := s.Status, ""
+		switch s.Status {
+		case "":
+			mark = "..."
+		case "skip":
+		default:
+			took = fmt.Sprintf("%8.1f ms", float64(s.Took)/float64(time.Millisecond))
+		}
+		lines = append(lines, theme.L(theme.S(testRoles[s.Status], fmt.Sprintf("  %-5s ", mark)), theme.S(theme.Plain, fmt.Sprintf("%-26s", s.Name)), theme.S(theme.Muted, took)))
+		if s.Detail != "" {
+			text(theme.Muted, "        ", s.Detail)
+		}
+		for j := range s.Findings {
+			f := &s.Findings[j]
+			if f.Severity >= diag.Info {
+				continue
+			}
+			text(theme.Bad, "        ", f.Summary+"  ["+f.ID+"; :explain "+f.ID+"]")
+			for _, e := range f.Evidence {
+				text(theme.Muted, "          seen: ", e.What)
+			}
+			for _, r := range f.Remedies {
+				if !r.Other {
+					text(theme.Accent, "          do: ", r.Side+": "+r.Change)
+				}
+			}
+		}
+	}
+	return lines
+}
