@@ -76,7 +76,9 @@ func watch(ctx context.Context, app *App, b daemonOnScreen) (options tui.Options
 	work.Go(func() { followConfiguration(ctx, app, b, store) })
 	options = app.screen(store)
 	options.Faults = b.faults
-	options.TestPeer = func(name, file string, tell func(tui.TestStep)) (string, error) { return testOnScreen(ctx, app, name, file, tell) }
+	options.TestPeer = func(name, file string, tell func(tui.TestStep)) (string, error) {
+		return testOnScreen(ctx, app, name, file, tell)
+	}
 	options.Act = func(o page.Order) (string, error) {
 		if o.Verb == "fault" {
 			return spoil(ctx, b, o.Fault)
