@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -216,6 +217,16 @@ func (k *kernels) xfrm(t *testing.T) string {
 	return strings.TrimSpace(out)
 }
 
+// dropped gives what the guest's kernel has counted of packets that IPsec cost.
+func (k *kernels) dropped(t *testing.T) string {
+	t.Helper()
+	out, err := k.guest.Exec(t.Context(), "cat", "/proc/net/xfrm_stat")
+	if err != nil {
+		t.Error(err)
+	}
+	return regexp.MustCompile(`(?m)^\w+\s+0\n`).ReplaceAllString(out, "")
+}
+
 // ping has the guest ping through tunnel n and wants all answered. They go one
 // at a time: of several, ping does not wait long for the last.
 func (k *kernels) ping(t *testing.T, n, count int, args ...string) {
@@ -223,7 +234,7 @@ func (k *kernels) ping(t *testing.T, n, count int, args ...string) {
 	from, to := inner(n)
 	line := fmt.Sprintf("for i in $(seq %d); do ping -n -q -c 1 -W 20 -I %s %s %s || exit 1; done", count, from, strings.Join(args, " "), to)
 	if out, err := k.guest.Exec(t.Context(), "sh", "-c", line); err != nil {
-		t.Errorf("pings from %s to %s: %v\n%s", from, to, err, out)
+		t.Errorf("pings from %s to %s: %v\n%s\n%s", from, to, err, out, k.dropped(t))
 	}
 }
 
@@ -314,14 +325,18 @@ func (e *end) net(n int) told {
 }
 
 func (k *pair) everySuite(t *testing.T) {
-	until(t, "all tunnels to be up", func() bool { return len(k.theirs.children()) == len(suites)+1 })
+	// The peer has a tunnel when it answers, the guest only when its kernel has
+	// found the ciphers: some are modules.
+	for _, e := range []*end{k.theirs, k.ours} {
+		until(t, "all tunnels to be up", func() bool { return len(e.children()) == len(suites)+1 })
+	}
 	var pings string
 	for n := range suites {
 		from, to := inner(n)
 		pings += fmt.Sprintf("ping -n -q -c 1 -W 20 -s 1000 -I %s %s || exit %d\n", from, to, n)
 	}
 	if out, err := k.guest.Exec(t.Context(), "sh", "-c", pings); err != nil {
-		t.Errorf("%v\n%s\n%s", err, out, k.xfrm(t))
+		t.Errorf("%v\n%s\n%s\n%s", err, out, k.xfrm(t), k.dropped(t))
 	}
 	for n := range suites {
 		if c := k.theirs.net(n); c.PacketsIn != 1 || c.PacketsOut != 1 {
@@ -354,7 +369,6 @@ func (e *end) one() told {
 
 func (k *pair) rekeysUnderTraffic(t *testing.T) {
 	from, to := inner(0)
-	const count = 300
 	stop := filepath.Join(k.guest.Dir, "enough")
 	done := make(chan string, 1)
 	go func() { // from outside: in the guest a command that long would time out

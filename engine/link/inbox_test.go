@@ -44,7 +44,7 @@ func TestStrangersWaitForReturningOnesAndAllForSAs(t *testing.T) {
 		queues := b.ready()
 		got := strange
 		for u, q := range queues {
-			if q != nil && len(q) > 0 {
+			if len(q) > 0 {
 				got = urgency(u)
 				d := <-q
 				b.taken(got, &d)

@@ -111,7 +111,11 @@ func TestNoSecretStandsInABundleWhereverItWasPlanted(t *testing.T) {
 			holds(t, kind, "", "json", string(b))
 		}
 	}
-	secrets := append(spellings(), base64.StdEncoding.EncodeToString(pkcs8), hex.EncodeToString(key.D.Bytes()), base64.StdEncoding.EncodeToString(key.D.Bytes()))
+	scalar, err := key.Bytes()
+	if err != nil {
+		t.Fatal(err)
+	}
+	secrets := append(spellings(), base64.StdEncoding.EncodeToString(pkcs8), hex.EncodeToString(scalar), base64.StdEncoding.EncodeToString(scalar))
 	for file, b := range files {
 		for _, s := range secrets {
 			if bytes.Contains(b, []byte(s)) {
