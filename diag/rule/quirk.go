@@ -78,7 +78,8 @@ func strangePort(f *diag.Facts) []diag.Finding {
 		d := about(sa)
 		switch from, to := m.Src.Port(), m.Dst.Port(); {
 		case m.Logged && from == 500 && to != 500 && to != 4500,
-			!m.Logged && m.Encap == event.UDP && to != 500:
+			// Our own engine knows both ports of its peer, whatever they are.
+			!m.Logged && !f.Trace.Daemon.Known && m.Encap == event.UDP && to != 500:
 			d.Summary = fmt.Sprintf("%s sends IKE to port %d of %s without the marker that every port but 500 needs: it is taken for ESP", m.Src.Addr(), to, m.Dst.Addr())
 			d.Evidence = sent(x, fmt.Sprintf("IKE_SA_INIT from port %d to port %d, no marker of four zero octets before it", from, to))
 		case !m.Logged && m.Encap == event.UDPNATT && to == 500:
