@@ -223,8 +223,8 @@ func TestCertificatesChainToTheRootThatTheOtherEndTrusts(t *testing.T) {
 	}
 	roots, between := x509.NewCertPool(), x509.NewCertPool()
 	roots.AppendCertsFromPEM(b.certPEM["x509ca/root.pem"])
-	between.AppendCertsFromPEM(a.certPEM["x509/intermediate1.pem"])
-	between.AppendCertsFromPEM(a.certPEM["x509/intermediate2.pem"])
+	between.AppendCertsFromPEM(a.certPEM["x509/intermediate-1.pem"])
+	between.AppendCertsFromPEM(a.certPEM["x509/intermediate-2.pem"])
 	leaf := parseCert(t, a.certPEM["x509/me.pem"])
 	chains, err := leaf.Verify(x509.VerifyOptions{Roots: roots, Intermediates: between, DNSName: "a.lab"})
 	if err != nil {
