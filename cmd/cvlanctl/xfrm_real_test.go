@@ -228,11 +228,14 @@ func (k *kernels) dropped(t *testing.T) string {
 }
 
 // ping has the guest ping through tunnel n and wants all answered. They go one
-// at a time: of several, ping does not wait long for the last.
+// at a time: of several, ping does not wait long for the last. One is asked
+// again where no answer comes: on a busy machine the guest's network card loses
+// a packet now and then. What must lose none is measured from outside.
 func (k *kernels) ping(t *testing.T, n, count int, args ...string) {
 	t.Helper()
 	from, to := inner(n)
-	line := fmt.Sprintf("for i in $(seq %d); do ping -n -q -c 1 -W 20 -I %s %s %s || exit 1; done", count, from, strings.Join(args, " "), to)
+	one := fmt.Sprintf("ping -n -q -c 1 -W 10 -I %s %s %s", from, strings.Join(args, " "), to)
+	line := fmt.Sprintf("for i in $(seq %d); do %s || %s || exit 1; done", count, one, one)
 	if out, err := k.guest.Exec(t.Context(), "sh", "-c", line); err != nil {
 		t.Errorf("pings from %s to %s: %v\n%s\n%s", from, to, err, out, k.dropped(t))
 	}
