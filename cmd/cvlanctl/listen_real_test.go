@@ -15,23 +15,11 @@ import (
 // calling is a strongSwan that calls our engine.
 func calling(t *testing.T) *lab.Bench {
 	t.Helper()
-	lab.Need(t)
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
-	defer cancel()
-	b, err := lab.NewBench(ctx, lab.Scenario{Name: "calling", Ends: func(a, b *lab.End) error {
+	return lay(t, lab.Scenario{Name: "calling", Ends: func(a, b *lab.End) error {
 		b.Absent = true
 		a.ESP = "aes256gcm16"
 		return nil
-	}}, t.TempDir())
-	t.Cleanup(func() {
-		if err := b.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return b
+	}})
 }
 
 // TestAPeerThatCallsIsToldWhatIsWrongWithWhatItSends has a real strongSwan call

@@ -55,17 +55,23 @@ func bench(t *testing.T) *lab.Bench {
 // benchOf is bench with a change of the peer's end.
 func benchOf(t *testing.T, change func(theirs *lab.End)) *lab.Bench {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
-	defer cancel()
-	lab.Need(t)
-	b, err := lab.NewBench(ctx, lab.Scenario{Name: "program", Ends: func(a, b *lab.End) error {
+	return lay(t, lab.Scenario{Name: "program", Ends: func(a, b *lab.End) error {
 		a.Absent = true
 		b.ESP = "aes256gcm16"
 		if change != nil {
 			change(b)
 		}
 		return nil
-	}}, t.TempDir())
+	}})
+}
+
+// lay lays a bench until the test ends.
+func lay(t *testing.T, s lab.Scenario) *lab.Bench {
+	t.Helper()
+	lab.Need(t)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	defer cancel()
+	b, err := lab.NewBench(ctx, s, t.TempDir())
 	t.Cleanup(func() {
 		if err := b.Close(); err != nil {
 			t.Error(err)

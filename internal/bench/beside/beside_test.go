@@ -1,10 +1,13 @@
 package beside
 
 import (
+	"fmt"
 	"os"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/cloudvlan/cvlanctl/lab/need"
 )
 
 func TestTheMiddleOfFiguresCounts(t *testing.T) {
@@ -44,7 +47,7 @@ func TestTargetsSayWhetherTheyAreMet(t *testing.T) {
 
 func TestAProcessTellsItsTimeAndMemory(t *testing.T) {
 	if _, err := os.Stat("/proc/self/stat"); err != nil {
-		t.Skip("no proc file system")
+		need.Without(t, fmt.Errorf("%w: the proc file system", need.ErrMissing))
 	}
 	for begin := time.Now(); ; {
 		d, err := ProcessTime(os.Getpid())
