@@ -379,7 +379,12 @@ func (k *pair) rekeysUnderTraffic(t *testing.T) {
 		done <- out
 	}()
 	seen := map[string]bool{k.theirs.net(0).Out: true} // asked outside, where it is quick
+	carries := func() { // however slow the guest is
+		t.Helper()
+		until(t, "the child SA to carry ten answers", func() bool { return k.theirs.net(0).PacketsIn >= 10 })
+	}
 	for n := range 4 {
+		carries()
 		who := []*end{k.ours, k.theirs}[n%2]
 		if n == 2 {
 			who.must("rekey", "gw", "--ike")
@@ -387,7 +392,7 @@ func (k *pair) rekeysUnderTraffic(t *testing.T) {
 		who.must("rekey", "gw/net0")
 		seen[k.theirs.net(0).Out] = true
 	}
-	k.ping(t, 0, 5)
+	carries()
 	if err := os.WriteFile(stop, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
