@@ -379,7 +379,7 @@ func (k *pair) rekeysUnderTraffic(t *testing.T) {
 		done <- out
 	}()
 	seen := map[string]bool{k.theirs.net(0).Out: true} // asked outside, where it is quick
-	carries := func() { // however slow the guest is
+	carries := func() {                                // however slow the guest is
 		t.Helper()
 		until(t, "the child SA to carry ten answers", func() bool { return k.theirs.net(0).PacketsIn >= 10 })
 	}
