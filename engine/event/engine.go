@@ -31,6 +31,7 @@ const (
 	CheckUnique      CheckKind = "unique"      // another IKE SA with the same peer
 	CheckMessage     CheckKind = "message"     // whether a datagram is a message that an IKE SA here waits for: framing, version, SPIs, flags, protection
 	CheckRefusal     CheckKind = "refusal"     // an error of the peer's against what was asked for
+	CheckBusy        CheckKind = "busy"        // a request of the peer's against what is in progress here: it is answered with TEMPORARY_FAILURE
 	CheckPath        CheckKind = "path"        // the addresses of a message against those of the IKE SA
 	CheckChild       CheckKind = "child"       // a CHILD SA that the peer names against those that stand
 )

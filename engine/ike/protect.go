@@ -165,7 +165,7 @@ func (s *SA) collect(m *message, part *wire.Fragment, first wire.PayloadType, pl
 		return nil, nil
 	}
 	if f.octets+len(plain) > maxReassembled {
-		s.dropFragments("together they are too long")
+		s.dropFragments()
 		return nil, refused(event.CheckLimit, "RFC 7383 2.6", fmt.Sprintf("at most %d octets together", maxReassembled),
 			fmt.Sprintf("fragments of more than %d octets together", maxReassembled))
 	}
@@ -192,10 +192,17 @@ func (s *SA) collect(m *message, part *wire.Fragment, first wire.PayloadType, pl
 func (s *SA) ownFragments() bool { return s.peerFragments }
 
 // dropFragments gives an incomplete set up.
-func (s *SA) dropFragments(why string) {
+func (s *SA) dropFragments() {
 	s.stop(TimerFragments)
+	s.in.parts = nil
+}
+
+// lateFragments gives up a set of which the rest did not come in time.
+func (s *SA) lateFragments() {
 	if f := s.in.parts; f != nil {
-		s.note("fragments", "", "%d of %d fragments of message %d are dropped: %s", f.have, f.total, f.id, why)
-		s.in.parts = nil
+		s.check(event.Check{Kind: event.CheckLimit, RFC: "RFC 7383 2.6", What: fmt.Sprintf("fragments of message %d", f.id),
+			Local: fmt.Sprintf("all %d within %s", f.total, s.set.HalfOpen), Remote: fmt.Sprintf("%d of %d", f.have, f.total),
+			Why: "the rest did not come in time"})
 	}
+	s.dropFragments()
 }

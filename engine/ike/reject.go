@@ -87,6 +87,57 @@ func (s *SA) answeredBy(n wire.NotifyType, what, asked string) {
 	s.check(event.Check{Kind: event.CheckRefusal, RFC: "RFC 7296 3.10.1", What: what, Local: asked, Remote: n.String()})
 }
 
+// temporary answers TEMPORARY_FAILURE to what cannot be done while something
+// else is in progress, and tells both.
+func (s *SA) temporary(rfc, asked, pending string) []wire.Payload {
+	s.check(event.Check{Kind: event.CheckBusy, RFC: rfc, What: "request against what is in progress", Local: pending, Remote: asked,
+		Why: wire.NotifyTemporaryFailure.String() + " is answered: the peer has to ask again later"})
+	return notify(wire.NotifyTemporaryFailure, nil)
+}
+
+// pending says what of the IKE SA is in progress.
+func (s *SA) pending() string {
+	text := fmt.Sprintf("IKE SA %s", s.state)
+	switch {
+	case s.rekey.next != nil:
+		text += ", replaced by " + s.rekey.next.name()
+	case s.rekey.peer != nil:
+		text += ", which the peer replaces by " + s.rekey.peer.sa.name()
+	}
+	for _, r := range s.out.requests {
+		text += fmt.Sprintf("; request %d, %s, waits for its answer", r.id, r.task.name())
+	}
+	return text
+}
+
+// pending says why the child is not to be replaced.
+func (c *child) pending() string {
+	switch {
+	case c.closer != nil:
+		return fmt.Sprintf("child SA %s is being closed: %s", c, c.closer.why)
+	case c.peer != nil:
+		return fmt.Sprintf("child SA %s is replaced by %s", c, c.peer.child)
+	}
+	return fmt.Sprintf("child SA %s %s", c, c.state)
+}
+
+// childAsked says what a request for a child asks for.
+func childAsked(m *message) string {
+	text := "a new child"
+	if n := m.has(wire.NotifyRekeySA); n != nil {
+		text = fmt.Sprintf("a child in place of %s %x", n.Protocol, n.SPI)
+	}
+	if sa := find[*wire.SA](m, wire.PayloadSA); sa != nil {
+		text += ": " + proposalWords(sa.Proposals)
+	}
+	for _, t := range []wire.PayloadType{wire.PayloadTSi, wire.PayloadTSr} {
+		if ts := find[*wire.TS](m, t); ts != nil {
+			text += fmt.Sprintf("; %s %s", t, selectorWords(ts.Selectors))
+		}
+	}
+	return text
+}
+
 // requestIDs lists the message ids of the requests that wait for an answer.
 func (s *SA) requestIDs() string {
 	ids := make([]string, 0, len(s.out.requests))

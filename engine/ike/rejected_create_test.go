@@ -53,6 +53,17 @@ func meanwhile(c func(own end) Command, request func(x *bench, far end) []wire.P
 	}
 }
 
+// again gives an end the same wish of the other's twice.
+func again(request func(x *bench, far end) []wire.Payload) func(*testing.T, string) Output {
+	return func(t *testing.T, role string) Output {
+		x := newBench(t, Settings{}).up()
+		own, far := x.ends(role)
+		x.asks(own, far, wire.ExchangeCreateChildSA, request(x, far))
+		far.s.out.next++
+		return x.asks(own, far, wire.ExchangeCreateChildSA, request(x, far))
+	}
+}
+
 // rejectedChildren are the refusals of CHILD SAs in CREATE_CHILD_SA: of
 // requests, and of answers.
 var rejectedChildren = []rejection{
@@ -92,6 +103,10 @@ var rejectedChildren = []rejection{
 	{name: "a child while the IKE SA is deleted", held: true, do: meanwhile(func(end) Command { return DeleteIKE{} }, func(x *bench, far end) []wire.Payload { return x.childRequestOf(far) })},
 	{name: "the rekeying of a child that is being deleted", held: true, do: meanwhile(func(own end) Command { return DeleteChild{SPI: own.s.children[0].in} },
 		func(x *bench, far end) []wire.Payload { return replaces(far.s.children[0].in, x.childRequestOf(far)) })},
+
+	{name: "the rekeying of a child that the peer has rekeyed already", held: true, do: again(func(x *bench, far end) []wire.Payload {
+		return replaces(far.s.children[0].in, x.childRequestOf(far))
+	})},
 
 	{name: "a child answered with wider selectors", do: answered(rekeyChildOf, part(wire.PayloadTSr, wider))},
 	{name: "a child answered in transport mode", do: answered(rekeyChildOf, func(ps []wire.Payload) []wire.Payload {
@@ -140,6 +155,8 @@ var rejectedRekeyings = []rejection{
 	}},
 	{name: "a new IKE SA while a child is rekeyed", held: true, do: meanwhile(rekeyChildOf, func(x *bench, far end) []wire.Payload { return x.ikeRequestOf(far) })},
 	{name: "a new IKE SA while the old one is deleted", held: true, do: meanwhile(func(end) Command { return DeleteIKE{} }, func(x *bench, far end) []wire.Payload { return x.ikeRequestOf(far) })},
+
+	{name: "a new IKE SA in place of one that is replaced already", held: true, do: again(func(x *bench, far end) []wire.Payload { return x.ikeRequestOf(far) })},
 
 	{name: "a new IKE SA answered without KE", do: answered(rekeyIKEOf, missing(wire.PayloadKE))},
 	{name: "a new IKE SA answered with KE of another group", do: answered(rekeyIKEOf, part(wire.PayloadKE, otherGroupOf))},

@@ -132,6 +132,13 @@ var rejectedDatagrams = []rejection{
 		x.sends(own, fragment(1, 3, 40000)(t, x, own, far))
 		return x.sends(own, fragment(2, 3, 40000)(t, x, own, far))
 	}},
+	{name: "fragments of which the rest does not come", held: true, do: func(t *testing.T, role string) Output {
+		x := newBench(t, Settings{}).up()
+		own, far := x.ends(role)
+		out := x.sends(own, fragment(1, 3, 8)(t, x, own, far))
+		x.now = out.Deadline
+		return own.e.Step(x.now, Input{})
+	}},
 	{name: "an unknown critical payload", do: asked(wire.ExchangeInformational, func(*bench, end, end) []wire.Payload {
 		return []wire.Payload{{Type: 99, Critical: true, Body: &wire.Unknown{Data: []byte{1}}}}
 	})},

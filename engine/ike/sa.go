@@ -365,7 +365,7 @@ func (s *SA) revival() []Again {
 // tick does what time asks for.
 func (s *SA) tick() {
 	if s.timers.due(TimerFragments, s.now) {
-		s.dropFragments("the rest did not come in time")
+		s.lateFragments()
 	}
 	if s.timers.due(TimerDelete, s.now) {
 		s.overdue()

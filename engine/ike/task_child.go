@@ -390,14 +390,6 @@ func (s *SA) acceptChild(m *message, q childRequest) (c *child, ps, refusal []wi
 // answerCreate answers CREATE_CHILD_SA: a new child, a child's replacement, or
 // the IKE SA's.
 func (s *SA) answerCreate(m *message) []wire.Payload {
-	temporary := func(why string) []wire.Payload {
-		what := "a new child"
-		if n := m.has(wire.NotifyRekeySA); n != nil {
-			what = fmt.Sprintf("the rekeying of child SA %x", n.SPI)
-		}
-		s.note("collision", "", "TEMPORARY_FAILURE to %s: %s", what, why)
-		return notify(wire.NotifyTemporaryFailure, nil)
-	}
 	sa, nonce := find[*wire.SA](m, wire.PayloadSA), find[*wire.Nonce](m, wire.PayloadNonce)
 	if sa == nil || nonce == nil || len(sa.Proposals) == 0 {
 		f := s.malformed(0, "RFC 7296 1.3", "CREATE_CHILD_SA request", "an SA with a proposal, and a Nonce", m.payloads, "SA or Nonce is missing")
@@ -409,12 +401,10 @@ func (s *SA) answerCreate(m *message) []wire.Payload {
 		return s.answerIKERekey(m, sa, bytes.Clone(nonce.Data))
 	}
 	switch {
-	case s.state == engine.IKEDeleting || s.asking(func(t task) bool { _, ok := t.(*deleteIKETask); return ok }):
-		return temporary("the IKE SA is being deleted")
-	case s.state == engine.IKERekeyed || s.state == engine.IKECreated:
-		return temporary("the IKE SA is replaced, or may be the loser of a collision")
-	case s.asking(func(t task) bool { _, ok := t.(*rekeyIKETask); return ok }) || s.state == engine.IKERekeying:
-		return temporary("the IKE SA is being replaced (RFC 7296 2.25.2)")
+	case s.state == engine.IKEDeleting || s.asking(func(t task) bool { _, ok := t.(*deleteIKETask); return ok }),
+		s.state == engine.IKERekeyed || s.state == engine.IKECreated, // or it may be the loser of a collision
+		s.state == engine.IKERekeying || s.asking(func(t task) bool { _, ok := t.(*rekeyIKETask); return ok }):
+		return s.temporary("RFC 7296 2.25.2", childAsked(m), s.pending())
 	}
 	if n := m.has(wire.NotifyRekeySA); n != nil {
 		return s.answerChildRekey(m, n, bytes.Clone(nonce.Data))

@@ -188,14 +188,11 @@ func (s *SA) answerChildRekey(m *message, n *wire.Notify, ni []byte) []wire.Payl
 		old = s.byOut(wire.ESPSPI(binary.BigEndian.Uint32(n.SPI)))
 	}
 	if !s.check(event.Check{Kind: event.CheckChild, RFC: "RFC 7296 2.25", What: "child SA that the peer replaces", OK: old != nil,
-		Local: s.childSPIs(), Remote: fmt.Sprintf("%s %x", n.Protocol, n.SPI)}) {
-		s.note("collision", "", "CHILD_SA_NOT_FOUND: no child SA with outbound SPI %x", n.SPI)
+		Local: s.childSPIs(), Remote: fmt.Sprintf("%s %x", n.Protocol, n.SPI), Why: wire.NotifyChildSANotFound.String() + " is answered"}) {
 		return notFound
 	}
-	switch {
-	case old.closing() || old.peer != nil:
-		s.note("collision", old.cfg.Name, "TEMPORARY_FAILURE: child SA %s is replaced or being closed", old)
-		return notify(wire.NotifyTemporaryFailure, nil)
+	if old.closing() || old.peer != nil {
+		return s.temporary("RFC 7296 2.25.1", childAsked(m), old.pending())
 	}
 	nr := s.set.Source.Nonce()
 	c, ps, refusal := s.acceptChild(m, childRequest{ni: ni, nr: nr, configs: []*ChildConfig{old.cfg}, old: old, withKE: true})

@@ -257,10 +257,6 @@ func (t *rekeyIKETask) refused(s *SA, n *wire.Notify, rival *ikeRival) {
 
 // answerIKERekey answers the peer's request to replace the IKE SA.
 func (s *SA) answerIKERekey(m *message, sa *wire.SA, ni []byte) []wire.Payload {
-	temporary := func(why string) []wire.Payload {
-		s.note("collision", "", "TEMPORARY_FAILURE to the rekeying of the IKE SA: %s", why)
-		return notify(wire.NotifyTemporaryFailure, nil)
-	}
 	refuse := func(t wire.NotifyType, data []byte, f *Failure) []wire.Payload {
 		f.Notify, f.Survived = t, true
 		s.fail(f)
@@ -274,12 +270,9 @@ func (s *SA) answerIKERekey(m *message, sa *wire.SA, ni []byte) []wire.Payload {
 		return false
 	})
 	switch {
-	case s.state == engine.IKEDeleting:
-		return temporary("it is being deleted")
-	case s.state == engine.IKERekeyed || s.rekey.peer != nil || s.rekey.next != nil || s.state == engine.IKECreated:
-		return temporary("it is replaced already")
-	case busy:
-		return temporary("a request about a child is on its way (RFC 7296 2.25.2)")
+	case s.state == engine.IKEDeleting, busy,
+		s.state == engine.IKERekeyed || s.rekey.peer != nil || s.rekey.next != nil || s.state == engine.IKECreated:
+		return s.temporary("RFC 7296 2.25.2", "a new IKE SA: "+proposalWords(sa.Proposals), s.pending())
 	case s.own.busy():
 		return refuse(wire.NotifyNoAdditionalSAs, nil, s.refused(0, event.Check{Kind: event.CheckLimit, RFC: "RFC 7296 1.3", What: "IKE SAs",
 			Local: fmt.Sprintf("at most %d", s.set.MaxSAs), Remote: "one more, to replace one that stands"}, "too many IKE SAs"))
