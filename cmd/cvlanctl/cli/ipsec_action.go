@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bufio"
+	"context"
 	"encoding/json"
 	"fmt"
 	"net/netip"
@@ -16,6 +17,7 @@ import (
 	"github.com/cloudvlan/cvlanctl/engine/backend"
 	"github.com/cloudvlan/cvlanctl/engine/event"
 	"github.com/cloudvlan/cvlanctl/engine/trace"
+	"github.com/cloudvlan/cvlanctl/engine/vici"
 )
 
 // action is a command that acts on a daemon: it shows what happens and says at
@@ -44,6 +46,26 @@ func newAction(app *App, source, name string) *action {
 		a.ladder = &liveLadder{w: app.Term.Out, term: app.Term, begin: a.begin, all: app.Output == print.Wide}
 	}
 	return a
+}
+
+// begin begins an action on a connection or a child of a daemon, and gives what
+// the name means.
+func (a *App) begin(ctx context.Context, c *vici.Client, verb, name string) (*action, *target, error) {
+	s, err := c.Snapshot(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	t, err := find(s, name)
+	if err != nil {
+		return nil, nil, err
+	}
+	begun := newAction(a, c.Source(), verb)
+	begun.doc.Connection, begun.doc.Child = t.connection, t.child
+	begun.begins(s)
+	if c.Addr().Engine {
+		begun.ofEngine(s)
+	}
+	return begun, t, nil
 }
 
 // ofEngine has the messages drawn of our own engine in another process: it

@@ -52,23 +52,14 @@ key exchange groups that do not match, is found now instead of in an hour.`,
 
 func runIPsecRekey(ctx context.Context, app *App, o *IPsecRekeyOptions) error {
 	return app.withBackend(ctx, func(ctx context.Context, c *vici.Client) error {
-		s, err := c.Snapshot(ctx)
+		a, t, err := app.begin(ctx, c, "rekey", o.Name)
 		if err != nil {
 			return err
 		}
-		t, err := find(s, o.Name)
-		if err != nil {
-			return err
-		}
-		r := &rekeying{action: newAction(app, c.Source(), "rekey"), client: c, ike: o.IKE, connection: t.connection}
-		r.doc.Connection, r.doc.Child = t.connection, t.child
+		r := &rekeying{action: a, client: c, ike: o.IKE, connection: t.connection}
 		r.goals = rekeyGoals(t, o.IKE)
 		if len(r.goals) == 0 {
 			return r.finish(fmt.Errorf("%s is down: there is nothing to rekey", t))
-		}
-		r.begins(s)
-		if c.Addr().Engine {
-			r.ofEngine(s)
 		}
 		err = r.run(ctx)
 		if err == nil {

@@ -89,16 +89,10 @@ func runIPsecUp(ctx context.Context, app *App, o *IPsecUpOptions) error {
 		return usagef("--key-dir and --no-wait exclude each other: the keys come with the exchanges")
 	}
 	return app.withBackend(ctx, func(ctx context.Context, c *vici.Client) (err error) {
-		s, err := c.Snapshot(ctx)
+		a, t, err := app.begin(ctx, c, "up", o.Name)
 		if err != nil {
 			return err
 		}
-		t, err := find(s, o.Name)
-		if err != nil {
-			return err
-		}
-		a := newAction(app, c.Source(), "up")
-		a.doc.Connection, a.doc.Child = t.connection, t.child
 		if t.up() {
 			a.say(term.Good, "%s is up already", t)
 			a.doc.Already = true
@@ -107,10 +101,6 @@ func runIPsecUp(ctx context.Context, app *App, o *IPsecUpOptions) error {
 		app.warnKeys()
 		if app.IPsecDebug >= keyLevel && o.KeyDir == "" {
 			app.warnLockUp(c)
-		}
-		a.begins(s)
-		if c.Addr().Engine {
-			a.ofEngine(s)
 		}
 		level, add := app.IPsecDebug, a.add
 		if o.KeyDir != "" {
@@ -209,16 +199,10 @@ belongs to them. What is configured to start by itself may come up again.`,
 
 func runIPsecDown(ctx context.Context, app *App, o *IPsecUpOptions) error {
 	return app.withBackend(ctx, func(ctx context.Context, c *vici.Client) error {
-		s, err := c.Snapshot(ctx)
+		a, t, err := app.begin(ctx, c, "down", o.Name)
 		if err != nil {
 			return err
 		}
-		t, err := find(s, o.Name)
-		if err != nil {
-			return err
-		}
-		a := newAction(app, c.Source(), "down")
-		a.doc.Connection, a.doc.Child = t.connection, t.child
 		if !t.active() {
 			a.say(term.Plain, "%s is down already", t)
 			a.doc.Already = true
@@ -227,10 +211,6 @@ func runIPsecDown(ctx context.Context, app *App, o *IPsecUpOptions) error {
 		app.warnKeys()
 		if app.IPsecDebug >= keyLevel && o.KeyDir == "" {
 			app.warnLockUp(c)
-		}
-		a.begins(s)
-		if c.Addr().Engine {
-			a.ofEngine(s)
 		}
 		goal := backend.Target{IKE: t.connection, Child: t.child}
 		err = c.Down(ctx, goal, backend.DownOptions{LogLevel: engine.Some(app.IPsecDebug), Force: o.Force, NoWait: o.NoWait}, a.add)
