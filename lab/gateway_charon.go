@@ -27,8 +27,9 @@ func newCharonGateway(ctx context.Context, g *Guest) (*charonGateway, error) {
 	d, err := NewDaemon(g, filepath.Join(g.Dir, "charon"), DaemonConfig{
 		KernelESP: true,
 		LogLevels: []string{"ike = 2", "chd = 2"}, // no keys
-		// A peer that is gone is given up within ten seconds.
-		Options: []string{"retransmit_timeout = 1", "retransmit_base = 1.5", "retransmit_tries = 3"},
+		// A peer that is gone is given up within ten seconds, and a child that was
+		// replaced stays for packets under way one second, not five.
+		Options: []string{"retransmit_timeout = 1", "retransmit_base = 1.5", "retransmit_tries = 3", "delete_rekeyed_delay = 1"},
 	})
 	if err != nil {
 		return nil, err

@@ -31,6 +31,7 @@ var guestInit string
 
 const (
 	guestBoot   = 60 * time.Second // on a busy machine; 5 s is usual
+	guestOrder  = 2 * time.Minute  // what a command may take, where its caller allows more
 	guestMemory = "192M"
 )
 
@@ -202,7 +203,7 @@ func (g *Guest) shell(ctx context.Context, line string) (string, error) {
 	if err := os.Rename(base+".new", base+".cmd"); err != nil {
 		return "", fmt.Errorf("command for guest: %w", err)
 	}
-	err := Eventually(ctx, time.Minute, "guest "+g.Name+" to run "+line, func() bool {
+	err := Eventually(ctx, guestOrder, "guest "+g.Name+" to run "+line, func() bool {
 		_, err := os.Stat(base + ".rc")
 		return err == nil
 	})

@@ -51,9 +51,9 @@ func behindNAT(t *testing.T, segment *lab.Segment) place {
 
 // paths tries what is between us and a gateway, each with our engine in another
 // place.
-func paths(t *testing.T, segment *lab.Segment, ns *lab.NS, software lab.Software) {
+func paths(t *testing.T, gw lab.Gateway, segment *lab.Segment, ns *lab.NS) {
 	t.Run("behind a NAT box", func(t *testing.T) {
-		r := newGatewayRig(t, segment, software, behindNAT(t, segment), ike.Settings{})
+		r := newGatewayRig(t, segment.Guest, gw, behindNAT(t, segment), ike.Settings{})
 		r.as(t, interop.Initiator, "path: a NAT box in front of us", func(t *testing.T, role interop.Role, e *interop.Entry) {
 			e.Detail("masquerading, with ports of its own; ESP in UDP; both rekeyings by us, a liveness check, delete")
 			p := r.pair(t, role, nil)
@@ -64,7 +64,7 @@ func paths(t *testing.T, segment *lab.Segment, ns *lab.NS, software lab.Software
 		})
 	})
 	t.Run("IPv6", func(t *testing.T) {
-		r := newGatewayRig(t, segment, software, place{ns: ns, local: lab.NeighbourIPv6, remote: lab.GuestIPv6, seen: lab.NeighbourIPv6}, ike.Settings{})
+		r := newGatewayRig(t, segment.Guest, gw, place{ns: ns, local: lab.NeighbourIPv6, remote: lab.GuestIPv6, seen: lab.NeighbourIPv6}, ike.Settings{})
 		r.eachRole(t, "path: IPv6 outside, IPv4 inside", func(t *testing.T, role interop.Role, e *interop.Entry) {
 			e.Detail("both rekeyings by us, a liveness check, delete")
 			p := r.pair(t, role, nil)
@@ -80,7 +80,7 @@ func paths(t *testing.T, segment *lab.Segment, ns *lab.NS, software lab.Software
 		})
 	})
 	t.Run("cookies", func(t *testing.T) {
-		r := newGatewayRig(t, segment, software, beside(ns), ike.Settings{CookieThreshold: -1})
+		r := newGatewayRig(t, segment.Guest, gw, beside(ns), ike.Settings{CookieThreshold: -1})
 		r.as(t, interop.Responder, "negotiation: COOKIE", func(t *testing.T, role interop.Role, e *interop.Entry) {
 			e.Detail("we demand it of every initiator")
 			p := r.pair(t, role, nil)

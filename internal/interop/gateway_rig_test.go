@@ -28,6 +28,7 @@ type gatewayRig struct {
 	guest   *lab.Guest
 	gateway lab.Gateway
 	seen    string // our address as the gateway sees it
+	down    bool   // the gateway was ended, and starts with its next connection
 	pairs   int
 }
 
@@ -66,10 +67,10 @@ func beside(ns *lab.NS) place {
 	return place{ns: ns, local: lab.NeighbourIPv4, remote: lab.GuestIPv4, seen: lab.NeighbourIPv4}
 }
 
-// newGatewayRig starts a gateway in a guest until the test ends.
-func newGatewayRig(t *testing.T, segment *lab.Segment, software lab.Software, at place, set ike.Settings) *gatewayRig {
+// newGateway starts a daemon in a guest, which ends with the test.
+func newGateway(t *testing.T, guest *lab.Guest, software lab.Software) lab.Gateway {
 	t.Helper()
-	gw, err := lab.NewGateway(t.Context(), segment.Guest, software)
+	gw, err := lab.NewGateway(t.Context(), guest, software)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -83,11 +84,23 @@ func newGatewayRig(t *testing.T, segment *lab.Segment, software lab.Software, at
 			t.Error(err)
 		}
 	})
-	name := string(software)
-	if software == lab.StrongSwan {
+	return gw
+}
+
+// recorder takes the rows of a gateway.
+func recorder(t *testing.T, gw lab.Gateway) *interop.Recorder {
+	name := string(gw.Software())
+	if gw.Software() == lab.StrongSwan {
 		name += " (kernel ESP)"
 	}
-	r := &gatewayRig{station: newStation(), rec: interop.Open(t, name, gw.Version()), guest: segment.Guest, gateway: gw, seen: at.seen}
+	return interop.Open(t, name, gw.Version())
+}
+
+// newGatewayRig runs our engine, beside a gateway that runs, until the test
+// ends.
+func newGatewayRig(t *testing.T, guest *lab.Guest, gw lab.Gateway, at place, set ike.Settings) *gatewayRig {
+	t.Helper()
+	r := &gatewayRig{station: newStation(), rec: recorder(t, gw), guest: guest, gateway: gw, seen: at.seen}
 	r.local, r.remote = netip.MustParseAddr(at.local), netip.MustParseAddr(at.remote)
 	// Packets tell what the peer sent.
 	set.Packets = true
@@ -181,9 +194,19 @@ func (r *gatewayRig) pair(t *testing.T, role interop.Role, change func(*pairing)
 		t.Fatal(added)
 	}
 	if !p.beginsWhenLoaded() {
-		p.must(r.gateway.Load(t.Context(), p.theirs))
+		p.load()
 	}
 	return p
+}
+
+// load gives the gateway its side of the connection.
+func (p *pair) load() {
+	p.t.Helper()
+	p.must(p.gateway.Load(p.t.Context(), p.theirs))
+	if p.down {
+		p.must(p.gateway.Start(p.t.Context()))
+		p.down = false
+	}
 }
 
 // close takes the connection and its SAs from both sides, and shows what was
@@ -212,7 +235,8 @@ func (p *pair) close() {
 	mine := func() bool {
 		left := true
 		err := p.pump.Do(ctx, func(_ time.Time, e *ike.Endpoint) ike.Output {
-			left = slices.ContainsFunc(e.SAs(), func(s *ike.SA) bool { return s.Connection() == p.conn })
+			// One that has ended lingers, to answer what is repeated.
+			left = slices.ContainsFunc(e.SAs(), func(s *ike.SA) bool { return s.Connection() == p.conn && s.Why() == "" })
 			return ike.Output{}
 		})
 		return err == nil && !left
@@ -226,12 +250,15 @@ func (p *pair) close() {
 			p.t.Errorf("%d children are installed though no IKE SA stands", n)
 		}
 	}()
-	empty := func() bool {
-		n, err := p.gateway.Established(ctx, p.theirs.Name)
-		states, stateErr := p.kernel(ctx)
-		return err == nil && stateErr == nil && n == 0 && len(states) == 0
+	if p.beginsWhenLoaded() {
+		// It would begin again and again.
+		if err := p.gateway.Kill(ctx); err != nil {
+			p.t.Error(err)
+		}
+		p.down = true
+		return
 	}
-	if lab.Eventually(ctx, 3*time.Second, "the peer to forget", empty) == nil {
+	if lab.Eventually(ctx, 3*time.Second, "the peer to forget", func() bool { return p.forgotten(ctx) }) == nil {
 		return
 	}
 	// What we do not know of, or the peer does not hear: start it anew.
@@ -279,7 +306,7 @@ func (p *pair) initiate() {
 	p.t.Helper()
 	if p.beginsWhenLoaded() {
 		p.theirs.Start = true
-		p.must(p.gateway.Load(p.t.Context(), p.theirs))
+		p.load()
 		return
 	}
 	if p.role == interop.Responder {
@@ -313,18 +340,21 @@ func (p *pair) agree(n int) *engine.IKESA {
 			why = fmt.Sprintf("%d IKE SAs here", len(ours))
 			return false
 		}
-		peers, err := p.gateway.Established(p.t.Context(), p.theirs.Name)
-		if err != nil || peers != 1 {
-			why = fmt.Sprintf("%d IKE SAs at the peer (error: %v)", peers, err)
-			return false
-		}
+		// The kernel is quick to ask; the daemons' own programs are not.
 		states, err := p.kernel(p.t.Context())
 		if err != nil {
 			why = err.Error()
 			return false
 		}
-		why = p.differs(ours[0], states, n)
-		return why == ""
+		if why = p.differs(ours[0], states, n); why != "" {
+			return false
+		}
+		peers, err := p.gateway.Established(p.t.Context(), p.theirs.Name)
+		if err != nil || peers != 1 {
+			why = fmt.Sprintf("%d IKE SAs at the peer (error: %v)", peers, err)
+			return false
+		}
+		return true
 	})
 	if err != nil {
 		p.t.Fatalf("%v: %s", err, why)
@@ -332,13 +362,21 @@ func (p *pair) agree(n int) *engine.IKESA {
 	return ours[0]
 }
 
+// forgotten says that the gateway has nothing of the tunnel.
+func (p *pair) forgotten(ctx context.Context) bool {
+	states, err := p.kernel(ctx)
+	if err != nil || len(states) != 0 {
+		return false
+	}
+	n, err := p.gateway.Established(ctx, p.theirs.Name)
+	return err == nil && n == 0
+}
+
 // gone waits until neither side has anything of the tunnel.
 func (p *pair) gone() {
 	p.t.Helper()
 	p.until("both sides to have nothing left", func() bool {
-		n, err := p.gateway.Established(p.t.Context(), p.theirs.Name)
-		states, stateErr := p.kernel(p.t.Context())
-		return err == nil && stateErr == nil && n == 0 && len(states) == 0 && len(p.ours()) == 0 && p.installed() == 0
+		return len(p.ours()) == 0 && p.installed() == 0 && p.forgotten(p.t.Context())
 	})
 }
 
