@@ -25,7 +25,7 @@ import (
 )
 
 // patience bounds every wait of these tests.
-const patience = 20 * time.Second
+const patience = time.Minute
 
 // loadPolicy reads a policy whose secret lies beside it.
 func loadPolicy(t *testing.T, text, secret string) *policy.Policy {

@@ -33,6 +33,9 @@ type layout struct {
 	child  []string
 	// counter leaves the traffic out: the engine has a Counter, no device.
 	counter bool
+	// impatient has both our tries and our liveness checks end soon, for a peer
+	// that is to be found lost. One that is merely slow is not to be.
+	impatient bool
 	// volume is what else stands in the policy for ESP, with a comma before it.
 	volume string
 }
@@ -96,16 +99,20 @@ func newRig(t *testing.T, l layout) *rig {
 	}
 	r.inner, _, _ = strings.Cut(ours.LocalTS, "/")
 	r.inneR, _, _ = strings.Cut(theirs.LocalTS, "/")
+	interval, tries := "1h", ike.Retransmission{Timeout: 500 * time.Millisecond, Tries: 6}
+	if l.impatient {
+		interval, tries = "1s", ike.Retransmission{Timeout: 200 * time.Millisecond, Tries: 3}
+	}
 	p := loadPolicy(t, fmt.Sprintf(`version: 1
 node: {identity: %q, addresses: %q}
 peers:
-  gw: {addresses: %q, identity: %q, auth: psk, psk: {file: psk}, dpd: {interval: 1s, timeout: 1s, action: %s}}
+  gw: {addresses: %q, identity: %q, auth: psk, psk: {file: psk}, dpd: {interval: %s, timeout: 1s, action: %s}}
 tunnels:
   net: {peer: gw, local: %q, remote: %q, esp: {proposals: %s%s}%s}
-`, ours.Local.ID, r.own, at, theirs.Local.ID, cmp.Or(l.lost, "restart"), ours.LocalTS, theirs.LocalTS, suite, l.volume, l.tunnel), "lab only: never use this")
+`, ours.Local.ID, r.own, at, theirs.Local.ID, interval, cmp.Or(l.lost, "restart"), ours.LocalTS, theirs.LocalTS, suite, l.volume, l.tunnel), "lab only: never use this")
 	r.started = start(t, p, func(o *native.Options) {
 		o.Listen = func(a netip.AddrPort) (*net.UDPConn, error) { return r.ns.ListenUDP(a.String()) }
-		o.Settings.Retransmit = ike.Retransmission{Timeout: 200 * time.Millisecond, Tries: 3}
+		o.Settings.Retransmit = tries
 		if !l.counter {
 			r.openPlane()
 			o.Plane = r.data
