@@ -427,16 +427,27 @@ func TestLifetimesReplaceAndEndSAs(t *testing.T) {
 	}
 }
 
+// differentProposals gives n proposals of ESP, at most 63, no two the same and
+// none that the peer of a pair has.
+func differentProposals(n int) [][]wire.Transform {
+	ciphers := []string{"aes128", "aes192", "aes256", "aes128ctr", "aes192ctr", "aes256ctr"}
+	texts := make([]string, 0, n)
+	for set := 1; set <= n; set++ {
+		text := ""
+		for bit, c := range ciphers {
+			if set>>bit&1 == 1 {
+				text += c + "-"
+			}
+		}
+		texts = append(texts, text+"sha1-sha256-sha384-sha512-modp2048")
+	}
+	return mustProposals(wire.ProtocolESP, texts...)
+}
+
 func TestBigMessagesGoInFragments(t *testing.T) {
 	p := NewPair(t, 1, func(a, b *ike.Connection, setA, setB *ike.Settings) {
 		setA.FragmentSize, setB.FragmentSize = 576, 576
-		for range 60 {
-			a.Children[0].Proposals = append(a.Children[0].Proposals, mustProposals(wire.ProtocolESP, "aes128-aes192-aes256-aes128ctr-aes192ctr-aes256ctr-sha1-sha256-sha384-sha512-modp2048")...)
-		}
-		for i := range a.Children[0].Proposals { // all different
-			a.Children[0].Proposals[i] = append(a.Children[0].Proposals[i], wire.Transform{Type: wire.TransformESN, ID: uint16(2 + i)})
-		}
-		a.Children[0].Proposals = append(a.Children[0].Proposals, b.Children[0].Proposals...)
+		a.Children[0].Proposals = append(differentProposals(60), b.Children[0].Proposals...)
 	})
 	p.Link.MTU, p.Link.Jitter, p.Link.Duplicate = 600, 50*time.Millisecond, 0.5
 	p.Up()

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/cloudvlan/cvlanctl/engine/auth"
+	"github.com/cloudvlan/cvlanctl/engine/suite"
 	"github.com/cloudvlan/cvlanctl/engine/wire"
 )
 
@@ -235,7 +236,8 @@ func ParseProposals(p wire.ProtocolID, texts ...string) ([][]wire.Transform, err
 	return all, nil
 }
 
-// Check says what is wrong with a connection, nil where nothing is.
+// Check says what is wrong with a connection, nil where nothing is. Each
+// transform of its proposals must be one that suite.Supports has.
 func (c *Connection) Check() error {
 	switch {
 	case c.Credentials == nil:
@@ -247,12 +249,34 @@ func (c *Connection) Check() error {
 	case c.LocalID.Type == 0:
 		return fmt.Errorf("connection %q: no local identity", c.Name)
 	}
+	if err := supported(wire.ProtocolIKE, c.Proposals); err != nil {
+		return fmt.Errorf("connection %q: %w", c.Name, err)
+	}
+	if len(groups(c.Proposals)) == 0 {
+		return fmt.Errorf("connection %q: no proposal with a key exchange", c.Name)
+	}
 	for _, ch := range c.Children {
 		if n := len(ch.Proposals); n == 0 || n > 255 {
 			return fmt.Errorf("child %q of connection %q: %d proposals, 1 to 255 are possible", ch.Name, c.Name, n)
 		}
+		if err := supported(wire.ProtocolESP, ch.Proposals); err != nil {
+			return fmt.Errorf("child %q of connection %q: %w", ch.Name, c.Name, err)
+		}
 		if len(ch.LocalTS) > 255 || len(ch.RemoteTS) > 255 {
 			return fmt.Errorf("child %q of connection %q: at most 255 selectors a side are possible", ch.Name, c.Name)
+		}
+	}
+	return nil
+}
+
+// supported refuses proposals with a transform that this program knows by name
+// only: it would be offered, perhaps chosen, and then no keys could be made.
+func supported(p wire.ProtocolID, proposals [][]wire.Transform) error {
+	for i, ts := range proposals {
+		for j := range ts {
+			if err := suite.Supports(p, &ts[j]); err != nil {
+				return fmt.Errorf("%s proposal %d: %w", p, i+1, err)
+			}
 		}
 	}
 	return nil

@@ -129,14 +129,10 @@ func (e *Endpoint) Initiate(now time.Time, name string, local netip.Addr) (*SA, 
 	if !local.IsValid() {
 		return nil, Output{}, fmt.Errorf("connection %q: no local address", name)
 	}
-	have := groups(c.Proposals)
-	if len(have) == 0 {
-		return nil, Output{}, fmt.Errorf("connection %q: no proposal with a key exchange that is supported", name)
-	}
 	e.now = now
 	s := &SA{own: e, set: &e.set, conn: c, initiator: true, state: engine.IKEConnecting, spiI: e.ikeSPI(), localID: c.LocalID, now: now,
 		path: path{local: netip.AddrPortFrom(local, e.set.Ports.IKE), remote: netip.AddrPortFrom(c.Remote, c.remotePorts().IKE)}}
-	s.push(&initTask{group: have[0]})
+	s.push(&initTask{group: groups(c.Proposals)[0]})
 	var out Output
 	e.step(e.take(s), Input{}, &out)
 	e.settle(&out)

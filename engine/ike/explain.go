@@ -39,8 +39,8 @@ func (s *SA) compareChild(m *message, c *Connection) {
 	cfg, _, _ := s.selectChild(c.Children, tsi, tsr, m.has(wire.NotifyUseTransportMode) != nil)
 	switch {
 	case cfg != nil:
-		s.choose(wire.ProtocolESP, sa.Proposals, usable(cfg.Proposals), false, 0)
+		s.choose(wire.ProtocolESP, sa.Proposals, cfg.Proposals, false, 0)
 	case len(c.Children) == 1:
-		s.choose(wire.ProtocolESP, sa.Proposals, usable(c.Children[0].Proposals), false, 0)
+		s.choose(wire.ProtocolESP, sa.Proposals, c.Children[0].Proposals, false, 0)
 	}
 }

@@ -105,9 +105,6 @@ func (s *SA) choose(p wire.ProtocolID, received []wire.Proposal, ours [][]wire.T
 	for _, mine := range ours {
 		local = append(local, wire.FormatProposal(p, mine))
 	}
-	if len(local) == 0 {
-		local = []string{"none that this program supports"}
-	}
 	s.check(event.Check{Kind: event.CheckProposal, RFC: "RFC 7296 2.7", What: p.String() + " proposals", Why: "nothing in common",
 		Local: strings.Join(local, ", "), Remote: receivedWords(p, received)})
 	return nil, false
@@ -292,14 +289,13 @@ func espTransforms(p *wire.Proposal) ESPTransforms {
 		ESN: transform(p, wire.TransformESN).ID == wire.ESNYes}
 }
 
-// groups lists the key exchange methods of proposals that this program has,
-// in order, each once; those left out are not known here.
+// groups lists the key exchange methods of proposals, in order, each once.
 func groups(proposals [][]wire.Transform) []wire.KEMethod {
 	var out []wire.KEMethod
 	for _, ts := range proposals {
 		for i := range ts {
 			m := wire.KEMethod(ts[i].ID)
-			if ts[i].Type == wire.TransformKE && m != 0 && suite.CanExchange(m) && !slices.Contains(out, m) {
+			if ts[i].Type == wire.TransformKE && m != 0 && !slices.Contains(out, m) {
 				out = append(out, m)
 			}
 		}

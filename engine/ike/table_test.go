@@ -27,6 +27,15 @@ func TestConnectionsThatCannotWorkAreRefused(t *testing.T) {
 		{"no credentials", func(c *Connection) { c.Credentials = nil }, "no credentials"},
 		{"no proposals", func(c *Connection) { c.Proposals = nil }, "no proposals"},
 		{"too many proposals", func(c *Connection) { c.Proposals = make([][]wire.Transform, 256) }, "256 proposals"},
+		{"no key exchange", func(c *Connection) { c.Proposals[0] = withoutKE(c.Proposals[0]) }, "no proposal with a key exchange"},
+		{"a cipher known by name only", func(c *Connection) { c.Proposals = withIDEA(c.Proposals) }, "IKE proposal 1: ENCR IDEA: not supported"},
+		{"a cipher that IKE does not have", func(c *Connection) { c.Proposals[0][0] = wire.Transform{Type: wire.TransformEncr, ID: wire.EncrNull} },
+			"IKE proposal 1: ENCR NULL: does not exist in IKE"},
+		{"a further key exchange", func(c *Connection) {
+			c.Proposals[0] = append(c.Proposals[0], wire.Transform{Type: wire.TransformADDKE1, ID: wire.KEMLKEM768})
+		}, "IKE proposal 1: ADDKE1 ML_KEM_768: not supported"},
+		{"a child's cipher known by name only", func(c *Connection) { c.Children[0].Proposals = withIDEA(c.Children[0].Proposals) },
+			"ESP proposal 1: ENCR IDEA: not supported"},
 		{"no identity", func(c *Connection) { c.LocalID = wire.ID{} }, "no local identity"},
 		{"child without proposals", func(c *Connection) { c.Children[0].Proposals = nil }, "0 proposals"},
 		{"child with too many selectors", func(c *Connection) { c.Children[0].LocalTS = make([]wire.TrafficSelector, 256) }, "255 selectors"},
@@ -61,7 +70,6 @@ func TestInitiatingSaysWhatIsMissing(t *testing.T) {
 		{"another name", func(c *Connection) { c.Name = "other" }, Settings{}, "no connection"},
 		{"no remote address", func(c *Connection) { c.Remote = netip.Addr{} }, Settings{}, "no remote address"},
 		{"no local address", func(c *Connection) { c.Local = netip.Addr{} }, Settings{}, "no local address"},
-		{"no group that is supported", func(c *Connection) { c.Proposals[0] = withoutKE(c.Proposals[0]) }, Settings{}, "key exchange"},
 		{"too many SAs", func(*Connection) {}, Settings{MaxSAs: -1}, "the most"},
 	} {
 		e := NewEndpoint(row.set)

@@ -345,7 +345,7 @@ func (s *SA) acceptChild(m *message, q childRequest) (c *child, ps, refusal []wi
 	if ke != nil {
 		sent = ke.Group
 	}
-	chosen, ok := s.choose(wire.ProtocolESP, sa.Proposals, usable(cfg.Proposals), q.withKE, sent)
+	chosen, ok := s.choose(wire.ProtocolESP, sa.Proposals, cfg.Proposals, q.withKE, sent)
 	if !ok {
 		return refuse(wire.NotifyNoProposalChosen, nil, &Failure{Payload: wire.PayloadSA, RFC: "RFC 7296 2.7", Text: "no proposal of child " + cfg.Name + " fits"})
 	}

@@ -312,7 +312,7 @@ func (s *SA) chooseConnection(received []wire.Proposal, sent wire.KEMethod) (*wi
 	var best *wire.Proposal
 	var conns []*Connection
 	for _, c := range s.choices {
-		p, ok := s.choose(wire.ProtocolIKE, received, usable(c.Proposals), true, sent)
+		p, ok := s.choose(wire.ProtocolIKE, received, c.Proposals, true, sent)
 		if !ok {
 			continue
 		}
@@ -324,21 +324,6 @@ func (s *SA) chooseConnection(received []wire.Proposal, sent wire.KEMethod) (*wi
 		}
 	}
 	return best, conns
-}
-
-// usable leaves out proposals whose key exchange this program does not have.
-func usable(proposals [][]wire.Transform) [][]wire.Transform {
-	out := make([][]wire.Transform, 0, len(proposals))
-	for _, ts := range proposals {
-		kept := slices.DeleteFunc(slices.Clone(ts), func(t wire.Transform) bool {
-			return t.Type == wire.TransformKE && t.ID != 0 && !suite.CanExchange(wire.KEMethod(t.ID))
-		})
-		if len(ofType(ts, wire.TransformKE)) > 0 && len(ofType(kept, wire.TransformKE)) == 0 {
-			continue
-		}
-		out = append(out, kept)
-	}
-	return out
 }
 
 // authorities gives the CERTREQ payloads for connections that trust

@@ -281,7 +281,7 @@ func (s *SA) answerIKERekey(m *message, sa *wire.SA, ni []byte) []wire.Payload {
 	if ke == nil {
 		return refuse(wire.NotifyInvalidSyntax, nil, s.malformed(wire.PayloadKE, "RFC 7296 1.3.2", "request to replace the IKE SA", "SA, Nonce and KE", m.payloads, "KE is missing"))
 	}
-	chosen, ok := s.choose(wire.ProtocolIKE, sa.Proposals, usable(s.conn.Proposals), true, ke.Group)
+	chosen, ok := s.choose(wire.ProtocolIKE, sa.Proposals, s.conn.Proposals, true, ke.Group)
 	if !ok {
 		return refuse(wire.NotifyNoProposalChosen, nil, &Failure{Payload: wire.PayloadSA, RFC: "RFC 7296 2.7", Text: "no proposal fits"})
 	}

@@ -139,24 +139,31 @@ func (o *Options) convert(ctx context.Context, from *policy.Connection, m *mater
 		return nil, fmt.Errorf("connection %s: %w", from.Name, err)
 	}
 	c.Credentials = &credentials{store: s, material: m, local: from.Local.Method, peer: from.Remote.Method}
-	c.Proposals = transforms(from.Proposals)
+	var lacks, more []string
+	if c.Proposals, lacks, err = usable(from, wire.ProtocolIKE, from.Proposals, ""); err != nil {
+		return nil, err
+	}
 	trapped := map[string]bool{}
 	for i := range from.Children {
 		child, err := convertChild(from, &from.Children[i], c)
 		if err != nil {
 			return nil, err
 		}
+		if child.Proposals, more, err = usable(from, wire.ProtocolESP, from.Children[i].Proposals, "tunnel "+child.Name+": "); err != nil {
+			return nil, err
+		}
+		lacks = append(lacks, more...)
 		c.Children = append(c.Children, child)
 		trapped[child.Name] = from.Children[i].Start == "trap"
 	}
-	return &configured{Connection: c, material: m, trapped: trapped, listed: listed(from, m, c, o.ownPort())}, nil
+	return &configured{Connection: c, material: m, trapped: trapped, lacks: lacks, listed: listed(from, m, c, o.ownPort())}, nil
 }
 
 // ownPort is the port for plain IKE.
 func (o *Options) ownPort() uint16 { return o.Ports.IKE }
 
 func convertChild(conn *policy.Connection, from *policy.Child, c *ike.Connection) (*ike.ChildConfig, error) {
-	child := &ike.ChildConfig{Name: from.Name, Proposals: transforms(from.Proposals), Transport: from.Transport,
+	child := &ike.ChildConfig{Name: from.Name, Transport: from.Transport,
 		Lifetime: lifetime(from.Time.Rekey, from.Time.Hard, from.Time.Jitter), Wait: from.Start != "start",
 		Octets: volume(from.Octets), Packets: volume(from.Packets)}
 	switch conn.DPD.Action {
@@ -177,12 +184,27 @@ func volume(l policy.Limits[uint64]) ike.Volume {
 	return ike.Volume{Rekey: l.Rekey, Hard: l.Hard, Jitter: l.Jitter}
 }
 
-func transforms(list []policy.Proposal) [][]wire.Transform {
-	all := make([][]wire.Transform, len(list))
+// usable gives the transforms of proposals, without those that the engine does
+// not have; what it leaves out it says in words. It refuses a list of which
+// nothing is left. within is the tunnel, "" for the IKE SA.
+func usable(c *policy.Connection, p wire.ProtocolID, list []policy.Proposal, within string) (all [][]wire.Transform, left []string, err error) {
 	for i := range list {
-		all[i] = list[i].Transforms
+		ts, lacks := list[i].Usable(p)
+		if ts != nil {
+			all = append(all, ts)
+		}
+		where := within + "proposal " + list[i].Text
+		if list[i].Line > 0 {
+			where += fmt.Sprintf(" (line %d)", list[i].Line)
+		}
+		for _, l := range lacks {
+			left = append(left, fmt.Sprintf("%s: %s", where, l))
+		}
 	}
-	return all
+	if len(all) == 0 && len(left) > 0 {
+		return nil, nil, unsupported(c, "%s", left[0])
+	}
+	return all, left, nil
 }
 
 func lifetime(rekey, hard, jitter time.Duration) ike.Lifetime {

@@ -22,6 +22,7 @@ type configured struct {
 	// trapped says which children traffic brings up. It is of the pump's
 	// goroutine.
 	trapped map[string]bool
+	lacks   []string // algorithms that it names and the engine leaves out, in words
 }
 
 // configured gives the connections that there are, in their order.
@@ -92,6 +93,9 @@ func (e *Engine) LoadConnection(ctx context.Context, name string, settings *back
 	})
 	if err != nil || failed != nil {
 		return first(err, failed)
+	}
+	for _, l := range c.lacks {
+		e.log("connection %s: %s, left out", name, l)
 	}
 	e.startChildren(c.Connection)
 	return nil

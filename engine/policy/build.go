@@ -278,11 +278,18 @@ func (s setting) count(key string, def uint64) uint64 {
 }
 
 func (s setting) proposals(p wire.ProtocolID, def string) []Proposal {
-	list := texts(s.get("proposals"))
-	if list == nil {
-		list = []string{def}
+	n := s.get("proposals")
+	if n == nil {
+		return parseProposals(p, []string{def})
 	}
-	return parseProposals(p, list)
+	var all []Proposal
+	for _, item := range n.items {
+		for _, one := range parseProposals(p, texts(&node{items: []*node{item}})) {
+			one.Line = item.line
+			all = append(all, one)
+		}
+	}
+	return all
 }
 
 // The defaults of every policy.

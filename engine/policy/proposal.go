@@ -15,6 +15,8 @@ type Proposal struct {
 	// Transforms are what it says, with what swanctl takes for granted: ready
 	// for the wire.
 	Transforms []wire.Transform
+	// Line is where the policy file has it, from 1; 0 where no file does.
+	Line int
 }
 
 // someKeywords are offered where a keyword is not known.
@@ -99,7 +101,24 @@ func checkProposal(p wire.ProtocolID, r *report, n *node, path string) bool {
 		r.at(n, Error, "bad-proposal", path, "%v%s", err, hint)
 		return false
 	}
+	checkUsable(p, r, n, path)
 	return true
+}
+
+// checkUsable points at the words that our own engine knows by name only.
+func checkUsable(p wire.ProtocolID, r *report, n *node, path string) {
+	kept, lacks := parseProposals(p, []string{n.text})[0].Usable(p)
+	outcome := "it leaves this out of the proposal"
+	if kept == nil {
+		outcome = "it cannot use the proposal"
+	}
+	offset := 0
+	for _, word := range strings.Split(n.text, "-") {
+		if i := slices.IndexFunc(lacks, func(l Lack) bool { return l.is(word) }); i >= 0 {
+			r.at(n.char(offset), Warning, "engine-lacks", path, "%s, so %s", lacks[i], outcome)
+		}
+		offset += len(word) + 1
+	}
 }
 
 // parseProposals reads proposals that checkProposal has passed.

@@ -53,6 +53,12 @@ type encryption struct {
 
 func (e *encryption) aead() bool { return e.icv > 0 }
 
+// protectsIKE says whether the algorithm exists in IKE: one that encrypts, with
+// its IV on the wire.
+func (e *encryption) protectsIKE() bool {
+	return e.mode != modeNull && e.mode != modeGMAC && !e.implicitIV
+}
+
 // material is how much keying material the algorithm takes, salt included.
 func (e *encryption) material() int { return e.key + e.salt }
 

@@ -24,7 +24,7 @@ func NewIKE(encrID uint16, bits int, integID uint16, encrKey, integKey Secret) (
 	if err != nil {
 		return nil, err
 	}
-	if p.enc.mode == modeNull || p.enc.mode == modeGMAC || p.enc.implicitIV {
+	if !p.enc.protectsIKE() {
 		return nil, &AlgorithmError{wire.TransformEncr, encrID, bits, "does not exist in IKE"}
 	}
 	if p.integ.icv == 0 {
