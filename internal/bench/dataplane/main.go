@@ -25,6 +25,7 @@ func main() {
 	flag.DurationVar(&o.burst, "burst", 500*time.Millisecond, "how long packets are sent at one rate")
 	flag.IntVar(&o.pings, "pings", 40, "pings in a row")
 	flag.StringVar(&o.only, "only", "", "a regular expression: measure these tunnels alone, by TCP alone, and write nothing")
+	flag.StringVar(&o.before, "before", "", "another build of cvlanctl: measure its tunnels too, by TCP alone, and write nothing")
 	beside.Main("Traffic", func(ctx context.Context, s *beside.Session) (string, error) { return run(ctx, &o, s) })
 }
 
@@ -33,7 +34,11 @@ type options struct {
 	stream, burst time.Duration
 	pings         int
 	only          string
+	before        string
 }
+
+// trial says that only TCP is of interest, and no page.
+func (o *options) trial() bool { return o.only != "" || o.before != "" }
 
 // figures are all that is measured, by tunnel, each list in the order of the
 // rounds.
@@ -59,24 +64,32 @@ func run(ctx context.Context, o *options, s *beside.Session) (body string, err e
 	if err != nil {
 		return "", fmt.Errorf("-only: %w", err)
 	}
-	f := newFigures(s.StrongSwan)
-	w, err := newWorld(ctx, s.Dir)
-	defer func() { err = errors.Join(err, w.close()) }()
-	if err != nil {
-		return "", err
+	all := tunnels
+	if o.before != "" {
+		all = append(slices.Clip(all), beforeUDP, beforeRaw)
 	}
 	var chosen []tunnel
-	for _, t := range tunnels {
+	for _, t := range all {
 		if only.MatchString(t.name) {
 			chosen = append(chosen, t)
 		}
+	}
+	if len(chosen) == 0 {
+		return "", fmt.Errorf("-only %s: no tunnel has such a name", o.only)
+	}
+	f := newFigures(s.StrongSwan)
+	w, err := newWorld(ctx, s.Dir, o.before, chosen)
+	defer func() { err = errors.Join(err, w.close()) }()
+	if err != nil {
+		return "", err
 	}
 	for n := range o.rounds {
 		if err := f.round(ctx, o, w, chosen, n); err != nil {
 			return "", err
 		}
 	}
-	if o.only != "" {
+	if o.trial() {
+		fmt.Print("\n", f.compared(chosen))
 		return "", nil
 	}
 	return f.report(o), nil
@@ -94,7 +107,7 @@ func (f *figures) round(ctx context.Context, o *options, w *world, list []tunnel
 		f.tcp[t.name], f.effort[t.name] = append(f.tcp[t.name], bits), append(f.effort[t.name], effort)
 		fmt.Printf("%2d %-20s TCP %8.0f Mbit/s %6.2f s/GB\n", n, t.name, bits/1e6, effort)
 	}
-	if o.only != "" {
+	if o.trial() {
 		return nil
 	}
 	bits, err := gcm()

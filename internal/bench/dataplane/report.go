@@ -68,6 +68,22 @@ whose packets pass the system one by one, %.0f %%.
 	return b.String()
 }
 
+// compared tells what the TCP of each tunnel is of each other's, round by round,
+// and what it costs.
+func (f *figures) compared(list []tunnel) string {
+	var b strings.Builder
+	for _, t := range list {
+		fmt.Fprintf(&b, "%-20s %6.0f Mbit/s %5.2f s/GB", t.name, beside.Median(f.tcp[t.name])/1e6, beside.Median(f.effort[t.name]))
+		for _, other := range list {
+			if other != t {
+				fmt.Fprintf(&b, "; of %s %.2fx at %.2fx the time", other.name, f.ratio(f.tcp, t, other), f.ratio(f.effort, t, other))
+			}
+		}
+		b.WriteString("\n")
+	}
+	return b.String()
+}
+
 // ratio gives what a tunnel's figures are of another's, round by round.
 func (f *figures) ratio(of map[string][]float64, t, other tunnel) float64 {
 	return beside.Median(beside.Ratios(of[t.name], of[other.name]))

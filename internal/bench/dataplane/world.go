@@ -36,7 +36,15 @@ var (
 	wireguard = tunnel{"wireguard-go", "10.7.0.1", "10.8.0.1"}
 
 	tunnels = []tunnel{veth, libipsec, wireguard, oursUDP, oursRaw}
+
+	// The ways of another build of ours.
+	beforeUDP = tunnel{"before, ESP in UDP", "10.9.0.1", "10.10.0.1"}
+	beforeRaw = tunnel{"before, ESP alone", "10.11.0.1", "10.12.0.1"}
 )
+
+// beforeA and beforeB are the addresses of the other build's ends, where its
+// sockets for ESP get no copies of our packets, nor ours of its.
+const beforeA, beforeB = "192.0.2.101", "192.0.2.102"
 
 // innerMTU is that of all tunnels.
 const innerMTU = "1400"
@@ -52,9 +60,10 @@ type world struct {
 	cleanup []func() error
 }
 
-// newWorld brings everything up. What it returns must be closed, also after an
-// error.
-func newWorld(ctx context.Context, dir string) (*world, error) {
+// newWorld brings everything up, and waits for the chosen tunnels. Where before
+// is the path of another build of ours, its tunnels are there too. What it
+// returns must be closed, also after an error.
+func newWorld(ctx context.Context, dir, before string, chosen []tunnel) (*world, error) {
 	w := &world{dir: dir, ends: map[string][]int{}}
 	var err error
 	w.bench, err = lab.NewBench(ctx, lab.Scenario{Name: "bench", Ends: func(a, b *lab.End) error {
@@ -89,7 +98,12 @@ func newWorld(ctx context.Context, dir string) (*world, error) {
 			return w, err
 		}
 	}
-	for _, t := range tunnels {
+	if before != "" {
+		if err := w.startBefore(ctx, before); err != nil {
+			return w, err
+		}
+	}
+	for _, t := range chosen {
 		if err := lab.Eventually(ctx, patience, t.name+" to carry pings", func() bool {
 			if w.through(ctx, t) != nil {
 				return false
@@ -161,31 +175,44 @@ func (w *world) startOurs(ctx context.Context) error {
 	if err := os.WriteFile(filepath.Join(w.dir, "psk"), []byte("bench only\n"), 0o600); err != nil {
 		return err
 	}
-	for n, t := range []tunnel{oursUDP, oursRaw} {
-		nat := []string{"force", "auto"}[n]
-		port := 5500 + 10*n
-		for i, ns := range w.sides() {
-			local, remote, own, other, start := w.bench.OuterA, w.bench.OuterB, t.innerA, t.innB, "none"
-			if i == 1 {
-				local, remote, own, other, start = remote, local, other, own, "start"
-			}
-			if err := lab.Address(ctx, ns, "lo", own+"/32"); err != nil {
-				return err
-			}
-			config := filepath.Join(w.dir, fmt.Sprintf("ours-%d-%d.yaml", n, i))
-			if err := os.WriteFile(config, fmt.Appendf(nil, `version: 1
+	outer := [2]string{w.bench.OuterA, w.bench.OuterB}
+	return errors.Join(w.engines(ctx, binary, oursUDP, outer, "force", 5500), w.engines(ctx, binary, oursRaw, outer, "auto", 5510))
+}
+
+// startBefore starts those of another build, at addresses of their own.
+func (w *world) startBefore(ctx context.Context, binary string) error {
+	outer := [2]string{beforeA, beforeB}
+	for i, ns := range w.sides() {
+		if err := lab.Address(ctx, ns, "eth0", outer[i]+"/24"); err != nil {
+			return err
+		}
+	}
+	return errors.Join(w.engines(ctx, binary, beforeUDP, outer, "force", 5520), w.engines(ctx, binary, beforeRaw, outer, "auto", 5530))
+}
+
+// engines starts the two ends of a tunnel of ours, at a port and the one behind.
+func (w *world) engines(ctx context.Context, binary string, t tunnel, outer [2]string, nat string, port int) error {
+	for i, ns := range w.sides() {
+		own, other, start := t.innerA, t.innB, "none"
+		if i == 1 {
+			own, other, start = other, own, "start"
+		}
+		if err := lab.Address(ctx, ns, "lo", own+"/32"); err != nil {
+			return err
+		}
+		config := filepath.Join(w.dir, fmt.Sprintf("engine-%d-%d.yaml", port, i))
+		if err := os.WriteFile(config, fmt.Appendf(nil, `version: 1
 node: {identity: side%d.example, addresses: %s}
 peers:
   gw: {addresses: %s, port: %d, identity: side%d.example, auth: psk, psk: {file: psk}, nat: %s}
 tunnels:
   net: {peer: gw, local: %s/32, remote: %s/32, start: %s, esp: {proposals: aes256gcm16}}
-`, i, local, remote, port, 1-i, nat, own, other, start), 0o600); err != nil {
-				return err
-			}
-			if err := w.spawn(ns, t.name, nil, fmt.Sprintf("ours-%d-%d.log", n, i), binary, "ipsec", "run", "--config", config, "--socket", "none", "--data", "tun",
-				"--mtu", innerMTU, "--port", fmt.Sprint(port), "--natt-port", fmt.Sprint(port+1), "--peer-natt-port", fmt.Sprint(port+1)); err != nil {
-				return err
-			}
+`, i, outer[i], outer[1-i], port, 1-i, nat, own, other, start), 0o600); err != nil {
+			return err
+		}
+		if err := w.spawn(ns, t.name, nil, fmt.Sprintf("engine-%d-%d.log", port, i), binary, "ipsec", "run", "--config", config, "--socket", "none", "--data", "tun",
+			"--mtu", innerMTU, "--port", fmt.Sprint(port), "--natt-port", fmt.Sprint(port+1), "--peer-natt-port", fmt.Sprint(port+1)); err != nil {
+			return err
 		}
 	}
 	return nil
