@@ -19,6 +19,7 @@ import (
 // both. What does not go so is taken back at the next OpenTUN.
 type TUN struct {
 	tun.Device
+	file  *tunFile
 	Name  string
 	index int
 	mtu   int
@@ -37,13 +38,17 @@ func OpenTUN(name string, mtu int, dir string) (*TUN, error) {
 	if dir == "" {
 		dir = notesDir
 	}
-	d, err := tun.CreateTUN(name, mtu)
+	f, err := openTUNFile(name)
 	if err != nil {
 		return nil, fmt.Errorf("TUN device %s: %w", name, err)
 	}
-	t := &TUN{Device: d, mtu: mtu, routes: map[netip.Prefix]int{}}
+	d, err := tun.CreateTUNFromFile(f.File, mtu)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("TUN device %s: %w", name, err), f.wake(), f.Close())
+	}
+	t := &TUN{Device: d, file: f, mtu: mtu, routes: map[netip.Prefix]int{}}
 	if err := t.raise(dir); err != nil {
-		return nil, errors.Join(fmt.Errorf("TUN device %s: %w", name, err), d.Close())
+		return nil, errors.Join(fmt.Errorf("TUN device %s: %w", name, err), f.wake(), d.Close())
 	}
 	go func() {
 		for range d.Events() { // nobody else wants them, and the device waits for a reader
@@ -78,9 +83,23 @@ func (t *TUN) raise(dir string) (err error) {
 // MTU gives the size that the device was made with.
 func (t *TUN) MTU() (int, error) { return t.mtu, nil }
 
+// Read gives the packets that the system sends through the device, and waits for
+// one; see Device.
+func (t *TUN) Read(bufs [][]byte, sizes []int, offset int) (int, error) {
+	for {
+		n, err := t.Device.Read(bufs, sizes, offset)
+		if !errors.Is(err, unix.EAGAIN) {
+			return n, err
+		}
+		if err := t.file.wait(); err != nil {
+			return 0, err
+		}
+	}
+}
+
 // Close removes the device and its routes.
 func (t *TUN) Close() error {
-	err := errors.Join(t.outside.close(), t.Device.Close())
+	err := errors.Join(t.outside.close(), t.file.wake(), t.Device.Close())
 	t.nl.Close()
 	return err
 }

@@ -1,8 +1,10 @@
 package link_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"net"
 	"net/netip"
 	"os"
 	"os/exec"
@@ -243,5 +245,68 @@ func TestWhatAKilledProcessLeftIsTakenBackAtTheNextStart(t *testing.T) {
 	}
 	if notes, err := filepath.Glob(dir + "/notes-*"); err != nil || len(notes) != 0 {
 		t.Errorf("notes are left: %v, %v", notes, err)
+	}
+}
+
+func TestAReaderOfATUNDeviceWaitsForPacketsAndEndsWithIt(t *testing.T) {
+	ns := wired(t)
+	tun := openTUN(t, ns, t.TempDir())
+	if err := tun.Route(network("10.1.0.0/16"), network("10.2.0.0/16"), peer); err != nil {
+		t.Fatal(err)
+	}
+	type read struct {
+		packet []byte
+		err    error
+	}
+	reads := make(chan read)
+	go func() {
+		defer close(reads)
+		bufs, sizes := make([][]byte, tun.BatchSize()), make([]int, tun.BatchSize())
+		for i := range bufs {
+			bufs[i] = make([]byte, 2000)
+		}
+		for {
+			n, err := tun.Read(bufs, sizes, 0)
+			for i := range n {
+				reads <- read{packet: bytes.Clone(bufs[i][:sizes[i]])}
+			}
+			if err != nil {
+				reads <- read{err: err}
+				return
+			}
+		}
+	}()
+	for range 3 { // each time it had to wait, and may have to send something of the system's own on
+		if err := ns.Do(func() error {
+			c, err := net.Dial("udp", "10.2.0.1:9")
+			if err != nil {
+				return err
+			}
+			_, err = c.Write([]byte("over there"))
+			return errors.Join(err, c.Close())
+		}); err != nil {
+			t.Fatal(err)
+		}
+		for r := range reads {
+			if r.err != nil {
+				t.Fatal(r.err)
+			}
+			if bytes.HasSuffix(r.packet, []byte("over there")) {
+				break
+			}
+		}
+	}
+	if err := tun.Close(); err != nil {
+		t.Error(err)
+	}
+	var last error
+	for r := range reads {
+		last = r.err
+	}
+	if !errors.Is(last, os.ErrClosed) {
+		t.Errorf("the last read ended with %v", last)
+	}
+	if _, err := ns.Exec(t.Context(), "ip", "link", "show", tun.Name); err == nil {
+		t.Error("the device outlives its file")
 	}
 }
