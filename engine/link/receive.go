@@ -53,7 +53,9 @@ func (p *Plane) Receive(packets []ESPPacket) {
 // receiveRaw takes the packets of the socket for ESP alone until it is closed.
 func (p *Plane) receiveRaw(b *batchConn) {
 	r := p.newReceiver()
+	var turn shift
 	for {
+		turn.pause()
 		packets, err := b.read()
 		if p.closed.Load() || err != nil && gone(err) {
 			return

@@ -34,7 +34,9 @@ func (p *Plane) transmit() {
 		}
 		return b
 	}, p.out.batch)
+	var turn shift
 	for {
+		turn.pause()
 		b, ok := l.take()
 		if !ok {
 			return

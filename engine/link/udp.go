@@ -187,7 +187,9 @@ func (p *Pump) out(o ike.Output) {
 // among them to the data plane.
 func (p *Pump) read(ctx context.Context, c *batchConn, marked bool) error {
 	var packets []ESPPacket
+	var turn shift
 	for {
+		turn.pause()
 		batch, err := c.read()
 		if ctx.Err() != nil {
 			return nil

@@ -101,7 +101,7 @@ func (o *DataOptions) plane() (plane native.DataPlane, words string, err error) 
 	if err != nil {
 		return nil, "", err
 	}
-	p, err := link.NewPlane(tun, link.PlaneOptions{PathMTU: o.PathMTU, Window: o.Window, ClampMSS: o.MSS})
+	p, err := link.NewPlane(tun, link.PlaneOptions{PathMTU: o.PathMTU, Window: o.Window, ClampMSS: o.MSS, Cores: link.SpareProcessors()})
 	if err != nil {
 		return nil, "", errors.Join(err, tun.Close())
 	}
