@@ -195,7 +195,13 @@ type ChildSA struct {
 	PacketsIn Opt[uint64]
 	// MissingIn is how many packets the peer has sent, by their sequence
 	// numbers, that did not come: only our own engine tells it.
-	MissingIn  Opt[uint64]
+	MissingIn Opt[uint64]
+	// ReplayedIn are packets that came before or too late, FailedIn those whose
+	// integrity check failed, OutsideIn those whose inner addresses are outside
+	// the selectors: dropped, and told by our own engine only.
+	ReplayedIn Opt[uint64]
+	FailedIn   Opt[uint64]
+	OutsideIn  Opt[uint64]
 	BytesOut   Opt[uint64]
 	PacketsOut Opt[uint64]
 	LastIn     time.Time // last packet, zero where none or not known

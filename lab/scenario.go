@@ -2,6 +2,7 @@ package lab
 
 import (
 	"context"
+	"time"
 )
 
 // Tap is where a scenario's capture is taken.
@@ -49,6 +50,9 @@ type Scenario struct {
 	// one goroutine for each end; the frame is valid during the call and may be
 	// changed. nil is a plain cable.
 	Wire func(fromA bool, frame []byte) [][]byte
+	// Latency is how long a frame that Wire gives stays on the way, nil for no
+	// time. It is asked for each frame; frames never overtake one another by it.
+	Latency func() time.Duration
 
 	// Ends changes the default ends (PSK, one child between two hosts).
 	Ends func(a, b *End) error

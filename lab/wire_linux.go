@@ -1,6 +1,7 @@
 package lab
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -8,6 +9,7 @@ import (
 	"net"
 	"os"
 	"sync"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -40,8 +42,18 @@ func (b *Bench) layWire(ctx context.Context) error {
 		return fmt.Errorf("wire: %w", err)
 	}
 	var work sync.WaitGroup
-	work.Go(func() { carry(ends[0], ends[1], func(frame []byte) [][]byte { return b.Scenario.Wire(true, frame) }) })
-	work.Go(func() { carry(ends[1], ends[0], func(frame []byte) [][]byte { return b.Scenario.Wire(false, frame) }) })
+	for i, fromA := range []bool{true, false} {
+		late := b.Scenario.Latency
+		if late == nil {
+			late = func() time.Duration { return 0 }
+		}
+		road := make(chan underway, maxUnderway)
+		work.Go(func() {
+			defer close(road)
+			carry(ends[i], road, late, func(frame []byte) [][]byte { return b.Scenario.Wire(fromA, frame) })
+		})
+		work.Go(func() { deliver(road, ends[1-i]) })
+	}
 	b.onClose(func() error {
 		err := errors.Join(ends[0].Close(), ends[1].Close())
 		work.Wait()
@@ -49,6 +61,15 @@ func (b *Bench) layWire(ctx context.Context) error {
 	})
 	return nil
 }
+
+// underway is a frame and when it arrives.
+type underway struct {
+	frame []byte
+	due   time.Time
+}
+
+// maxUnderway is how many frames may be on the way; more wait at its beginning.
+const maxUnderway = 1024
 
 // tap opens a socket for the frames that come in at an interface.
 func tap(dev string) (*os.File, error) {
@@ -74,8 +95,8 @@ func tap(dev string) (*os.File, error) {
 	return os.NewFile(uintptr(fd), dev), nil
 }
 
-// carry carries frames until one end is closed.
-func carry(from, to *os.File, wire func(frame []byte) [][]byte) {
+// carry takes frames until their end is closed.
+func carry(from *os.File, road chan<- underway, late func() time.Duration, wire func(frame []byte) [][]byte) {
 	b := make([]byte, 1<<16)
 	for {
 		n, err := from.Read(b)
@@ -85,8 +106,17 @@ func carry(from, to *os.File, wire func(frame []byte) [][]byte) {
 		if err != nil {
 			continue // the interface went down, which is told once
 		}
+		due := time.Now().Add(late())
 		for _, frame := range wire(b[:n]) {
-			_, _ = to.Write(frame) // a full queue loses it, as any wire does
+			road <- underway{bytes.Clone(frame), due}
 		}
+	}
+}
+
+// deliver hands each frame over when it is due.
+func deliver(road <-chan underway, to *os.File) {
+	for u := range road {
+		time.Sleep(time.Until(u.due))
+		_, _ = to.Write(u.frame) // a full queue loses it, as any wire does
 	}
 }

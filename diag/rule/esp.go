@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/cloudvlan/cvlanctl/diag"
+	"github.com/cloudvlan/cvlanctl/engine"
 	"github.com/cloudvlan/cvlanctl/engine/event"
 	"github.com/cloudvlan/cvlanctl/engine/trace"
 	"github.com/cloudvlan/cvlanctl/engine/wire"
@@ -44,7 +45,13 @@ var espRules = []diag.Rule{
 		ID:    "esp-auth-failures",
 		Needs: []string{"with keys: integrity checks of ESP"},
 		After: []string{"sha256-96-truncation"},
-		Find:  authFailures,
+		Find:  both(authFailures, toldDrops("esp-integrity", failedIn, "fail their integrity check: damaged on the way, or other keys")),
+	},
+	{
+		ID:    "replay-drops",
+		Needs: []string{"ESP packets that a daemon or our own engine dropped", "ESP sequence numbers"},
+		After: []string{"esp-auth-failures"},
+		Find:  both(farBehind, toldDrops("esp-replay", replayedIn, "come too late or twice for the replay window")),
 	},
 	{
 		ID:    "seq-exhaustion",
@@ -54,7 +61,7 @@ var espRules = []diag.Rule{
 	{
 		ID:    "inner-address-outside-ts",
 		Needs: []string{"with keys: inner addresses of ESP and the selectors of the CHILD SA"},
-		Find:  outsideSelectors,
+		Find:  both(outsideSelectors, toldDrops("", outsideIn, "have inner addresses outside of the selectors")),
 	},
 }
 
@@ -72,6 +79,14 @@ const (
 	lossPercent   = 2
 	icvPackets    = 20 // packets of each direction for a judgement by length
 	seqNearEnd    = 0xffff0000
+	dropsMany     = 10 // packets that a receiver dropped, more than a network now and then makes it do
+)
+
+var (
+	// A packet that merely came twice is dropped too, and nothing is missing then.
+	replayedIn = func(c *engine.ChildSA) uint64 { return min(c.ReplayedIn.Or(0), c.MissingIn.Or(0)) }
+	failedIn   = func(c *engine.ChildSA) uint64 { return c.FailedIn.Or(0) }
+	outsideIn  = func(c *engine.ChildSA) uint64 { return c.OutsideIn.Or(0) }
 )
 
 // traffic counts the ESP packets of an SA, from its initiator and towards it.
@@ -351,6 +366,62 @@ func authFailures(f *diag.Facts) []diag.Finding {
 		d.Summary = fmt.Sprintf("%d of %d ESP packets from %s (SPI %s) fail their integrity check with a key that opens the others",
 			fl.ICVFailed, fl.ICVFailed+fl.Decrypted, fl.Src.Addr(), fl.SPI)
 		d.Surer = otherSideCapture + ": do they leave intact?"
+		found = append(found, span(d))
+	}
+	return found
+}
+
+// toldDrops makes the rule on packets that a receiver says it dropped: our own
+// engine counts them, and strongSwan's own ESP logs each as a failure of kind.
+func toldDrops(kind string, count func(*engine.ChildSA) uint64, what string) func(*diag.Facts) []diag.Finding {
+	return func(f *diag.Facts) []diag.Finding {
+		var found []diag.Finding
+		for _, c := range daemonChildren(f) {
+			n, came := count(c.ChildSA), c.PacketsIn.Or(0)
+			if n < dropsMany || n*100 < lossPercent*(n+came) {
+				continue
+			}
+			d := c.about(f)
+			d.Confidence = diag.Certain
+			d.Evidence = state(f, "child %s, SPI %s: %d packets came in, %d were dropped", c.Name, d.Subject.ChildSPI, came, n)
+			d.Summary = fmt.Sprintf("%d ESP packets from %s %s", n, c.sa.Remote.Host, what)
+			found = append(found, d)
+		}
+		var logged []diag.Evidence
+		for i := range f.Trace.Daemon.Failures {
+			if l := &f.Trace.Daemon.Failures[i]; l.Kind == kind {
+				logged = append(logged, diag.Evidence{Time: l.Time, What: short(l.Text)})
+			}
+		}
+		if len(logged) < dropsMany {
+			return found
+		}
+		d := diag.Finding{Confidence: diag.Likely, Surer: "a capture: which SA the packets are of"}
+		if one := daemonChildren(f); len(one) > 0 && sameSA(one) {
+			d = about(one[0].sa)
+			d.Confidence = diag.Certain
+		}
+		d.Evidence = logged[:maxListed]
+		d.Summary = fmt.Sprintf("the daemon dropped %d ESP packets that %s", len(logged), what)
+		return append(found, span(d))
+	}
+}
+
+// farBehind looks for packets that come so far behind later ones that a replay
+// window as receivers have it drops them.
+func farBehind(f *diag.Facts) []diag.Finding {
+	var found []diag.Finding
+	for _, fl := range f.Trace.Flows {
+		if fl.SA == nil || fl.Late < dropsMany || fl.Late*100 < lossPercent*fl.Packets {
+			continue
+		}
+		d := about(fl.SA)
+		d.Confidence, d.Surer = diag.Likely, fmt.Sprintf("the replay window of %s", fl.Dst.Addr())
+		d.Subject.ChildSPI = fl.SPI.String()
+		d.Variant = host(fl.Src.Addr())
+		d.Evidence = []diag.Evidence{espEvidence(fl, "ESP")}
+		d.Summary = fmt.Sprintf("%d of %d ESP packets from %s (SPI %s) come more than %d numbers behind later ones: a replay window of that size drops them",
+			fl.Late, fl.Packets, fl.Src.Addr(), fl.SPI, trace.LateBy)
 		found = append(found, span(d))
 	}
 	return found

@@ -170,8 +170,13 @@ func (e *Engine) counted(sa *engine.IKESA) {
 		}
 		c.BytesIn, c.PacketsIn = engine.Some(t.In.Octets), engine.Some(t.In.Packets)
 		c.BytesOut, c.PacketsOut = engine.Some(t.Out.Octets), engine.Some(t.Out.Packets)
-		if t.Missing > 0 {
-			c.MissingIn = engine.Some(t.Missing)
+		for _, d := range []struct {
+			n  uint64
+			to *engine.Opt[uint64]
+		}{{t.Missing, &c.MissingIn}, {t.In.Replayed, &c.ReplayedIn}, {t.In.Integrity, &c.FailedIn}, {t.In.Selectors, &c.OutsideIn}} {
+			if d.n > 0 {
+				*d.to = engine.Some(d.n)
+			}
 		}
 		c.LastIn, c.LastOut = t.LastIn, t.LastOut
 	}

@@ -20,6 +20,10 @@ type flowKey struct {
 // are told from each other.
 const windowBits = 1024
 
+// LateBy is how far behind the highest number a packet is late: beyond a replay
+// window of the usual size (RFC 4303 3.4.3), which is 64, or 32 in strongSwan.
+const LateBy = 64
+
 // window remembers which of the last sequence numbers were seen.
 type window struct {
 	seen [windowBits / 64]uint64
@@ -97,6 +101,9 @@ func (f *Flow) sequence(seq uint32) {
 		}
 		f.set(seq)
 		f.Reordered++
+		if f.HighSeq-seq > LateBy {
+			f.Late++
+		}
 		f.Missing = max(0, f.Missing-1)
 	case seq < f.FirstSeq && f.FirstSeq-seq < windowBits && f.Resets == 0:
 		// The capture began between packets that had changed places.

@@ -309,6 +309,7 @@ type Flow struct {
 	Missing               int64 // sequence numbers between FirstSeq and HighSeq that never came
 	Duplicates            int64
 	Reordered             int64
+	Late                  int64     // of Reordered, those more than LateBy numbers behind the highest
 	LongestGap            int64     // the longest run of missing numbers
 	Resets                int64     // times that the sequence started again
 	Mod16                 [16]int64 // packets by ESP length mod 16: tells block size and ICV

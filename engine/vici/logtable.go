@@ -59,6 +59,8 @@ var patterns = []pattern{
 	{has: "retries", expr: `^giving up after (?P<attempt>\d+) retries$`, kind: "too-many-retries", set: setFailure(true)},
 	{has: "ignoring IKE_SA setup", expr: `^ignoring IKE_SA setup from (?P<peer>[^,]+), (?P<why>.*)$`, kind: "limit", set: setFailure(true)},
 	{has: "unsupported IKE version", expr: `^received unsupported IKE version (?P<version>\S+) from (?P<peer>\S+), sending (?P<notify>\S+)$`, kind: "version", set: setFailure(true)},
+	{has: "ESP sequence number", expr: `^ESP sequence number verification failed`, kind: "esp-replay", set: setFailure(true)},
+	{has: "ICV verification", expr: `^ESP decryption or ICV verification failed`, kind: "esp-integrity", set: setFailure(true)},
 	{has: "integrity check failed", expr: `integrity check failed`, kind: "integrity", set: setFailure(true)},
 
 	// Authentication.

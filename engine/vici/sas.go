@@ -117,7 +117,10 @@ func childSA(key string, s section, at time.Time) *engine.ChildSA {
 		RemoteTS:   s.list("remote-ts"),
 		BytesIn:    number[uint64](s, "bytes-in"),
 		PacketsIn:  number[uint64](s, "packets-in"),
-		MissingIn:  number[uint64](s, "missing-in"), // our own engine's
+		MissingIn:  number[uint64](s, "missing-in"), // our own engine's, with the next three
+		ReplayedIn: number[uint64](s, "replayed-in"),
+		FailedIn:   number[uint64](s, "failed-in"),
+		OutsideIn:  number[uint64](s, "outside-in"),
 		BytesOut:   number[uint64](s, "bytes-out"),
 		PacketsOut: number[uint64](s, "packets-out"),
 		LastIn:     s.before("use-in", at),

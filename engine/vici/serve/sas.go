@@ -190,7 +190,10 @@ func (m *entries) carried(c *engine.ChildSA, at time.Time) {
 	}
 	decimal(m, "bytes-in", c.BytesIn)
 	decimal(m, "packets-in", c.PacketsIn)
-	decimal(m, "missing-in", c.MissingIn) // strongSwan has no such thing
+	decimal(m, "missing-in", c.MissingIn) // strongSwan has no such thing, nor the next three
+	decimal(m, "replayed-in", c.ReplayedIn)
+	decimal(m, "failed-in", c.FailedIn)
+	decimal(m, "outside-in", c.OutsideIn)
 	m.since("use-in", c.LastIn, at)
 	decimal(m, "bytes-out", c.BytesOut)
 	decimal(m, "packets-out", c.PacketsOut)
