@@ -222,7 +222,8 @@ func toldLoss(f *diag.Facts) []diag.Finding {
 		var missing, packets uint64
 		var list []diag.Evidence
 		for _, c := range sa.Children {
-			lost := c.MissingIn.Or(0)
+			// What came too late is here, and another matter.
+			lost := c.MissingIn.Or(0) - min(c.ReplayedIn.Or(0), c.MissingIn.Or(0))
 			packets += c.PacketsIn.Or(0)
 			if missing += lost; lost > 0 && len(list) < maxListed {
 				list = append(list, diag.Evidence{Time: f.Now, What: fmt.Sprintf("child SA %s, SPI %s: %d packets came, %d between them did not",

@@ -1,6 +1,7 @@
 package rule
 
 import (
+	"strconv"
 	"strings"
 
 	"github.com/cloudvlan/cvlanctl/diag"
@@ -166,12 +167,20 @@ var stepTellings = []telling{
 	{kind: "initial-contact", id: "initial-contact-kills-sibling", conf: diag.Hint, sev: diag.Info, when: once, surer: "whether it happens again: two devices with one identity push each other out",
 		says: "{peer} said INITIAL_CONTACT, and this side dropped the older IKE SA with the same identity"},
 	{kind: "duplicate", id: "duplicate-ike-sa", conf: diag.Likely, sev: diag.Info, surer: "whether both sides begin at the same time", says: "a second IKE SA with the same identities was removed"},
-	{kind: "message-id", id: "message-id-desync", conf: diag.Likely, surer: "a capture", says: "message ids are out of step: received {received}, expected {expected}"},
+	{kind: "message-id", id: "message-id-desync", when: outOfStep, conf: diag.Likely, surer: "a capture", says: "message ids are out of step: received {received}, expected {expected}"},
 	{kind: "child-gone", id: "child-sa-not-found", says: "{peer} rekeys a CHILD SA that is not here any more (SPI {spi})"},
 	{kind: "pool-full", id: "internal-address-failure", own: own, says: "the pool {pool} has no address left"},
 }
 
 func once(*fact) bool { return true }
+
+// outOfStep says that a message's id is neither the awaited one nor the one
+// before it: that comes when a request was repeated before its answer came.
+func outOfStep(k *fact) bool {
+	received, err := strconv.ParseUint(k.detail["received"], 10, 32)
+	expected, other := strconv.ParseUint(k.detail["expected"], 10, 32)
+	return err != nil || other != nil || received+1 != expected
+}
 
 // alertTellings are the alerts of strongSwan 6.0.3 and later that say more
 // than that something failed.

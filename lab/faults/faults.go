@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/cloudvlan/cvlanctl/capture"
@@ -30,13 +31,14 @@ import (
 // Source is where a fault is looked for.
 type Source string
 
-// The sources. Host is the initiator's daemon together with its host, as
+// The sources. Host and EngineHost are the initiator together with its host, as
 // `ipsec diagnose` has them.
 const (
 	VICIInitiator   Source = "VICI of the initiator"
 	VICIResponder   Source = "VICI of the responder"
 	EngineInitiator Source = "our engine as initiator"
 	EngineResponder Source = "our engine as responder"
+	EngineHost      Source = "our engine and host"
 	Host            Source = "VICI and host"
 	Keyed           Source = "capture with keys"
 	Sealed          Source = "capture without keys"
@@ -44,42 +46,45 @@ const (
 
 // Sources lists them in the order of the table.
 func Sources() []Source {
-	return []Source{VICIInitiator, VICIResponder, EngineInitiator, EngineResponder, Host, Keyed, Sealed}
+	return []Source{VICIInitiator, VICIResponder, EngineInitiator, EngineResponder, Host, EngineHost, Keyed, Sealed}
 }
 
 // views are what the initiator and the responder of a pair are looked at as; ""
 // is a strongSwan that faces our engine.
 var views = map[pairing][2]Source{
 	charons: {VICIInitiator, VICIResponder}, engineAsks: {EngineInitiator, ""}, engineAnswer: {"", EngineResponder},
+	engines: {EngineInitiator, EngineResponder},
 }
 
-// sources are what a pair of ends shows.
-var sources = map[pairing][]Source{
-	charons:      {VICIInitiator, VICIResponder, Host, Keyed, Sealed},
-	engineAsks:   {EngineInitiator},
-	engineAnswer: {EngineResponder},
-}
+// hosts are the sources that have the initiator's host in view too.
+var hosts = map[Source]Source{Host: VICIInitiator, EngineHost: EngineInitiator}
 
 // Fault is one thing set wrong, or for a healthy variant nothing.
 type Fault struct {
 	Name string
 	// Want holds the id that each source has to name first. Our engine names
-	// what a daemon in its role does, and Host what the initiator's daemon does,
-	// unless they stand here too, with "" where they see nothing. A source that
-	// is not in it cannot see the fault, for the reason Hidden.
+	// what a daemon in its role does, and who sees the host too names what it
+	// does without, unless they stand here too, with "" where they see nothing.
+	// A source that is not in it cannot see the fault, for the reason Hidden.
 	Want   map[Source]string
 	Hidden string
 	// NoEngine says why our engine cannot be at an end.
 	NoEngine map[Source]string
 
-	// Software answers in a guest in place of a strongSwan, "" for none; Peer
-	// changes what it and our end have.
+	// Software answers in a guest in place of a strongSwan, "" for none, or with
+	// Calls begins; Peer changes what it and our end have.
 	Software lab.Software
+	Calls    bool
 	Peer     func(a *lab.End, g *lab.GatewayConnection) error
 
-	NAT   bool // the initiator is behind a NAT box
-	Ends  func(a, r *lab.End) error
-	Upset Upset // sets the hosts or the path wrong; nil where they are right
+	// Native has our engine at both ends: their ESP is IP protocol 50, while
+	// strongSwan's own ESP is always in UDP.
+	Native bool
+	NAT    bool // the initiator is behind a NAT box
+	IPv6   bool // outside
+	Road   *Road
+	Ends   func(a, r *lab.End) error
+	Upset  Upset // sets the hosts or the path wrong; nil where they are right
 	// Act runs while the capture runs; bringing the child up, with its
 	// outcome ignored, unless said otherwise.
 	Act func(ctx context.Context, b *lab.Bench) error
@@ -99,20 +104,34 @@ func (f *Fault) want(s Source) string {
 	if id, own := f.Want[s]; own {
 		return id
 	}
-	return f.Want[role[s]]
+	if s != EngineHost {
+		return f.Want[role[s]]
+	}
+	if id := f.Want[Host]; id != "" && f.NoEngine[EngineInitiator] == "" {
+		return id
+	}
+	return f.want(EngineInitiator)
 }
 
 // sources are what a pair of ends shows of a fault.
 func (f *Fault) sources(p pairing) []Source {
 	switch {
-	case f.Software == "":
-		return sources[p]
-	case p == charons:
-		return []Source{VICIInitiator, Host, Keyed, Sealed}
+	case f.Native != (p == engines), f.Software != "" && p == engineAnswer:
+		return nil
+	case f.Native:
+		return []Source{EngineInitiator, EngineResponder, EngineHost, Sealed}
+	case f.Calls && p == charons:
+		return []Source{VICIResponder, Keyed, Sealed}
+	case f.Calls:
+		return []Source{EngineResponder}
 	case p == engineAsks:
-		return sources[p]
+		return []Source{EngineInitiator, EngineHost}
+	case p == engineAnswer:
+		return []Source{EngineResponder}
+	case f.Software != "":
+		return []Source{VICIInitiator, Host, Keyed, Sealed}
 	}
-	return nil
+	return []Source{VICIInitiator, VICIResponder, Host, Keyed, Sealed}
 }
 
 // takes says that a pair of ends has something to show of a fault.
@@ -186,6 +205,10 @@ func (l *Lab) happen(ctx context.Context, who pairing, f *Fault) (facts map[Sour
 		}
 		defer func() { err = errors.Join(err, undo(context.WithoutCancel(ctx))) }()
 	}
+	if f.Road != nil {
+		p.road.lay(f.Road)
+		defer p.road.lay(&Road{})
+	}
 	if err := p.mark(); err != nil {
 		return nil, err
 	}
@@ -194,30 +217,61 @@ func (l *Lab) happen(ctx context.Context, who pairing, f *Fault) (facts map[Sour
 	if err != nil {
 		return nil, err
 	}
-	act := f.Act
-	if act == nil {
-		act = func(ctx context.Context, b *lab.Bench) error {
-			_, _ = b.Initiate(ctx) // it fails where it is to fail; the sources tell
-			return nil
-		}
-	}
-	err = act(ctx, b)
+	err = l.act(ctx, f, b)
 	time.Sleep(settle)
 	facts = map[Source]*diag.Facts{}
 	if err == nil {
-		err = p.ask(ctx, who, facts)
+		err = p.ask(ctx, f.looks(who), facts)
 	}
-	if err = errors.Join(err, recorder.Stop()); err != nil || who != charons {
+	if err = errors.Join(err, recorder.Stop()); err != nil {
 		return facts, err
 	}
-	for _, source := range []Source{Keyed, Sealed} {
+	now := time.Now()
+	for _, source := range f.sources(who) {
+		if source != Keyed && source != Sealed {
+			continue
+		}
 		t, err := l.captured(b, pcap, source == Keyed)
 		if err != nil {
 			return nil, err
 		}
-		facts[source] = &diag.Facts{Source: "pcap:lab", Trace: t, Now: facts[VICIInitiator].Now}
+		facts[source] = &diag.Facts{Source: "pcap:lab", Trace: t, Now: now}
+	}
+	for s := range facts {
+		if !slices.Contains(f.sources(who), s) {
+			delete(facts, s)
+		}
 	}
 	return facts, nil
+}
+
+// looks says what the two ends of a pair are looked at as.
+func (f *Fault) looks(who pairing) [2]Source {
+	v := views[who]
+	if !f.Calls {
+		return v
+	}
+	if who == charons {
+		return [2]Source{VICIResponder, ""} // ours stands first, and is called
+	}
+	return [2]Source{EngineResponder, ""}
+}
+
+// act lets happen what a fault wants. Whether a child comes up matters not
+// where nothing else is to be done: the sources tell.
+func (l *Lab) act(ctx context.Context, f *Fault, b *lab.Bench) error {
+	switch {
+	case f.Calls:
+		_ = l.peers.gateways[f.Software].Initiate(ctx, "gw")
+		if f.Act == nil {
+			return nil
+		}
+		return f.Act(ctx, b)
+	case f.Act != nil:
+		return f.Act(ctx, b)
+	}
+	_, _ = b.Initiate(ctx)
+	return nil
 }
 
 // stage gives the pair on which a fault happens, configured for it.
@@ -233,7 +287,7 @@ func (l *Lab) stage(ctx context.Context, who pairing, f *Fault) (*pair, error) {
 		}
 		return p, g.stage(ctx, f, p.bench)
 	}
-	where := place{pairing: who}
+	where := place{pairing: who, v6: f.IPv6, rough: f.Road != nil}
 	if f.NAT {
 		where.nat = lab.NATInitiator
 	}
@@ -248,11 +302,11 @@ func (l *Lab) stage(ctx context.Context, who pairing, f *Fault) (*pair, error) {
 // settle lets the last datagrams and log lines come.
 const settle = 150 * time.Millisecond
 
-// ask has each end say what it knows.
-func (p *pair) ask(ctx context.Context, who pairing, facts map[Source]*diag.Facts) error {
+// ask has each end say what it knows, and its host.
+func (p *pair) ask(ctx context.Context, looks [2]Source, facts map[Source]*diag.Facts) error {
 	now := time.Now()
 	for i, end := range []side{p.a, p.r} {
-		source := views[who][i]
+		source := looks[i]
 		if end == nil || source == "" {
 			continue
 		}
@@ -262,15 +316,20 @@ func (p *pair) ask(ctx context.Context, who pairing, facts map[Source]*diag.Fact
 		}
 		facts[source] = known
 	}
-	if who != charons {
-		return nil
+	for whole, bare := range hosts {
+		if facts[bare] == nil {
+			continue
+		}
+		known := *facts[bare]
+		facts[whole] = &known
+		if err := p.bench.NSA.Do(func() error {
+			known.Host = probe.Host(ctx, probe.Options{})
+			return nil
+		}); err != nil {
+			return err
+		}
 	}
-	whole := *facts[VICIInitiator]
-	facts[Host] = &whole
-	return p.bench.NSA.Do(func() error {
-		whole.Host = probe.Host(ctx, probe.Options{})
-		return nil
-	})
+	return nil
 }
 
 // captured folds the capture of a fault, opened by the daemons' keys or not.

@@ -70,12 +70,14 @@ func TestEachFaultOfARealTunnelIsNamedFirstAndNoHealthyOneIsBlamed(t *testing.T)
 }
 
 // groups of faults have a lab of their own each.
-var groups = map[string]bool{"ends": true, "paths": true, "peers": true}
+var groups = map[string]bool{"ends": true, "paths": true, "peers": true, "roads": true}
 
 func groupOf(f *Fault) string {
 	switch {
 	case f.Software != "":
 		return "peers"
+	case f.Road != nil || f.Native || f.IPv6:
+		return "roads"
 	case f.NAT || f.Upset != nil:
 		return "paths"
 	}

@@ -16,12 +16,7 @@ import (
 
 // HealthyVariants are tunnels in which nothing is wrong.
 func HealthyVariants() []Fault {
-	ping := func(ctx context.Context, b *lab.Bench) error {
-		if _, err := b.Initiate(ctx); err != nil {
-			return err
-		}
-		return pinged(ctx, b)
-	}
+	ping := upAndPinged
 	again := func(args ...string) func(ctx context.Context, b *lab.Bench) error {
 		return func(ctx context.Context, b *lab.Bench) error {
 			if err := ping(ctx, b); err != nil {
@@ -39,7 +34,7 @@ func HealthyVariants() []Fault {
 	certs := func(kind lab.KeyKind, depth int) func(a, r *lab.End) error {
 		return func(a, r *lab.End) error { return lab.UseCertificates(a, r, kind, depth) }
 	}
-	return append(peerVariants(), []Fault{
+	return append(append(peerVariants(), roadVariants()...), []Fault{
 		{Name: "plain tunnel", Act: ping},
 		{Name: "AES-CBC with SHA2-256", Act: ping, Ends: suite("aes256-sha256-modp2048", "aes256-sha256")},
 		{Name: "ChaCha20", Act: ping, Ends: suite("chacha20poly1305-prfsha256-curve25519", "chacha20poly1305")},

@@ -17,21 +17,24 @@ const (
 	charons      pairing = "charons"       // strongSwan at both
 	engineAsks   pairing = "engine-charon" // our engine initiates
 	engineAnswer pairing = "charon-engine" // our engine responds
+	engines      pairing = "engines"       // our engine at both
 )
 
 // pairings are in the order in which a fault meets them.
-var pairings = []pairing{charons, engineAsks, engineAnswer}
+var pairings = []pairing{charons, engineAsks, engineAnswer, engines}
 
 // place is where a pair stands: what is at its ends, and between them.
 type place struct {
 	pairing
-	nat lab.NAT
+	nat       lab.NAT
+	v6, rough bool
 }
 
 // pair is two ends on a bench of their own.
 type pair struct {
 	bench *lab.Bench
 	a, r  side // initiator and responder; r is nil where other software answers
+	road  road // where the place is rough
 }
 
 // mark has both sides forget what they told until now.
@@ -68,16 +71,27 @@ func (l *Lab) at(ctx context.Context, where place) (*pair, error) {
 	if p := l.pairs[where]; p != nil {
 		return p, nil
 	}
-	dir := filepath.Join(l.dir, fmt.Sprintf("%s-%d", where.pairing, where.nat))
-	b, err := lab.NewBench(ctx, lab.Scenario{Name: "faults", NAT: where.nat, Ends: func(a, r *lab.End) error {
-		a.Absent, r.Absent = where.pairing == engineAsks, where.pairing == engineAnswer
+	name := fmt.Sprintf("%s-%d", where.pairing, where.nat)
+	s := lab.Scenario{Name: "faults", NAT: where.nat, IPv6: where.v6, Ends: func(a, r *lab.End) error {
+		a.Absent = where.pairing == engineAsks || where.pairing == engines
+		r.Absent = where.pairing == engineAnswer || where.pairing == engines
 		return nil
-	}}, dir)
+	}}
+	p := &pair{}
+	if where.v6 {
+		name += "-v6"
+	}
+	if where.rough {
+		name += "-rough"
+		s.Wire, s.Latency = p.road.carry, p.road.latency
+	}
+	dir := filepath.Join(l.dir, name)
+	b, err := lab.NewBench(ctx, s, dir)
 	l.cleanup = append(l.cleanup, b.Close)
 	if err != nil {
 		return nil, err
 	}
-	p := &pair{bench: b}
+	p.bench = b
 	if p.a, err = l.staff(ctx, b.NSA, &b.A, b.OuterA, filepath.Join(dir, "a"), quick); err == nil {
 		p.r, err = l.staff(ctx, b.NSB, &b.B, b.OwnB, filepath.Join(dir, "b"), quick)
 	}

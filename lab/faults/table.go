@@ -62,6 +62,7 @@ func Faults() []Fault {
 	l = append(l, pathFaults()...)
 	l = append(l, boxFaults()...)
 	l = append(l, hostFaults()...)
+	l = append(l, roadFaults()...)
 	return append(l, peerFaults()...)
 }
 
