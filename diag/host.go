@@ -20,7 +20,10 @@ type HostFacts struct {
 	XfrmStat   map[string]uint64 // /proc/net/xfrm_stat, since the host's start
 	// XfrmGrowth is what XfrmStat grew by while it was looked at, nil where
 	// it was looked at once only.
-	XfrmGrowth   map[string]uint64
+	XfrmGrowth map[string]uint64
+	// PathFiltered are packets that the reverse path filter of IPv4 dropped
+	// since the host's start (rp_filter; IPReversePathFilter).
+	PathFiltered uint64
 	Sockets      []HostSocket // UDP sockets on ports 500 and 4500
 	Chains       []HostChain  // of the firewall that packets come by
 	Cores        []HostCore   // between two looks, nil where it was looked at once only

@@ -14,7 +14,7 @@ import (
 
 // wanted is the capture filter: IKE and ESP in all their forms, what routers
 // say about them, and later fragments, which show no ports.
-const wanted = "udp port 500 or udp port 4500 or ip proto 50 or ip6 proto 50 or icmp or (ip[6:2] & 0x1fff != 0)"
+const wanted = "udp port 500 or udp port 4500 or ip proto 50 or ip6 proto 50 or icmp or (ip[6:2] & 0x1fff != 0) or (ip6[6] = 44) or (ip6[6] = 58 and ip6[40] < 128)"
 
 // Recorder writes what passes on one interface to a pcap file.
 type Recorder struct {

@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -39,6 +40,8 @@ func look(ctx context.Context, h *diag.HostFacts) {
 	var err error
 	h.XfrmStat, err = xfrmStat()
 	unseen(h, "xfrm statistics", err)
+	h.PathFiltered, err = pathFiltered()
+	unseen(h, "reverse path filter", err)
 	unseen(h, "listening sockets", sockets(h))
 	unseen(h, "firewall", firewall(ctx, h))
 	unseen(h, "clock", clock(h))
@@ -209,6 +212,24 @@ func xfrmStat() (map[string]uint64, error) {
 		}
 	}
 	return m, nil
+}
+
+// pathFiltered reads IPReversePathFilter out of netstat: a line of names and
+// then one of numbers.
+func pathFiltered() (uint64, error) {
+	b, err := readFile("/proc/thread-self/net/netstat")
+	if err != nil {
+		return 0, err
+	}
+	var names []string
+	for line := range strings.Lines(string(b)) {
+		f := strings.Fields(line)
+		if i := slices.Index(names, "IPReversePathFilter"); i >= 0 && i < len(f) && f[0] == names[0] {
+			return strconv.ParseUint(f[i], 10, 64)
+		}
+		names = f
+	}
+	return 0, nil // a kernel that does not count it
 }
 
 // sockets reads which UDP sockets are bound to the ports of IKE: proc(5).

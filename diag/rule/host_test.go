@@ -114,6 +114,24 @@ func TestOneThingWrongOnTheHostIsNamedAndNothingElse(t *testing.T) {
 		{"ESP of old SAs", func(s *site) { s.host.XfrmGrowth["XfrmInNoStates"] = 40 }, []string{"high invalid-esp-spi-stale-sa likely"}},
 		{"too big for the tunnel", func(s *site) { s.host.XfrmGrowth["XfrmOutStateModeError"] = 4 }, []string{"high mtu-pmtu-blackhole likely"}},
 		{"sequence numbers are used up", func(s *site) { s.host.XfrmGrowth["XfrmOutStateSeqError"] = 4 }, []string{"low seq-exhaustion likely"}},
+		{"a strict reverse path filter", func(s *site) {
+			s.child.PacketsIn = engine.Some(uint64(0))
+			s.host.PathFiltered, s.host.Interfaces[0].RPFilter, s.host.Interfaces[1].RPFilter = 40, 1, 1
+		}, []string{"high forwarding-firewall-rpfilter likely > esp-one-way-out"}},
+		{"a strict reverse path filter that harms nobody", func(s *site) {
+			s.host.PathFiltered, s.host.Interfaces[0].RPFilter, s.host.Interfaces[1].RPFilter = 40, 1, 1
+		}, []string{}},
+		{"the tunnel's route is gone", func(s *site) {
+			s.host.Policies, s.host.States = []diag.HostPolicy{}, []diag.HostState{}
+			s.host.Interfaces = append(s.host.Interfaces, diag.HostInterface{Name: "ipsec0", Kind: "tuntap", Up: true})
+		}, []string{"high route-missing certain"}},
+		{"the tunnel's route is there", func(s *site) {
+			s.host.Policies, s.host.States = []diag.HostPolicy{}, []diag.HostState{}
+			s.host.Interfaces = append(s.host.Interfaces, diag.HostInterface{Name: "ipsec0", Kind: "tuntap", Up: true})
+			s.host.Routes = append(s.host.Routes, diag.HostRoute{Table: 220, Dst: p("10.2.0.0/24"), Dev: "ipsec0", Type: "unicast"})
+		}, []string{}},
+		{"policies are switched off", func(s *site) { s.host.Sysctls["net.ipv4.conf.all.disable_xfrm"] = "1" }, []string{"high policy-or-if-id-missing certain"}},
+		{"policies are not asked for what comes in", func(s *site) { s.host.Sysctls["net.ipv4.conf.all.disable_policy"] = "1" }, []string{"medium policy-or-if-id-missing certain"}},
 		{"late packets once upon a time", func(s *site) { s.host.XfrmGrowth, s.host.XfrmStat["XfrmInStateSeqError"] = nil, 3 }, []string{"info replay-drops hint"}},
 	} {
 		t.Run(row.name, func(t *testing.T) { checkSite(t, row.wrong, row.want) })

@@ -335,19 +335,9 @@ func (p *pair) ask(ctx context.Context, looks [2]Source, facts map[Source]*diag.
 // captured folds the capture of a fault, opened by the daemons' keys or not.
 func (l *Lab) captured(b *lab.Bench, pcap string, keyed bool) (*trace.Trace, error) {
 	var o dissect.Options
-	keys, err := b.Keys()
-	if err != nil {
-		return nil, err
-	}
-	if keyed && len(keys.IKE)+len(keys.ESP) > 0 {
-		dir := filepath.Join(b.Dir, "keys")
-		if err := os.MkdirAll(dir, 0o755); err != nil {
-			return nil, fmt.Errorf("folder of keys: %w", err)
-		}
-		if err := (charonlog.Tables{Shared: true}).Write(dir, keys); err != nil {
-			return nil, err
-		}
-		if o.Keys, err = keylog.Load([]string{dir}); err != nil {
+	if keyed {
+		var err error
+		if o.Keys, err = opening(b); err != nil {
 			return nil, err
 		}
 	}
@@ -363,6 +353,23 @@ func (l *Lab) captured(b *lab.Bench, pcap string, keyed bool) (*trace.Trace, err
 		t.Add(e)
 	}
 	return t, nil
+}
+
+// opening gives the keys that the daemons of a bench have told until now, nil
+// where there are none.
+func opening(b *lab.Bench) (*keylog.Tables, error) {
+	keys, err := b.Keys()
+	if err != nil || len(keys.IKE)+len(keys.ESP) == 0 {
+		return nil, err
+	}
+	dir := filepath.Join(b.Dir, "keys")
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return nil, fmt.Errorf("folder of keys: %w", err)
+	}
+	if err := (charonlog.Tables{Shared: true}).Write(dir, keys); err != nil {
+		return nil, err
+	}
+	return keylog.Load([]string{dir})
 }
 
 func (f *Fault) judge(source Source, facts *diag.Facts) Result {

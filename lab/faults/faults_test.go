@@ -70,14 +70,16 @@ func TestEachFaultOfARealTunnelIsNamedFirstAndNoHealthyOneIsBlamed(t *testing.T)
 }
 
 // groups of faults have a lab of their own each.
-var groups = map[string]bool{"ends": true, "paths": true, "peers": true, "roads": true}
+var groups = map[string]bool{"ends": true, "paths": true, "peers": true, "roads": true, "natives": true}
 
 func groupOf(f *Fault) string {
 	switch {
 	case f.Software != "":
 		return "peers"
-	case f.Road != nil || f.Native || f.IPv6:
+	case f.Road != nil:
 		return "roads"
+	case f.Native || f.IPv6:
+		return "natives"
 	case f.NAT || f.Upset != nil:
 		return "paths"
 	}

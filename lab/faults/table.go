@@ -63,6 +63,8 @@ func Faults() []Fault {
 	l = append(l, boxFaults()...)
 	l = append(l, hostFaults()...)
 	l = append(l, roadFaults()...)
+	l = append(l, nativeFaults()...)
+	l = append(l, v6Faults()...)
 	return append(l, peerFaults()...)
 }
 

@@ -39,13 +39,15 @@ func large(a, r *lab.End) error {
 	return lab.UseCertificates(a, r, lab.ECDSA(elliptic.P521()), 5)
 }
 
+// unsplit has them send those in one piece each, which IP then splits.
+func unsplit(a, r *lab.End) error {
+	a.Conn, r.Conn = append(a.Conn, "fragmentation = no"), append(r.Conn, "fragmentation = no")
+	return large(a, r)
+}
+
 func pathFaults() []Fault {
 	silence := func(name, rules, id string) Fault {
 		return Fault{Name: name, Want: silent(id), Hidden: unheard, Upset: chain(atResponder, before, rules)}
-	}
-	whole := func(a, r *lab.End) error {
-		a.Conn, r.Conn = append(a.Conn, "fragmentation = no"), append(r.Conn, "fragmentation = no")
-		return large(a, r)
 	}
 	return []Fault{
 		silence("firewall drops UDP 500", "udp dport 500 drop", "no-response-to-sa-init"),
@@ -55,7 +57,7 @@ func pathFaults() []Fault {
 		{Name: "firewall drops the answers from UDP 4500", Want: oneWay("udp4500-blocked", "udp4500-one-way"), Upset: chain(atResponder, leaving, "udp sport 4500 drop")},
 		{Name: "large IKE messages get lost", Want: map[Source]string{VICIResponder: "ike-fragment-incomplete"}, Hidden: "to the initiator silence from a port is the same, whatever the reason", Ends: large,
 			NoEngine: map[Source]string{EngineResponder: "it tells of messages that are whole"}, Upset: chain(atResponder, before, "udp length > 1000 drop")},
-		{Name: "IP fragments get lost", Want: silent("ike-auth-ip-fragment-loss"), Hidden: unheard, Ends: whole, Upset: chain(atResponder, before, "ip frag-off & 0x3fff != 0 drop")},
+		{Name: "IP fragments get lost", Want: silent("ike-auth-ip-fragment-loss"), Hidden: unheard, Ends: unsplit, Upset: chain(atResponder, before, "ip frag-off & 0x3fff != 0 drop")},
 		{Name: "every fifth ESP packet gets lost on the way to the initiator", Want: map[Source]string{Keyed: "esp-path-loss", Sealed: "esp-path-loss"}, Hidden: "daemons count packets, and not those that are missing",
 			Upset: chain(atResponder, leaving, "udp sport 4500 @th,64,32 != 0 numgen inc mod 5 0 drop"), Act: manyPings},
 		{Name: "nobody at the peer's address", Want: map[Source]string{VICIInitiator: "no-response-to-sa-init"}, Hidden: "no packet leaves: nobody answers for that address", Ends: initiator(func(e *lab.End) { e.RemoteAddrs = "192.0.2.99" })},
@@ -84,10 +86,7 @@ func boxFaults() []Fault {
 	}
 	fragments := drops("NAT box drops IP fragments", "", silent("ike-auth-ip-fragment-loss"), unheard)
 	fragments.Upset = chain(atBox, before, "ip frag-off & 0x3fff != 0 drop")
-	fragments.Ends = func(a, r *lab.End) error {
-		a.Conn, r.Conn = append(a.Conn, "fragmentation = no"), append(r.Conn, "fragmentation = no")
-		return large(a, r)
-	}
+	fragments.Ends = unsplit
 	return []Fault{
 		drops("NAT box drops UDP 500", "udp dport 500 drop", silent("no-response-to-sa-init"), unheard),
 		drops("NAT box drops UDP 4500", "udp dport 4500 drop", silent("udp4500-blocked"), unheard),
