@@ -164,7 +164,7 @@ func (s *side) agrees(t *testing.T, requests []policy.Request) {
 // takes it down.
 func carries(t *testing.T, b *lab.Bench, a *side) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	if err := a.client.Up(ctx, backend.Target{IKE: "hub", Child: "net"}, backend.UpOptions{}, nil); err != nil {
 		log, _ := os.ReadFile(a.daemon.LogPath())

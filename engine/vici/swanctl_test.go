@@ -167,7 +167,7 @@ func fields(sas []*engine.IKESA, at func(time.Time) string, left func(engine.Tim
 func TestListSAsEqualsSwanctlFieldByField(t *testing.T) {
 	b := peers(t)
 	initiator := up(t)
-	if err := b.PingThrough(timeout(t, 20*time.Second), 3); err != nil {
+	if err := b.PingThrough(timeout(t, 2*time.Minute), 3); err != nil {
 		t.Fatal(err)
 	}
 	for name, d := range map[string]*lab.Daemon{"initiator": b.A, "responder": b.B} {

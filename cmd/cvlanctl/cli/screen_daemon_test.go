@@ -15,7 +15,6 @@ import (
 	"github.com/cloudvlan/cvlanctl/cmd/cvlanctl/cli/term"
 	"github.com/cloudvlan/cvlanctl/engine/backend"
 	"github.com/cloudvlan/cvlanctl/engine/vici"
-	"github.com/cloudvlan/cvlanctl/lab"
 	"github.com/cloudvlan/cvlanctl/tui"
 )
 
@@ -114,8 +113,8 @@ func TestTheScreenDrivesARealTunnel(t *testing.T) {
 	w.press('j') // the child net
 	w.press('u')
 	w.until(t, "up gw/net: it is up", "ESTABLISHED", "INSTALLED")
-	if n, err := lab.Ping(t.Context(), r.HostA, r.InnerA, r.InnerB, 3, 50*time.Millisecond); err != nil || n != 3 {
-		t.Errorf("%d of 3 pings answered, %v", n, err)
+	if err := r.PingThrough(t.Context(), 3); err != nil {
+		t.Error(err)
 	}
 	w.until(t, "252") // octets, in and out
 	w.press('4')
