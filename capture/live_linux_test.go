@@ -146,7 +146,7 @@ func until(t *testing.T, src Source, cancel context.CancelFunc) []Frame {
 
 func capturing(t *testing.T, iface string, opts LiveOptions) (Source, context.CancelFunc) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	t.Cleanup(cancel)
 	src, err := Live(ctx, iface, opts)
 	if err != nil {

@@ -23,7 +23,7 @@ func up(t *testing.T) *vici.Client {
 	// before did; one that is there and busy can take no further child either.
 	stands, empty := false, 0
 	_ = lab.Eventually(t.Context(), 3*time.Second, "SAs at rest", func() bool { // after that the initiation tells what is wrong
-		sas, err := c.SAs(timeout(t, 5*time.Second), backend.Filter{IKE: "gw"})
+		sas, err := c.SAs(timeout(t, time.Minute), backend.Filter{IKE: "gw"})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -41,7 +41,7 @@ func up(t *testing.T) *vici.Client {
 		return stands || empty > 5
 	})
 	if !stands {
-		if err := c.Up(timeout(t, 20*time.Second), backend.Target{Child: "net"}, backend.UpOptions{}, nil); err != nil {
+		if err := c.Up(timeout(t, time.Minute), backend.Target{Child: "net"}, backend.UpOptions{}, nil); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -51,7 +51,7 @@ func up(t *testing.T) *vici.Client {
 // down takes the tunnel down.
 func down(t *testing.T, c *vici.Client) {
 	t.Helper()
-	err := c.Down(timeout(t, 20*time.Second), backend.Target{IKE: "gw"}, backend.DownOptions{}, nil)
+	err := c.Down(timeout(t, time.Minute), backend.Target{IKE: "gw"}, backend.DownOptions{}, nil)
 	if err != nil && !errors.Is(err, backend.ErrRefused) { // nothing was up
 		t.Fatal(err)
 	}
@@ -59,7 +59,7 @@ func down(t *testing.T, c *vici.Client) {
 
 func tunnel(t *testing.T, c *vici.Client, child string) (*backend.Tunnel, *backend.Child) {
 	t.Helper()
-	s, err := c.Snapshot(timeout(t, 10*time.Second))
+	s, err := c.Snapshot(timeout(t, time.Minute))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -82,7 +82,7 @@ func TestUpShowsTheLadderAsItHappens(t *testing.T) {
 	tr := trace.New(trace.Options{})
 	var messages []string
 	var selected string
-	err := c.Up(timeout(t, 20*time.Second), backend.Target{Child: "net"}, backend.UpOptions{}, func(e *event.Event) {
+	err := c.Up(timeout(t, time.Minute), backend.Target{Child: "net"}, backend.UpOptions{}, func(e *event.Event) {
 		tr.Add(e)
 		if m := e.Log.Message; m != nil {
 			messages = append(messages, m.Name)
@@ -138,7 +138,7 @@ func TestEveryConfiguredChildIsInTheJoin(t *testing.T) {
 func TestFailureIsTold(t *testing.T) {
 	c := up(t)
 	var failure *event.LogFailure
-	err := c.Up(timeout(t, 20*time.Second), backend.Target{Child: "spare"}, backend.UpOptions{}, func(e *event.Event) {
+	err := c.Up(timeout(t, time.Minute), backend.Target{Child: "spare"}, backend.UpOptions{}, func(e *event.Event) {
 		if e.Log.Failure != nil && failure == nil {
 			failure = e.Log.Failure
 		}
@@ -159,7 +159,7 @@ func TestFailureIsTold(t *testing.T) {
 
 func TestRekeyChildAndIKE(t *testing.T) {
 	c := up(t)
-	ctx := timeout(t, 20*time.Second)
+	ctx := timeout(t, time.Minute)
 	next := func(kind event.ChangeKind, rekey func() (int, error)) *event.Change {
 		started := false
 		for e, err := range c.Events(ctx, backend.EventOptions{Every: -1, NoLog: true}) {
@@ -197,22 +197,22 @@ func TestRekeyChildAndIKE(t *testing.T) {
 // from its request to its answer.
 func TestDPDWaitsForTheDaemonsOwnCheck(t *testing.T) {
 	c := up(t)
-	probe, err := c.DPD(timeout(t, 20*time.Second), "gw", nil)
+	probe, err := c.DPD(timeout(t, time.Minute), "gw", nil)
 	if err != nil || !probe.Answered || probe.Sent.IsZero() {
 		t.Errorf("%+v, %v", probe, err)
 	}
-	if _, err := c.DPD(timeout(t, 5*time.Second), "nobody", nil); !errors.Is(err, backend.ErrRefused) {
+	if _, err := c.DPD(timeout(t, time.Minute), "nobody", nil); !errors.Is(err, backend.ErrRefused) {
 		t.Errorf("a connection that is not there: %v", err)
 	}
 	r := clientOf(t, peers(t).B)
-	if _, err := r.DPD(timeout(t, 5*time.Second), "gw", nil); !errors.Is(err, backend.ErrUnsupported) {
+	if _, err := r.DPD(timeout(t, time.Minute), "gw", nil); !errors.Is(err, backend.ErrUnsupported) {
 		t.Errorf("a connection without checks: %v", err)
 	}
 }
 
 func TestLoadAndUnload(t *testing.T) {
 	c := client(t)
-	ctx := timeout(t, 20*time.Second)
+	ctx := timeout(t, time.Minute)
 	names := func() []string {
 		conns, err := c.Connections(ctx)
 		if err != nil {
@@ -273,7 +273,7 @@ func TestLoadAndUnload(t *testing.T) {
 func TestPoolsAlgorithmsCountersAndStats(t *testing.T) {
 	peers(t)
 	r := clientOf(t, peers(t).B)
-	ctx := timeout(t, 20*time.Second)
+	ctx := timeout(t, time.Minute)
 	pools, err := r.Pools(ctx, true)
 	if err != nil || len(pools) != 1 || pools[0].Name != "office" || pools[0].Size == 0 || pools[0].Base == "" {
 		t.Errorf("pools %+v, %v", pools, err)
@@ -317,7 +317,7 @@ func TestKilledDaemonIsNoticedAndComesBack(t *testing.T) {
 	goroutines(t)
 	c := up(t)
 	step, killed := 0, time.Time{}
-	for e, err := range c.Events(timeout(t, 2*time.Minute), backend.EventOptions{}) {
+	for e, err := range c.Events(timeout(t, time.Minute), backend.EventOptions{}) {
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -350,7 +350,7 @@ func TestKilledDaemonIsNoticedAndComesBack(t *testing.T) {
 	if step != 3 {
 		t.Fatalf("stopped at step %d", step)
 	}
-	if err := b.A.Load(timeout(t, 20*time.Second), b.EndA.SwanctlConf()); err != nil {
+	if err := b.A.Load(timeout(t, time.Minute), b.EndA.SwanctlConf()); err != nil {
 		t.Fatal(err)
 	}
 }

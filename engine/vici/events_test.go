@@ -84,14 +84,14 @@ func TestLastSnapshotIsMarkedWhenTheDaemonIsAway(t *testing.T) {
 		t.Fatal(err)
 	}
 	c := vici.New(vici.Addr{Network: "unix", Address: path})
-	live, err := c.Snapshot(timeout(t, 5*time.Second))
+	live, err := c.Snapshot(timeout(t, time.Minute))
 	if err != nil || !live.State.Live {
 		t.Fatalf("%+v, %v", live, err)
 	}
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
-	stale, err := c.Snapshot(timeout(t, 5*time.Second))
+	stale, err := c.Snapshot(timeout(t, time.Minute))
 	if err == nil || stale == nil || stale.State.Live || stale.State.Err == nil || !stale.At.Equal(live.At) {
 		t.Errorf("%+v, %v", stale, err)
 	}
@@ -108,7 +108,7 @@ func TestSlowReaderIsToldWhatItMissed(t *testing.T) {
 	c := serve(t, s)
 	const sent = 500
 	var got, dropped uint64
-	for e, err := range c.Events(timeout(t, 20*time.Second), backend.EventOptions{Every: -1, Buffer: 8}) {
+	for e, err := range c.Events(timeout(t, time.Minute), backend.EventOptions{Every: -1, Buffer: 8}) {
 		switch {
 		case err != nil:
 			t.Fatal(err)
@@ -144,7 +144,7 @@ func TestRekeyAndUpdateEvents(t *testing.T) {
 	child := vicitest.SA(0, true).Section
 	inner := child[len(child)-1].Section[0].Section
 	var kinds []event.ChangeKind
-	for e, err := range c.Events(timeout(t, 10*time.Second), backend.EventOptions{Every: -1, NoLog: true}) {
+	for e, err := range c.Events(timeout(t, time.Minute), backend.EventOptions{Every: -1, NoLog: true}) {
 		if err != nil {
 			t.Fatal(err)
 		}

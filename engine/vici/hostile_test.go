@@ -115,10 +115,10 @@ func TestAbsentDaemonIsUnreachable(t *testing.T) {
 
 func TestUnknownCommandIsUnsupported(t *testing.T) {
 	c := serve(t, vicitest.NewServer(nil))
-	if _, err := c.Version(timeout(t, time.Second)); !errors.Is(err, backend.ErrUnsupported) {
+	if _, err := c.Version(timeout(t, time.Minute)); !errors.Is(err, backend.ErrUnsupported) {
 		t.Errorf("command: %v", err)
 	}
-	if _, err := c.SAs(timeout(t, time.Second), backend.Filter{}); !errors.Is(err, backend.ErrUnsupported) {
+	if _, err := c.SAs(timeout(t, time.Minute), backend.Filter{}); !errors.Is(err, backend.ErrUnsupported) {
 		t.Errorf("event: %v", err)
 	}
 	if !c.State().Live {
@@ -130,7 +130,7 @@ func TestRefusalCarriesTheDaemonsReason(t *testing.T) {
 	c := serve(t, vicitest.NewServer(map[string]vicitest.Command{"initiate": func(*vicitest.Call) []packet.Element {
 		return []packet.Element{packet.Value("success", "no"), packet.Value("errmsg", "CHILD_SA config 'x' not found")}
 	}}, "control-log"))
-	err := c.Up(timeout(t, time.Second), backend.Target{Child: "x"}, backend.UpOptions{}, nil)
+	err := c.Up(timeout(t, time.Minute), backend.Target{Child: "x"}, backend.UpOptions{}, nil)
 	if !errors.Is(err, backend.ErrRefused) || !strings.Contains(err.Error(), "CHILD_SA config 'x' not found") {
 		t.Error(err)
 	}
@@ -160,7 +160,7 @@ func TestEventsBeforeAConfirmationDoNotBlock(t *testing.T) {
 		}
 	}))
 	ups := 0
-	for e, err := range c.Events(timeout(t, 5*time.Second), backend.EventOptions{Every: -1}) {
+	for e, err := range c.Events(timeout(t, time.Minute), backend.EventOptions{Every: -1}) {
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -212,12 +212,12 @@ func TestOverTCP(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c, err := vici.Dial(timeout(t, 5*time.Second), a)
+	c, err := vici.Dial(timeout(t, time.Minute), a)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer func() { _ = c.Close() }() // never fails
-	if sas, err := c.SAs(timeout(t, 5*time.Second), backend.Filter{}); err != nil || len(sas) != 1 {
+	if sas, err := c.SAs(timeout(t, time.Minute), backend.Filter{}); err != nil || len(sas) != 1 {
 		t.Errorf("%d SAs, %v", len(sas), err)
 	}
 }

@@ -17,7 +17,7 @@ import (
 // "gw/child-sas/net-1/state" is "INSTALLED".
 func raw(t *testing.T, d *lab.Daemon, event string, args ...string) map[string]string {
 	t.Helper()
-	out, err := d.Swanctl(timeout(t, 20*time.Second), append(args, "--raw")...)
+	out, err := d.Swanctl(timeout(t, time.Minute), append(args, "--raw")...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -167,7 +167,7 @@ func fields(sas []*engine.IKESA, at func(time.Time) string, left func(engine.Tim
 func TestListSAsEqualsSwanctlFieldByField(t *testing.T) {
 	b := peers(t)
 	initiator := up(t)
-	if err := b.PingThrough(timeout(t, 2*time.Minute), 3); err != nil {
+	if err := b.PingThrough(timeout(t, time.Minute), 3); err != nil {
 		t.Fatal(err)
 	}
 	for name, d := range map[string]*lab.Daemon{"initiator": b.A, "responder": b.B} {
@@ -177,7 +177,7 @@ func TestListSAsEqualsSwanctlFieldByField(t *testing.T) {
 				c = clientOf(t, d)
 			}
 			want := raw(t, d, "list-sa event", "--list-sas")
-			sas, err := c.SAs(timeout(t, 5*time.Second), backend.Filter{})
+			sas, err := c.SAs(timeout(t, time.Minute), backend.Filter{})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -212,7 +212,7 @@ func TestListSAsEqualsSwanctlFieldByField(t *testing.T) {
 // configured.
 func TestListConnectionsEqualsSwanctlFieldByField(t *testing.T) {
 	b := peers(t)
-	conns, err := client(t).Connections(timeout(t, 5*time.Second))
+	conns, err := client(t).Connections(timeout(t, time.Minute))
 	if err != nil {
 		t.Fatal(err)
 	}
