@@ -18,7 +18,7 @@ import (
 )
 
 // patience is how long anything may take on a busy machine.
-const patience = 30 * time.Second
+const patience = time.Minute
 
 // ending is a place where engines run and end, one after another: an end of a
 // bench, and all that its system has before the first of them.

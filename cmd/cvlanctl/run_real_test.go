@@ -150,7 +150,7 @@ func TestAnOrdinaryUserPingsThroughATunnelToStrongSwan(t *testing.T) {
 			t.Errorf("%q is not told:\n%s", want, out)
 		}
 	}
-	if err := lab.Eventually(t.Context(), 10*time.Second, "the peer to hear that it is over", func() bool {
+	if err := lab.Eventually(t.Context(), time.Minute, "the peer to hear that it is over", func() bool {
 		text, err := b.B.Swanctl(t.Context(), "--list-sas")
 		return err == nil && !strings.Contains(text, "ESTABLISHED")
 	}); err != nil {
@@ -214,7 +214,7 @@ func TestAnOrdinaryUserPingsThroughATunnelToStrongSwan(t *testing.T) {
 			_ = cmd.Wait()
 		}()
 		defer powerless(t, cmd.Process.Pid)
-		if err := lab.Eventually(t.Context(), 20*time.Second, "an answer through the tunnel", func() bool {
+		if err := lab.Eventually(t.Context(), time.Minute, "an answer through the tunnel", func() bool {
 			var c net.Conn
 			if err := b.NSA.Do(func() (err error) {
 				c, err = net.DialTimeout("tcp", "127.0.0.1:18080", time.Second)

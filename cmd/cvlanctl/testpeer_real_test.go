@@ -79,7 +79,7 @@ func TestATestOfAPeerNamesTheStepThatFailsAndWhy(t *testing.T) {
 			t.Errorf("a healthy peer: %s: %s: %s %v", s.Step, s.Status, s.Detail, s.Findings)
 		}
 	}
-	if err := lab.Eventually(t.Context(), 5*time.Second, "nothing to be left at the peer", func() bool {
+	if err := lab.Eventually(t.Context(), time.Minute, "nothing to be left at the peer", func() bool {
 		text, err := b.B.Swanctl(t.Context(), "--list-sas")
 		return err == nil && strings.TrimSpace(text) == ""
 	}); err != nil {

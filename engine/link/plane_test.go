@@ -20,7 +20,7 @@ import (
 )
 
 // patience is how long anything may take on a loaded machine.
-const patience = 20 * time.Second
+const patience = time.Minute
 
 // memory is a Device that a test fills and empties.
 type memory struct {

@@ -24,7 +24,7 @@ func TestStreamHealsAfterARestart(t *testing.T) {
 		t.Fatal(err)
 	}
 	c := vici.New(vici.Addr{Network: "unix", Address: path})
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
 	tr := trace.New(trace.Options{})
 	var second *vicitest.Server

@@ -21,7 +21,7 @@ const (
 )
 
 // patience is how long anything may take on a busy machine.
-const patience = 30 * time.Second
+const patience = time.Minute
 
 // ground is what a rig stands on.
 type ground struct {

@@ -66,7 +66,7 @@ func TestThreeFaultsOfARealDaemonReadAsTheirGoldensSay(t *testing.T) {
 				t.Fatalf("up: exit code %d", code)
 			}
 			log := filepath.Join(t.TempDir(), "charon.log")
-			if err := lab.Eventually(ctx, 20*time.Second, "the responder's log", func() bool {
+			if err := lab.Eventually(ctx, time.Minute, "the responder's log", func() bool {
 				b, err := os.ReadFile(r.B.LogPath())
 				return err == nil && bytes.Contains(b[len(before):], []byte("sending packet")) && os.WriteFile(log, b[len(before):], 0o600) == nil
 			}); err != nil {

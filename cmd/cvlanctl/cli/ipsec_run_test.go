@@ -208,7 +208,7 @@ tunnels:
 	}
 	// IKE_AUTH, two for the child's rekeying, two for the IKE SA's, and the
 	// farewell: six exchanges of two messages.
-	if err := lab.Eventually(ctx, 10*time.Second, "the capture to hold the farewell", func() bool { n, _ := lines(); return n >= 12 }); err != nil {
+	if err := lab.Eventually(ctx, time.Minute, "the capture to hold the farewell", func() bool { n, _ := lines(); return n >= 12 }); err != nil {
 		t.Error(err)
 	}
 	if err := recorder.Stop(); err != nil {

@@ -61,7 +61,7 @@ func (x *terminal) mark() int {
 func (x *terminal) until(t *testing.T, mark int, text string) time.Duration {
 	t.Helper()
 	began := time.Now()
-	for time.Since(began) < 30*time.Second {
+	for time.Since(began) < time.Minute {
 		x.mu.Lock()
 		got := x.text.String()[mark:]
 		x.mu.Unlock()

@@ -13,7 +13,7 @@ import (
 )
 
 // patience bounds every wait of these tests.
-const patience = 20 * time.Second
+const patience = time.Minute
 
 // hosts are two hosts and the NAT between them.
 type hosts struct {
