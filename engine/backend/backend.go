@@ -32,6 +32,9 @@ var (
 	ErrUnsupported = errors.New("not supported by the daemon")
 )
 
+// Native is what Version says of the daemon where it is our own engine.
+const Native = "cvlanctl"
+
 // Backend is one IKE daemon.
 type Backend interface {
 	// Source names the backend as --source does: "vici:/run/charon.vici".
@@ -72,6 +75,10 @@ type Lister interface {
 	ResetCounters(ctx context.Context, connection string) error
 	// Credentials names what is loaded.
 	Credentials(ctx context.Context) (Credentials, error)
+	// Recall gives what the daemon remembers of what it told, the oldest first,
+	// with every comparison that failed: bounded, and without Tables. A daemon
+	// that keeps nothing gives nothing.
+	Recall(ctx context.Context) ([]*event.Event, error)
 	// Snapshot lists connections and SAs at one moment and joins them. When
 	// the daemon is lost it gives the last snapshot there was, marked as
 	// such, beside the error; nil where there never was one.
@@ -244,6 +251,9 @@ type EventOptions struct {
 	// Every is the interval between Tables; 0 means a second, negative means
 	// only at the start and after a reconnection.
 	Every time.Duration
+	// Past has what the daemon remembers come first, before the first Table, and
+	// nothing of it twice: see Recall.
+	Past bool
 	// NoLog leaves log lines out.
 	NoLog bool
 	// Buffer is how many events may wait for a slow reader before the oldest

@@ -17,6 +17,9 @@ import (
 type Event struct {
 	Time  time.Time
 	Frame int64 // frame of the capture, 0 where the source is none
+	// Number is the place among all that a daemon has told since it started,
+	// from 1; 0 where the source does not number what it tells.
+	Number uint64 `json:",omitempty"`
 
 	Packet *Packet       // an IKE, ESP, AH or keepalive packet
 	ICMP   *ICMPError    // a router or host refused an IKE or ESP packet

@@ -32,6 +32,23 @@ func newSubscriber(buffer int) *subscriber {
 	return &subscriber{events: make(chan *event.Event, min(max(buffer, 2), maxBuffer))}
 }
 
+// subscriber makes a reader, with what is remembered before it where that is
+// wanted, on the engine's goroutine.
+func (e *Engine) subscriber(o backend.EventOptions) *subscriber {
+	if !o.Past {
+		return newSubscriber(o.Buffer)
+	}
+	past := e.memory.all()
+	if o.Buffer <= 0 {
+		o.Buffer = defaultBuffer
+	}
+	s := newSubscriber(o.Buffer + len(past))
+	for _, ev := range past {
+		s.push(ev)
+	}
+	return s
+}
+
 func (s *subscriber) push(ev *event.Event) {
 	if s.dropped > 0 {
 		gap := &event.Event{Time: ev.Time, Gap: &event.Gap{What: "events that nobody read in time", Dropped: s.dropped}}
@@ -60,9 +77,12 @@ func (e *Engine) Events(ctx context.Context, o backend.EventOptions) iter.Seq2[*
 		o.Every = defaultEvery
 	}
 	return func(yield func(*event.Event, error) bool) {
-		s := newSubscriber(o.Buffer)
+		var s *subscriber
 		table := func(first bool) error {
 			return e.do(ctx, func(now time.Time) ike.Output {
+				if s == nil {
+					s = e.subscriber(o)
+				}
 				e.subscribers[s] = struct{}{}
 				s.push(&event.Event{Time: now, Table: &event.Table{SAs: e.models(), First: first}})
 				return ike.Output{}

@@ -97,7 +97,7 @@ func selectorTexts(list []policy.Selector) []string {
 
 // Version says what the engine is.
 func (e *Engine) Version(context.Context) (engine.Version, error) {
-	return engine.Version{Daemon: "cvlanctl", Version: e.options.Version, SysName: runtime.GOOS, Machine: runtime.GOARCH}, nil
+	return engine.Version{Daemon: backend.Native, Version: e.options.Version, SysName: runtime.GOOS, Machine: runtime.GOARCH}, nil
 }
 
 // Stats counts the engine's IKE SAs.

@@ -87,6 +87,7 @@ type Engine struct {
 	ids         ids
 	waiters     map[*waiter]struct{}
 	subscribers map[*subscriber]struct{}
+	memory      memory
 	watched     sync.Once
 	starting    []*ike.Connection // what waits for the first subscriber
 	keys        *keys

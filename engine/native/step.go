@@ -166,6 +166,7 @@ func (e *Engine) again(a ike.Again) {
 
 // tell tells an event to all who listen.
 func (e *Engine) tell(ev *event.Event) {
+	e.memory.add(ev)
 	e.history.Add(ev)
 	for s := range e.subscribers {
 		s.push(ev)

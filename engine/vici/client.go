@@ -38,13 +38,17 @@ func New(a Addr) *Client {
 	return c
 }
 
-// Dial makes a client and asks the daemon for its version.
+// Dial makes a client and asks the daemon for its version. Where that says that
+// it is our own engine, it is asked for more than VICI has words for, however it
+// was named.
 func Dial(ctx context.Context, a Addr) (*Client, error) {
 	c := New(a)
-	if _, err := c.Version(ctx); err != nil {
+	v, err := c.Version(ctx)
+	if err != nil {
 		_ = c.Close() // there is nothing to close yet
 		return nil, err
 	}
+	c.addr.Engine = c.addr.Engine || v.Daemon == backend.Native
 	return c, nil
 }
 

@@ -84,11 +84,40 @@ type watch struct {
 	options backend.EventOptions
 	ring    *ring
 	err     error // why it never began; read after run
+
+	// Of what the daemon remembered when it was reached: the last number, which
+	// nothing that follows may repeat; and the time of the last event of all,
+	// for when it is lost and reached again.
+	recalled uint64
+	last     time.Time
 }
 
 func (w *watch) push(e *event.Event) {
+	if e.Number > 0 {
+		w.last = e.Time
+	}
 	w.client.history.Add(e)
 	w.ring.push(e)
+}
+
+// recall hands on what the daemon remembers, but for what came already.
+func (w *watch) recall(ctx context.Context) error {
+	w.recalled = 0
+	if !w.options.Past {
+		return nil
+	}
+	all, err := w.client.Recall(ctx)
+	if err != nil {
+		return err
+	}
+	before := w.last
+	for _, e := range all {
+		w.recalled = e.Number
+		if e.Time.After(before) && !(w.options.NoLog && e.Log != nil) {
+			w.push(e)
+		}
+	}
+	return nil
 }
 
 // run connects, follows, and connects again, until ctx ends.
@@ -127,8 +156,12 @@ func (w *watch) connect(ctx context.Context) (*session, error) {
 	defer timer.Stop()
 	if w.client.addr.Engine {
 		switch err := s.subscribe(packet.EventName); {
-		case err == nil:
-			return s, nil // it tells everything
+		case err == nil: // it tells everything
+			if err := w.recall(ctx); err != nil {
+				s.close()
+				return nil, err
+			}
+			return s, nil
 		case !errors.Is(err, backend.ErrUnsupported):
 			s.close()
 			return nil, err
@@ -227,7 +260,7 @@ func (w *watch) convert(e govici.Event) *event.Event {
 	switch e.Name {
 	case packet.EventName:
 		out := exactEvent(s)
-		if out == nil || w.options.NoLog && out.Log != nil {
+		if out == nil || w.options.NoLog && out.Log != nil || out.Number > 0 && out.Number <= w.recalled {
 			return nil
 		}
 		return out

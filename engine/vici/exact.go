@@ -3,6 +3,7 @@ package vici
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"time"
 
 	govici "github.com/strongswan/govici/vici"
@@ -69,6 +70,24 @@ func (c *Client) remembered(ctx context.Context) (*backend.History, time.Time, e
 	var since time.Time
 	exact(answer, &since)
 	return h, since, nil
+}
+
+// Recall gives what our own engine remembers of what it told; a charon keeps
+// nothing.
+func (c *Client) Recall(ctx context.Context) ([]*event.Event, error) {
+	if !c.addr.Engine {
+		return nil, nil
+	}
+	var all []*event.Event
+	_, err := c.list(ctx, packet.CommandRecall, packet.EventRecall, c.values(), func(s section) {
+		if e := exactEvent(s); e != nil {
+			all = append(all, e)
+		}
+	})
+	if errors.Is(err, backend.ErrUnsupported) {
+		return nil, nil // one of before there was such a thing
+	}
+	return all, err
 }
 
 // probe has our own engine check the liveness of a peer.

@@ -88,8 +88,8 @@ func (a *action) ofEngine(s *backend.Snapshot) {
 
 // begins tells the fold which SAs there were before.
 func (a *action) begins(s *backend.Snapshot) {
-	a.before = judge(a.doc.Source, s, a.begin)
 	a.trace.Add(&event.Event{Time: s.At, Table: &event.Table{SAs: s.SAs, First: true}})
+	a.before = diag.Diagnose(&diag.Facts{Source: a.doc.Source, Trace: a.trace, Now: a.begin, Live: true, Connections: s.Connections}, rule.All())
 }
 
 // add takes an event of the action.

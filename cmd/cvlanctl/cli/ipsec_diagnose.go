@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -27,7 +26,7 @@ import (
 // GatherOptions say what is gathered of a daemon before the rules judge it.
 type GatherOptions struct {
 	Listen time.Duration // how long its events are followed
-	Since  time.Duration // how old a line of its log file may be
+	Since  time.Duration // how old a line of its log file may be, and what our engine remembers
 	NoHost bool
 	// Swanctl is the folder with the daemon's certificates and keys, "" where
 	// it is the usual one.
@@ -36,7 +35,7 @@ type GatherOptions struct {
 
 func (o *GatherOptions) flags(cmd *cobra.Command) {
 	cmd.Flags().DurationVar(&o.Listen, "listen", 3*time.Second, "how long to follow the daemon's events and the host's counters")
-	cmd.Flags().DurationVar(&o.Since, "since", time.Hour, "how old a line of the daemon's log file may be")
+	cmd.Flags().DurationVar(&o.Since, "since", pastAge, "how old something may be that our own engine remembers, or a line of the daemon's log file")
 	cmd.Flags().StringVar(&o.Swanctl, "swanctl-dir", "", "the folder with the daemon's certificates (default: of its environment, else /etc/swanctl)")
 	cmd.Flags().BoolVar(&o.NoHost, "no-host", false, "leave this host's own settings alone, as where the daemon runs elsewhere")
 }
@@ -182,16 +181,8 @@ func writeNotes(app *App, h *diag.HostFacts) {
 func gather(ctx context.Context, app *App, c *vici.Client, o *GatherOptions) (*diag.Facts, error) {
 	begin := time.Now()
 	t := trace.New(trace.Options{})
-	log, err := app.daemonLog(c)
-	if err != nil {
-		return nil, err
-	}
-	err = vici.ReadLog(bytes.NewReader(log), func(e *event.Event) {
-		if !e.Time.IsZero() && begin.Sub(e.Time) <= o.Since {
-			t.Add(e)
-		}
-	})
-	if err != nil {
+	since := begin.Add(-o.Since)
+	if err := app.readLog(c, since, t); err != nil {
 		return nil, err
 	}
 	hosts := make(chan *diag.HostFacts, 1)
@@ -203,11 +194,13 @@ func gather(ctx context.Context, app *App, c *vici.Client, o *GatherOptions) (*d
 		hosts <- probe.Host(ctx, probe.Options{Wait: o.Listen, PID: probe.Listener(c.Addr().Address), Certificates: !c.Addr().Engine, Swanctl: o.Swanctl})
 	}()
 	listen, stop := context.WithTimeout(ctx, max(o.Listen, 10*time.Millisecond))
-	for e, err := range c.Events(listen, backend.EventOptions{}) {
+	for e, err := range c.Events(listen, backend.EventOptions{Past: true}) {
 		if err != nil {
 			break // the time is over, or the daemon hangs up: what follows says so
 		}
-		t.Add(e)
+		if !e.Time.Before(since) {
+			t.Add(e)
+		}
 	}
 	stop()
 	s, err := c.Snapshot(ctx)

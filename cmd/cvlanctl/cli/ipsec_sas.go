@@ -80,12 +80,22 @@ func runIPsecSAs(ctx context.Context, app *App, o *IPsecSAsOptions) error {
 		}
 		now := time.Now()
 		want := o.wanted(s)
-		found := above(c.Source(), s, now, want)
+		findings, err := app.findings(ctx, c, s, now)
+		if err != nil {
+			return err
+		}
+		found := above(findings, want)
 		switch app.Output {
 		case print.Table:
-			err = liveTable(s, now, want).Write(t, app.Output)
+			err = liveTable(s, findings, now, want).Write(t, app.Output)
+			if err == nil {
+				err = writeOtherFindings(t, s, findings, want)
+			}
 		case print.Wide:
-			err = writeLiveSAs(app, t, s, now, want)
+			err = writeLiveSAs(app, t, s, findings, now, want)
+			if err == nil {
+				err = writeOtherFindings(t, s, findings, want)
+			}
 		default:
 			d := doc.NewLiveSAs(c.Source(), s, now, want)
 			d.Findings = found

@@ -17,7 +17,7 @@ import (
 
 // liveTable gives the SAs of a daemon as a table: for each connection its IKE
 // SAs, under each its CHILD SAs, and then the children that are down.
-func liveTable(s *backend.Snapshot, now time.Time, want doc.Wanted) *print.Rows {
+func liveTable(s *backend.Snapshot, findings []diag.Finding, now time.Time, want doc.Wanted) *print.Rows {
 	rows := &print.Rows{
 		Columns: []print.Column{
 			{Title: "name"}, {Title: "state"}, {Title: "for", Right: true}, {Title: "local"}, {Title: "remote"},
@@ -28,7 +28,6 @@ func liveTable(s *backend.Snapshot, now time.Time, want doc.Wanted) *print.Rows 
 	if want != nil {
 		rows.Empty = "Nothing of that name is configured or active."
 	}
-	findings := judge("", s, now)
 	for i := range s.Tunnels {
 		t := &s.Tunnels[i]
 		if want == nil || want(t.Name, "") {
@@ -47,6 +46,30 @@ func worstAbout(findings []diag.Finding, sa *engine.IKESA) string {
 		}
 	}
 	return ""
+}
+
+// writeOtherFindings writes the findings above info that are about no SA of the
+// listing: of one that has ended, or never came up.
+func writeOtherFindings(t *term.Terminal, s *backend.Snapshot, findings []diag.Finding, want doc.Wanted) error {
+	listed := make(map[string]bool)
+	for _, sa := range s.SAs {
+		listed[sa.InitiatorSPI.String()] = true
+	}
+	begun := false
+	for i := range findings {
+		f := &findings[i]
+		if f.Severity >= diag.Info || listed[f.Subject.SPIi] || want != nil && f.Subject.Connection != "" && !want(f.Subject.Connection, "") {
+			continue
+		}
+		if !begun {
+			fmt.Fprintln(t.Out)
+			begun = true
+		}
+		if _, err := fmt.Fprintln(t.Out, t.Paint(term.Bad, cleaned(fmt.Sprintf("%s: %s [%s]", f.Severity, f.Summary, f.ID)))); err != nil {
+			return fmt.Errorf("writing the findings: %w", err)
+		}
+	}
+	return nil
 }
 
 func tunnelRows(rows *print.Rows, s *backend.Snapshot, t *backend.Tunnel, findings []diag.Finding, now time.Time, want doc.Wanted) {
@@ -189,8 +212,8 @@ func octets(n engine.Opt[uint64]) string {
 }
 
 // writeLiveSAs writes all that the daemon tells of every SA, for -o wide.
-func writeLiveSAs(app *App, t *term.Terminal, s *backend.Snapshot, now time.Time, want doc.Wanted) error {
-	w := &details{Writer: bufio.NewWriter(t.Out), app: app, term: t, now: now, findings: judge("", s, now)}
+func writeLiveSAs(app *App, t *term.Terminal, s *backend.Snapshot, findings []diag.Finding, now time.Time, want doc.Wanted) error {
+	w := &details{Writer: bufio.NewWriter(t.Out), app: app, term: t, now: now, findings: findings}
 	first := true
 	for i := range s.Tunnels {
 		tunnel := &s.Tunnels[i]

@@ -12,11 +12,8 @@ import (
 	"github.com/cloudvlan/cvlanctl/cmd/cvlanctl/cli/print"
 	"github.com/cloudvlan/cvlanctl/cmd/cvlanctl/cli/term"
 	"github.com/cloudvlan/cvlanctl/diag"
-	"github.com/cloudvlan/cvlanctl/diag/rule"
 	"github.com/cloudvlan/cvlanctl/engine"
 	"github.com/cloudvlan/cvlanctl/engine/backend"
-	"github.com/cloudvlan/cvlanctl/engine/event"
-	"github.com/cloudvlan/cvlanctl/engine/trace"
 	"github.com/cloudvlan/cvlanctl/engine/vici"
 	"github.com/cloudvlan/cvlanctl/internal/clean"
 )
@@ -86,27 +83,25 @@ func showStatus(ctx context.Context, app *App, t *term.Terminal, c *vici.Client)
 		return nil, err
 	}
 	now := time.Now()
-	d := doc.NewStatus(c.Source(), s, &stats, worstOf(c.Source(), s, now))
+	findings, err := app.findings(ctx, c, s, now)
+	if err != nil {
+		return nil, err
+	}
+	var worst *doc.Worst
+	if found := above(findings, nil); len(found) > 0 {
+		worst = &found[0]
+	}
+	d := doc.NewStatus(c.Source(), s, &stats, worst)
 	if !app.Output.Text() {
 		return d.Finding, print.Document(t.Out, app.Output, d, d.Tunnels)
 	}
 	return d.Finding, writeStatus(app, t, d, s, &stats, now)
 }
 
-// worstOf folds the SAs of a snapshot and gives the worst finding about them,
-// nil where there is none above info.
-func worstOf(source string, s *backend.Snapshot, now time.Time) *doc.Worst {
-	if found := above(source, s, now, nil); len(found) > 0 {
-		return &found[0]
-	}
-	return nil
-}
-
-// above gives the findings above info about what is wanted of a snapshot, the
-// worst first; nil is everything.
-func above(source string, s *backend.Snapshot, now time.Time, want doc.Wanted) []doc.Worst {
+// above gives the findings above info about what is wanted, the worst first; nil
+// is everything.
+func above(findings []diag.Finding, want doc.Wanted) []doc.Worst {
 	var l []doc.Worst
-	findings := judge(source, s, now)
 	for i := range findings {
 		f := &findings[i]
 		if f.Severity < diag.Info && (want == nil || f.Subject.Connection == "" || want(f.Subject.Connection, "")) {
@@ -114,13 +109,6 @@ func above(source string, s *backend.Snapshot, now time.Time, want doc.Wanted) [
 		}
 	}
 	return l
-}
-
-// judge runs the rules over a snapshot alone.
-func judge(source string, s *backend.Snapshot, now time.Time) []diag.Finding {
-	t := trace.New(trace.Options{})
-	t.Add(&event.Event{Time: s.At, Table: &event.Table{SAs: s.SAs, First: true}})
-	return diag.Diagnose(&diag.Facts{Source: source, Trace: t, Now: now, Live: true, Connections: s.Connections}, rule.All())
 }
 
 func writeStatus(app *App, t *term.Terminal, d *doc.Status, s *backend.Snapshot, stats *engine.Stats, now time.Time) error {

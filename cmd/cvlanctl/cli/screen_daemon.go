@@ -106,7 +106,7 @@ func spoil(ctx context.Context, b daemonOnScreen, fault string) (string, error) 
 func followDaemon(ctx context.Context, app *App, b backend.Backend, store *feed.Store) {
 	var diagnosed time.Time
 	for ctx.Err() == nil {
-		for e, err := range b.Events(ctx, backend.EventOptions{}) {
+		for e, err := range b.Events(ctx, backend.EventOptions{Past: true}) {
 			if err != nil {
 				app.Log.Debug("events of the daemon", "error", err)
 				break

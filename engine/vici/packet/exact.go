@@ -26,6 +26,10 @@ const (
 	// backend.Past. Its answer holds in Exact since when the daemon watches.
 	CommandPast = "cvlan-past"
 	EventPast   = "cvlan-past-item"
+	// CommandRecall raises an EventRecall for each event that the daemon
+	// remembers, the oldest first, each as in EventName.
+	CommandRecall = "cvlan-recall"
+	EventRecall   = "cvlan-recall-item"
 )
 
 // piece is how many octets of JSON go into one item of a list.

@@ -8,6 +8,7 @@ import (
 
 	"github.com/cloudvlan/cvlanctl/engine"
 	"github.com/cloudvlan/cvlanctl/engine/backend"
+	"github.com/cloudvlan/cvlanctl/engine/event"
 	"github.com/cloudvlan/cvlanctl/engine/vici/packet"
 )
 
@@ -321,4 +322,22 @@ func (r *request) remember(connection, child string, p backend.Past) error {
 		return err
 	}
 	return r.raise(packet.EventPast, item...)
+}
+
+// recall is our own: VICI tells nothing of what happened before.
+func recall(ctx context.Context, r *request) ([]packet.Element, error) {
+	all, err := r.backend.Recall(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, e := range all {
+		b, err := event.Encode(e)
+		if err != nil {
+			return nil, err
+		}
+		if err := r.raise(packet.EventRecall, packet.Pieces(b)); err != nil {
+			return nil, err
+		}
+	}
+	return nil, nil
 }

@@ -37,7 +37,7 @@ var commands = map[string]command{
 	"load-authority": loadAuthority, "unload-authority": unloadAuthority,
 	"load-pool": loadPool, "unload-pool": unloadPool, "get-pools": getPools,
 	"get-algorithms": getAlgorithms, "get-counters": getCounters, "reset-counters": resetCounters,
-	packet.CommandDPD: dpd, packet.CommandPast: past,
+	packet.CommandDPD: dpd, packet.CommandPast: past, packet.CommandRecall: recall,
 }
 
 // request answers one command. It says whether the client may go on.

@@ -4,8 +4,9 @@
 //
 // What VICI has no words for travels beside them, to whoever asks with the key
 // that package packet calls Exact: the model itself, as JSON; the event
-// EventName, which carries any event of ours; and two commands more, a liveness
-// check (CommandDPD) and what is remembered of tunnels (CommandPast).
+// EventName, which carries any event of ours; and three commands more: a liveness
+// check (CommandDPD), what is remembered of tunnels (CommandPast) and of what was told
+// (CommandRecall).
 //
 // Contract: every client, message, queue and wait is bounded. A client that
 // reads slowly delays its own commands and nobody else; events that find no

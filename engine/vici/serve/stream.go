@@ -13,7 +13,7 @@ import (
 var streamedEvents = []string{"log", "ike-updown", "ike-rekey", "ike-update", "child-updown", "child-rekey", "alert", packet.EventName}
 
 // listedEvents are raised by commands, to the client that gave them.
-var listedEvents = []string{"list-sa", "list-policy", "list-conn", "list-cert", "list-authority", "control-log", packet.EventPast}
+var listedEvents = []string{"list-sa", "list-policy", "list-conn", "list-cert", "list-authority", "control-log", packet.EventPast, packet.EventRecall}
 
 func streamed(name string) bool {
 	for _, n := range streamedEvents {
