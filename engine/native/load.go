@@ -52,7 +52,7 @@ func (e *Engine) listing() []*engine.Connection {
 	return list
 }
 
-// log tells a line that is about no SA.
+// log tells a line that is about no SA, on the engine's goroutine.
 func (e *Engine) log(format string, args ...any) {
 	e.tell(&event.Event{Time: time.Now(), Log: &event.Log{Group: "CFG", Level: 1, Text: fmt.Sprintf(format, args...)}})
 }
@@ -94,9 +94,6 @@ func (e *Engine) LoadConnection(ctx context.Context, name string, settings *back
 	if err != nil || failed != nil {
 		return first(err, failed)
 	}
-	for _, l := range c.lacks {
-		e.log("connection %s: %s, left out", name, l)
-	}
 	e.startChildren(c.Connection)
 	return nil
 }
@@ -122,10 +119,13 @@ func (e *Engine) put(c *configured) error {
 	if at >= 0 {
 		e.conns[at] = c
 		e.log("replaced vici connection: %s", c.Name)
-		return nil
+	} else {
+		e.conns = append(e.conns, c)
+		e.log("added vici connection: %s", c.Name)
 	}
-	e.conns = append(e.conns, c)
-	e.log("added vici connection: %s", c.Name)
+	for _, l := range c.lacks {
+		e.log("connection %s: %s, left out", c.Name, l)
+	}
 	return nil
 }
 
