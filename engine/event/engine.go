@@ -41,6 +41,8 @@ const (
 // in it.
 type Check struct {
 	SPIi, SPIr wire.SPI
+	IKE        string // connection of the IKE SA, "" where it is not known
+	IKEID      uint32 // its unique id, 0 where it has none
 	Kind       CheckKind
 	What       string // what was compared: "ENCR of proposal 1", "IDi"
 	Local      string // what this side has or wants
@@ -58,7 +60,10 @@ type Check struct {
 // decision of its recovery table.
 type Step struct {
 	SPIi, SPIr wire.SPI
-	Kind       string // fixed word: "retransmit", "give-up", "retry", "port-float", "collision", ...
-	Child      string // the child that it concerns, "" for none
-	Text       string // in words
+	IKE        string     // connection of the IKE SA, "" where it is not known
+	IKEID      uint32     // its unique id, 0 where it has none
+	Peer       netip.Addr // of the IKE SA
+	Kind       string     // fixed word: "retransmit", "give-up", "retry", "port-float", "collision", ...
+	Child      string     // the child that it concerns, "" for none
+	Text       string     // in words
 }

@@ -2,6 +2,7 @@ package event
 
 import (
 	"fmt"
+	"net/netip"
 	"strings"
 
 	"github.com/cloudvlan/cvlanctl/engine"
@@ -24,7 +25,9 @@ func Line(e *Event) *Log {
 	case e.Check != nil:
 		return checkLine(e.Check)
 	case e.Step != nil:
-		l := &Log{Group: "IKE", Level: 1, Text: e.Step.Kind + ": " + e.Step.Text}
+		l := &Log{Group: "IKE", Level: 1, IKE: e.Step.IKE, IKEID: e.Step.IKEID, SPIi: e.Step.SPIi, SPIr: e.Step.SPIr,
+			Text: e.Step.Kind + ": " + e.Step.Text}
+		l.OfPeer(e.Step.Peer)
 		if e.Step.Child != "" {
 			l.Group = "CHD"
 		}
@@ -54,12 +57,28 @@ func gapText(g *Gap) string {
 	return fmt.Sprintf("%s: %d are lost", g.What, g.Dropped)
 }
 
+// OfPeer has a line that is about no connection begin with the peer that it is
+// about instead.
+func (l *Log) OfPeer(peer netip.Addr) {
+	if l.IKE == "" && peer.IsValid() {
+		l.Text = fmt.Sprintf("peer %s: %s", peer, l.Text)
+	}
+}
+
 func checkLine(c *Check) *Log {
-	l := &Log{Group: "CFG", Level: 2}
+	l := &Log{Group: "CFG", Level: 2, IKE: c.IKE, IKEID: c.IKEID, SPIi: c.SPIi, SPIr: c.SPIr}
 	text := fmt.Sprintf("%s: %s: local %s, remote %s", c.Kind, c.What, c.Local, c.Remote)
+	switch {
+	case c.OK:
+	case c.Kind == CheckRefusal:
+		text = fmt.Sprintf("%s: %s: here %s; the peer says %s", c.Kind, c.What, c.Local, c.Remote)
+	case c.Kind == CheckBusy:
+		text = fmt.Sprintf("%s: %s: here %s; the peer asks for %s", c.Kind, c.What, c.Local, c.Remote)
+	default:
+		text += ": they do not fit"
+	}
 	if !c.OK {
 		l.Level = 1
-		text += ": they do not fit"
 	}
 	if c.Why != "" {
 		text += ": " + c.Why
@@ -68,6 +87,7 @@ func checkLine(c *Check) *Log {
 		text += " (" + c.RFC + ")"
 	}
 	l.Text = text
+	l.OfPeer(c.Peer)
 	return l
 }
 

@@ -110,6 +110,13 @@ func (s *SA) choose(p wire.ProtocolID, received []wire.Proposal, ours [][]wire.T
 	return nil, false
 }
 
+// unfit makes the failure of a list of proposals that has nothing in common with
+// ours; what names ours: "no proposal of child net".
+func unfit(what string, p wire.ProtocolID, received []wire.Proposal, ours [][]wire.Transform, withKE bool) *Failure {
+	return &Failure{Payload: wire.PayloadSA, RFC: "RFC 7296 2.7", Text: fmt.Sprintf("%s fits: here %s; the peer %s", what,
+		proposalWords(offer(p, nil, ours, withKE).Proposals), receivedWords(p, received))}
+}
+
 func proposalWords(ps []wire.Proposal) string {
 	if len(ps) == 0 {
 		return "none"

@@ -34,6 +34,10 @@ type Recovery struct {
 	RFC    string
 }
 
+// retryWords is how long the waits for a retry are by default: see retry, and
+// Settings.RetryDelay.
+const retryWords = "10 s, then twice as long each time up to 80 s"
+
 // Recoveries is the recovery table. For an error of the peer's, the first row
 // that fits counts.
 var Recoveries = []Recovery{
@@ -42,15 +46,15 @@ var Recoveries = []Recovery{
 	{Error: wire.NotifyInvalidKEPayload, During: "child", Action: RecoverRetry, Tries: maxInitTries, RFC: "RFC 7296 1.3",
 		Words: "at once, with the group that the peer wants, if it is one of ours"},
 	{Error: wire.NotifyInvalidKEPayload, During: "child rekey", Action: RecoverRetry, Tries: maxInitTries, RFC: "RFC 7296 1.3",
-		Words: "at once, with the group that the peer wants; else after the delay"},
+		Words: "at once, with the group that the peer wants; else after " + retryWords},
 	{Error: wire.NotifyInvalidKEPayload, During: "IKE rekey", Action: RecoverRetry, Tries: maxInitTries, RFC: "RFC 7296 1.3",
-		Words: "at once, with the group that the peer wants; else after the delay"},
+		Words: "at once, with the group that the peer wants; else after " + retryWords},
 	{Error: wire.NotifyTemporaryFailure, During: "any", Action: RecoverRetry, RFC: "RFC 7296 2.25",
-		Words: "after the delay: the peer is busy with the same SA"},
+		Words: "after " + retryWords + ": the peer is busy with the same SA"},
 	{Error: wire.NotifyChildSANotFound, During: "child rekey", Action: RecoverReset, RFC: "RFC 7296 2.25",
 		Words: "the peer does not have the child SA: it is removed without a word, and set up anew"},
 	{Error: wire.NotifyNoAdditionalSAs, During: "child rekey", Action: RecoverRetry, RFC: "RFC 7296 1.3",
-		Words: "after the delay, until the child's lifetime is over"},
+		Words: "after " + retryWords + ", until the child's lifetime is over"},
 	{Error: wire.NotifyNoAdditionalSAs, During: "any", Action: RecoverNotify, RFC: "RFC 7296 1.3",
 		Words: "the peer takes no more SAs; what stands, stands"},
 	{Error: wire.NotifyNoProposalChosen, During: "IKE_SA_INIT", Action: RecoverDelete, RFC: "RFC 7296 2.7",
@@ -58,11 +62,11 @@ var Recoveries = []Recovery{
 	{Error: wire.NotifyNoProposalChosen, During: "child", Action: RecoverNotify, RFC: "RFC 7296 2.7",
 		Words: "there is no child; the IKE SA stands"},
 	{Error: wire.NotifyNoProposalChosen, During: "child rekey", Action: RecoverRetry, RFC: "RFC 7296 2.7",
-		Words: "after the delay, until the child's lifetime is over"},
+		Words: "after " + retryWords + ", until the child's lifetime is over"},
 	{Error: wire.NotifyNoProposalChosen, During: "IKE rekey", Action: RecoverRetry, RFC: "RFC 7296 2.7",
-		Words: "after the delay, until the IKE SA's lifetime is over"},
+		Words: "after " + retryWords + ", until the IKE SA's lifetime is over"},
 	{Error: wire.NotifyTSUnacceptable, During: "child rekey", Action: RecoverRetry, RFC: "RFC 7296 2.9",
-		Words: "after the delay, until the child's lifetime is over"},
+		Words: "after " + retryWords + ", until the child's lifetime is over"},
 	{Error: wire.NotifyTSUnacceptable, During: "any", Action: RecoverNotify, RFC: "RFC 7296 2.9",
 		Words: "there is no child; the IKE SA stands"},
 	{Error: wire.NotifySinglePairRequired, During: "any", Action: RecoverNotify, RFC: "RFC 7296 2.9",
@@ -120,7 +124,11 @@ func recovery(n wire.NotifyType, during string) *Recovery {
 	return &unknownError
 }
 
-// retry queues a task again after the delay, which doubles up to eight times.
+// maxDoublings is how often the wait for a retry doubles.
+const maxDoublings = 3
+
+// retry queues a task again after the delay, or gives it up after as many tries
+// as the row has.
 func (s *SA) retry(t task, r *Recovery) {
 	if s.attempts == nil {
 		s.attempts = map[string]int{}
@@ -132,5 +140,5 @@ func (s *SA) retry(t task, r *Recovery) {
 		t.abandon(s)
 		return
 	}
-	s.later(t, s.set.RetryDelay*time.Duration(1<<min(n, 3)))
+	s.later(t, s.set.RetryDelay*time.Duration(1<<min(n, maxDoublings)))
 }

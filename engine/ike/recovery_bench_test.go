@@ -12,7 +12,7 @@ import (
 func BenchmarkRecovery(b *testing.B) {
 	for i := range Recoveries {
 		r := &Recoveries[i]
-		if strings.Contains(r.Words, "after the delay") && !strings.Contains(r.Words, "at once") || waits[r.Cause] {
+		if strings.HasPrefix(r.Words, "after "+retryWords) || waits[r.Cause] {
 			continue
 		}
 		what := r.Cause

@@ -1,6 +1,7 @@
 package ike
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -27,7 +28,7 @@ func TestEveryErrorOfRFC7296IsInTheRecoveryTableOrIgnoredOnPurpose(t *testing.T)
 func TestRecoveriesWithoutTimerHappenInTheStepThatSeesTheError(t *testing.T) {
 	for i := range Recoveries {
 		r := &Recoveries[i]
-		if strings.Contains(r.Words, "after the delay") && !strings.Contains(r.Words, "at once") || waits[r.Cause] {
+		if strings.HasPrefix(r.Words, "after "+retryWords) || waits[r.Cause] {
 			continue
 		}
 		what := r.Cause
@@ -52,5 +53,12 @@ func TestRecoveriesWithoutTimerHappenInTheStepThatSeesTheError(t *testing.T) {
 				t.Error("it is answered")
 			}
 		})
+	}
+}
+
+func TestTheRecoveryTableTellsTheDefaultWaits(t *testing.T) {
+	s := Settings{}.withDefaults()
+	if want := fmt.Sprintf("%.0f s, then twice as long each time up to %.0f s", s.RetryDelay.Seconds(), (s.RetryDelay << maxDoublings).Seconds()); retryWords != want {
+		t.Errorf("it says %q, the waits are %q", retryWords, want)
 	}
 }

@@ -185,7 +185,8 @@ func (s *SA) emit(e event.Event) {
 
 // note reports a fact.
 func (s *SA) note(kind, child, format string, args ...any) {
-	s.emit(event.Event{Step: &event.Step{SPIi: s.spiI, SPIr: s.spiR, Kind: kind, Child: child, Text: fmt.Sprintf(format, args...)}})
+	s.emit(event.Event{Step: &event.Step{SPIi: s.spiI, SPIr: s.spiR, Peer: s.path.remote.Addr(), Kind: kind, Child: child,
+		Text: fmt.Sprintf(format, args...)}})
 }
 
 // fail records the error of a step: the first one counts.

@@ -1,6 +1,7 @@
 package ike
 
 import (
+	"fmt"
 	"net/netip"
 	"strings"
 
@@ -118,6 +119,10 @@ func within(inner, outer []wire.TrafficSelector) bool {
 		}
 	}
 	return len(inner) > 0
+}
+
+func pairWords(tsi, tsr *wire.TS) string {
+	return fmt.Sprintf("TSi %s, TSr %s", selectorWords(tsi.Selectors), selectorWords(tsr.Selectors))
 }
 
 func selectorWords(ts []wire.TrafficSelector) string {

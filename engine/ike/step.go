@@ -160,14 +160,17 @@ type Failure struct {
 	Peer     bool   // the peer said so
 }
 
-// Error says what is wrong.
+// Error says what is wrong, and what error the one side told the other.
 func (f *Failure) Error() string {
 	text := f.Text
-	if f.Payload != 0 {
+	if f.Payload != 0 && f.Payload != wire.PayloadNotify {
 		text = f.Payload.String() + " payload: " + text
 	}
-	if f.Notify != 0 {
-		text = fmt.Sprintf("%s (%s)", text, f.Notify)
+	switch {
+	case f.Notify != 0 && f.Peer:
+		text = fmt.Sprintf("%s: %s", text, f.Notify)
+	case f.Notify != 0:
+		text = fmt.Sprintf("%s; the peer is told %s", text, f.Notify)
 	}
 	if f.RFC != "" {
 		text = fmt.Sprintf("%s (%s)", text, f.RFC)

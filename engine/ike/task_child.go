@@ -298,7 +298,7 @@ type childRequest struct {
 func (s *SA) selectChild(configs []*ChildConfig, tsi, tsr *wire.TS, wantsTransport bool) (cfg *ChildConfig, local, remote []wire.TrafficSelector) {
 	if len(configs) == 0 {
 		s.check(event.Check{Kind: event.CheckSelector, RFC: "RFC 7296 2.9", What: "TSi and TSr against children", Local: "no child is configured",
-			Remote: fmt.Sprintf("TSi %s, TSr %s", selectorWords(tsi.Selectors), selectorWords(tsr.Selectors))})
+			Remote: pairWords(tsi, tsr)})
 	}
 	for _, o := range configs {
 		mine, theirs := orOwn(o.LocalTS, s.path.local.Addr()), orOwn(o.RemoteTS, s.path.remote.Addr())
@@ -338,7 +338,7 @@ func (s *SA) acceptChild(m *message, q childRequest) (c *child, ps, refusal []wi
 	wantsTransport := m.has(wire.NotifyUseTransportMode) != nil
 	cfg, local, remote := s.selectChild(q.configs, tsi, tsr, wantsTransport)
 	if cfg == nil {
-		return refuse(wire.NotifyTSUnacceptable, nil, &Failure{Payload: wire.PayloadTSi, RFC: "RFC 7296 2.9", Text: "no child has these selectors"})
+		return refuse(wire.NotifyTSUnacceptable, nil, &Failure{Payload: wire.PayloadTSi, RFC: "RFC 7296 2.9", Text: "no child has the selectors " + pairWords(tsi, tsr)})
 	}
 	var sent wire.KEMethod
 	ke := find[*wire.KE](m, wire.PayloadKE)
@@ -347,7 +347,7 @@ func (s *SA) acceptChild(m *message, q childRequest) (c *child, ps, refusal []wi
 	}
 	chosen, ok := s.choose(wire.ProtocolESP, sa.Proposals, cfg.Proposals, q.withKE, sent)
 	if !ok {
-		return refuse(wire.NotifyNoProposalChosen, nil, &Failure{Payload: wire.PayloadSA, RFC: "RFC 7296 2.7", Text: "no proposal of child " + cfg.Name + " fits"})
+		return refuse(wire.NotifyNoProposalChosen, nil, unfit("no proposal of child "+cfg.Name, wire.ProtocolESP, sa.Proposals, cfg.Proposals, q.withKE))
 	}
 	if len(chosen.SPI) != 4 {
 		return refuse(wire.NotifyInvalidSyntax, nil, s.badSPI(chosen, "4 octets"))

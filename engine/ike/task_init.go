@@ -121,7 +121,11 @@ func (s *SA) initMessage(m *message, parsed *wire.Message, problem *wire.Problem
 func (t *initTask) answer(s *SA, m *message) {
 	give := func(f *Failure) {
 		s.fail(f)
-		s.end(engine.IKEFailed, f.Text, false)
+		why := f.Text
+		if f.Peer && f.Notify != 0 {
+			why += ": " + f.Notify.String()
+		}
+		s.end(engine.IKEFailed, why, false)
 	}
 	if n := m.has(wire.NotifyCookie); n != nil && m.has(wire.NotifyInvalidKEPayload) == nil && find[*wire.KE](m, wire.PayloadKE) == nil {
 		if t.exhausted() || len(n.Data) == 0 || len(n.Data) > 64 {
@@ -265,7 +269,7 @@ func (s *SA) initRequested(m *message, parsed *wire.Message, problem *wire.Probl
 	}
 	chosen, conns := s.chooseConnection(sa.Proposals, ke.Group)
 	if chosen == nil {
-		refuse(wire.NotifyNoProposalChosen, nil, &Failure{Payload: wire.PayloadSA, RFC: "RFC 7296 2.7", Text: "no proposal fits"})
+		refuse(wire.NotifyNoProposalChosen, nil, unfit("no proposal", wire.ProtocolIKE, sa.Proposals, s.proposals(), true))
 		return
 	}
 	if want := group(chosen); want != ke.Group {
@@ -324,6 +328,15 @@ func (s *SA) chooseConnection(received []wire.Proposal, sent wire.KEMethod) (*wi
 		}
 	}
 	return best, conns
+}
+
+// proposals gives those of all connections that may be meant.
+func (s *SA) proposals() [][]wire.Transform {
+	var all [][]wire.Transform
+	for _, c := range s.choices {
+		all = append(all, c.Proposals...)
+	}
+	return all
 }
 
 // authorities gives the CERTREQ payloads for connections that trust

@@ -283,7 +283,7 @@ func (s *SA) answerIKERekey(m *message, sa *wire.SA, ni []byte) []wire.Payload {
 	}
 	chosen, ok := s.choose(wire.ProtocolIKE, sa.Proposals, s.conn.Proposals, true, ke.Group)
 	if !ok {
-		return refuse(wire.NotifyNoProposalChosen, nil, &Failure{Payload: wire.PayloadSA, RFC: "RFC 7296 2.7", Text: "no proposal fits"})
+		return refuse(wire.NotifyNoProposalChosen, nil, unfit("no proposal", wire.ProtocolIKE, sa.Proposals, s.conn.Proposals, true))
 	}
 	spi, ok := ikeSPIOf(chosen)
 	if !ok {

@@ -210,7 +210,8 @@ func (s *SA) retransmit() {
 		}
 		r.tries++
 		r.next = s.now.Add(s.set.Retransmit.after(r.tries))
-		s.note("retransmit", "", "request %d, %s, for the %s time", r.id, r.task.name(), ordinal(r.tries))
+		s.note("retransmit", "", "request %d, %s, for the %s time of %d; the answer is waited for %s", r.id, r.task.name(), ordinal(r.tries),
+			s.set.Retransmit.Tries, s.set.Retransmit.after(r.tries).Round(time.Millisecond))
 		s.packetAgain(r.told, s.path.local, s.path.remote)
 		s.transmit(s.path, r.wire...)
 	}

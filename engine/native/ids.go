@@ -74,8 +74,18 @@ func (n *ids) reqid(child string) uint32 {
 	return id
 }
 
-// stamp numbers what an event tells of.
-func (n *ids) stamp(ev *event.Event) {
+// stamp puts the names and numbers into an event that it is about.
+func (n *ids) stamp(ev *event.Event, e *ike.Endpoint) {
+	switch {
+	case ev.Check != nil:
+		c := *ev.Check
+		c.IKE, c.IKEID = n.about(e, c.SPIi, c.SPIr)
+		ev.Check = &c
+	case ev.Step != nil:
+		s := *ev.Step
+		s.IKE, s.IKEID = n.about(e, s.SPIi, s.SPIr)
+		ev.Step = &s
+	}
 	if ev.Change == nil {
 		return
 	}
@@ -88,6 +98,20 @@ func (n *ids) stamp(ev *event.Event) {
 			delete(n.child, c.SPIIn.Or(0))
 		}
 	}
+}
+
+// about gives the connection and the number of an SA, as far as they are known:
+// a responder knows the connection once the peer has told who it is.
+func (n *ids) about(e *ike.Endpoint, i, r wire.SPI) (name string, id uint32) {
+	if k := n.known(i, r); k != nil {
+		return k.name, k.id
+	}
+	for _, spi := range []wire.SPI{i, r} {
+		if s := e.Find(spi); s != nil && s.Connection() != nil {
+			return s.Connection().Name, 0
+		}
+	}
+	return "", 0
 }
 
 // known finds an SA by both its SPIs, nil where it has no number.

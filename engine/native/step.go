@@ -3,6 +3,7 @@ package native
 import (
 	"context"
 	"fmt"
+	"net/netip"
 	"time"
 
 	"github.com/cloudvlan/cvlanctl/engine/backend"
@@ -108,7 +109,7 @@ func (e *Engine) take(o ike.Output) {
 	}
 	for i := range o.Events {
 		ev := o.Events[i]
-		e.ids.stamp(&ev)
+		e.ids.stamp(&ev, e.endpoint)
 		e.tell(&ev)
 	}
 	for i := range o.Updates {
@@ -185,19 +186,17 @@ func (e *Engine) failed(o *ike.Output) *event.Event {
 	for i := len(o.Events) - 1; i >= 0; i-- {
 		ev := &o.Events[i]
 		at = ev.Time
-		var spiI, spiR wire.SPI
+		var peer netip.Addr
 		switch {
 		case ev.Check != nil:
-			spiI, spiR = ev.Check.SPIi, ev.Check.SPIr
+			l.SPIi, l.SPIr, peer = ev.Check.SPIi, ev.Check.SPIr, ev.Check.Peer
 		case ev.Step != nil:
-			spiI, spiR = ev.Step.SPIi, ev.Step.SPIr
+			l.SPIi, l.SPIr, peer = ev.Step.SPIi, ev.Step.SPIr, ev.Step.Peer
 		default:
 			continue
 		}
-		l.SPIi, l.SPIr = spiI, spiR
-		if k := e.ids.known(spiI, spiR); k != nil {
-			l.IKEID, l.IKE = k.id, k.name
-		}
+		l.IKE, l.IKEID = e.ids.about(e.endpoint, l.SPIi, l.SPIr)
+		l.OfPeer(peer)
 		break
 	}
 	return &event.Event{Time: at, Log: l}

@@ -19,9 +19,11 @@ func NewCmdExplainRecovery(app *App, runF func() error) *cobra.Command {
 		Use:   "recovery",
 		Short: "What our engine does about each error",
 		Long: `Show the recovery table of our IKEv2 engine: for each error notify of a peer and
-each error that our side sees by itself, whether it tries again, tells it, deletes
-the SA, sets it up anew, or changes nothing. For a notify, the first row that fits
-what was under way counts.`,
+each error that our side sees by itself, whether it tries again, tells it and goes
+on, deletes the SA, sets it up anew, or changes nothing. For a notify, the first
+row that fits what was under way counts. Tries are those in a row; a row without a
+number goes on as long as the SA lives. Waits are up to half as long again, at
+random.`,
 		Example: `  cvlanctl explain recovery
   cvlanctl explain recovery -o json | jq '.rows[] | select(.action == "retry")'`,
 		Args: noArgs,

@@ -276,8 +276,11 @@ func logText(l *event.Log) (string, term.Meaning) {
 	if l.Level >= -1 {
 		level = fmt.Sprint(l.Level)
 	}
-	if l.IKE != "" {
+	switch {
+	case l.IKE != "" && l.IKEID != 0:
 		name = fmt.Sprintf("%s[%d] ", l.IKE, l.IKEID)
+	case l.IKE != "":
+		name = l.IKE + " "
 	}
 	meaning := term.Plain
 	switch {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -163,6 +164,8 @@ func (a *action) failure(ctx context.Context, what string, err error) error {
 		return err // interrupted, or the daemon is at fault
 	case why == "":
 		return fmt.Errorf("%s: %w", what, failedError(err))
+	case strings.Contains(err.Error(), why): // our own engine says it in both places
+		return fmt.Errorf("%s: %s", what, why)
 	}
 	return fmt.Errorf("%s: %s (%w)", what, why, failedError(err))
 }

@@ -160,12 +160,12 @@ func NewEvent(e *event.Event) Event {
 		d.Kind, d.Packet = "packet", &Packet{host(p.Src), host(p.Dst), p.SrcPort, p.DstPort, p.Length, event.Summary(e)}
 	case e.Check != nil:
 		c := e.Check
-		d.Kind, d.Check = "check", &Check{c.SPIi.String(), c.SPIr.String(), string(c.Kind), c.What, c.Local, c.Remote, c.OK, c.Why, c.Near, host(c.Peer), c.RFC}
+		d.Kind, d.Connection, d.UniqueID = "check", c.IKE, c.IKEID
+		d.Check = &Check{c.SPIi.String(), c.SPIr.String(), string(c.Kind), c.What, c.Local, c.Remote, c.OK, c.Why, c.Near, host(c.Peer), c.RFC}
 	case e.Step != nil:
 		s := e.Step
-		d.Kind, d.Step = "step", &Step{s.SPIi.String(), s.SPIr.String(), s.Kind, s.Child, s.Text}
-	case e.Packet != nil, e.Check != nil, e.Step != nil:
-		d.Kind, d.Log = "log", newLogLine(event.Line(e))
+		d.Kind, d.Connection, d.UniqueID = "step", s.IKE, s.IKEID
+		d.Step = &Step{s.SPIi.String(), s.SPIr.String(), s.Kind, s.Child, s.Text}
 	case e.Table != nil:
 		n := len(e.Table.SAs)
 		d.Kind, d.IKESAs = "connected", &n
