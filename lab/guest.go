@@ -160,6 +160,7 @@ func StartGuest(ns *NS, tap, name, dir string) (*Guest, error) {
 	if err != nil {
 		return nil, err
 	}
+	go nudge(p)
 	return &Guest{Name: name, Dir: dir, process: p}, nil
 }
 

@@ -228,16 +228,20 @@ func (k *kernels) dropped(t *testing.T) string {
 }
 
 // ping has the guest ping through tunnel n and wants all answered. They go one
-// at a time: of several, ping does not wait long for the last. One is asked
-// again where no answer comes: on a busy machine the guest's network card loses
-// a packet now and then. What must lose none is measured from outside.
+// at a time: of several, ping does not wait long for the last. One is asked again
+// where no answer comes, which the log of the test then says: packets to a guest
+// were seen to wait in its tap device for the next one, without a trace in any
+// counter. What must lose none is measured from outside.
 func (k *kernels) ping(t *testing.T, n, count int, args ...string) {
 	t.Helper()
 	from, to := inner(n)
 	one := fmt.Sprintf("ping -n -q -c 1 -W 10 -I %s %s %s", from, strings.Join(args, " "), to)
-	line := fmt.Sprintf("for i in $(seq %d); do %s || %s || exit 1; done", count, one, one)
-	if out, err := k.guest.Exec(t.Context(), "sh", "-c", line); err != nil {
+	line := fmt.Sprintf("for i in $(seq %d); do %s > /dev/null || { echo ping $i is asked again; %s; } || exit 1; done", count, one, one)
+	out, err := k.guest.Exec(t.Context(), "sh", "-c", line)
+	if err != nil {
 		t.Errorf("pings from %s to %s: %v\n%s\n%s", from, to, err, out, k.dropped(t))
+	} else if out != "" {
+		t.Logf("pings from %s to %s: %s\n%s", from, to, out, k.dropped(t))
 	}
 }
 
@@ -375,7 +379,7 @@ func (k *pair) rekeysUnderTraffic(t *testing.T) {
 	stop := filepath.Join(k.guest.Dir, "enough")
 	done := make(chan string, 1)
 	go func() { // from outside: in the guest a command that long would time out
-		out, _ := k.outside.Exec(t.Context(), "sh", "-c", "ping -n -W 20 -i 0.02 -I "+to+" "+from+" & until [ -e "+stop+" ]; do sleep 0.1; done; kill -INT $!; wait $!")
+		out, _ := k.outside.Exec(t.Context(), "sh", "-c", "ping -n -w 600 -i 0.02 -I "+to+" "+from+" & until [ -e "+stop+" ]; do sleep 0.1; done; kill -INT $!; wait $!")
 		done <- out
 	}()
 	seen := map[string]bool{k.theirs.net(0).Out: true} // asked outside, where it is quick

@@ -130,7 +130,7 @@ func (s *SA) removeChild(c *child, state engine.ChildState) {
 	s.own.freeESP(c.in)
 	if c.installed {
 		s.res.Updates = append(s.res.Updates, Update{Kind: Remove, Name: c.cfg.Name, SPIs: SPIPair{c.in, c.out}})
-		if c.peer == nil && !c.redundant && !s.replaced(c) {
+		if c.stands(s) {
 			s.change(event.ChildDown, nil, c)
 		}
 	}
@@ -140,6 +140,10 @@ func (s *SA) removeChild(c *child, state engine.ChildState) {
 		}
 	}
 }
+
+// stands says that nothing has taken the child's place, nor it another's: its
+// end is the tunnel's.
+func (c *child) stands(s *SA) bool { return c.peer == nil && !c.redundant && !s.replaced(c) }
 
 // replaced says whether another child stands in the place of c.
 func (s *SA) replaced(c *child) bool {

@@ -11,7 +11,8 @@ import (
 	"github.com/cloudvlan/cvlanctl/engine/wire"
 )
 
-// Action says what becomes of a CHILD SA whose IKE SA lost its peer.
+// Action says what becomes of a CHILD SA whose IKE SA lost its peer, or that the
+// peer has closed.
 type Action uint8
 
 // The actions, by swanctl's words.
@@ -117,7 +118,8 @@ type ChildConfig struct {
 	// Octets and Packets are limits of what its SAs may carry; the data plane
 	// tells when they are reached (Expired).
 	Octets, Packets Volume
-	DPDAction       Action
+	DPDAction       Action // when the peer is lost
+	CloseAction     Action // when the peer deletes it, alone or with its IKE SA
 	// Wait keeps an initiator from asking for the child by itself.
 	Wait bool
 }

@@ -344,20 +344,25 @@ func (s *SA) end(state engine.IKEState, why string, linger bool) {
 // lost ends the SA because the peer does not answer, and does with its children
 // what their configuration says.
 func (s *SA) lost(why string) {
-	again := s.revival()
+	again := s.revival(false)
 	s.end(engine.IKEFailed, why, false)
 	s.res.Again = append(s.res.Again, again...)
 	s.fail(&Failure{Text: why, RFC: "RFC 7296 2.4"})
 }
 
-// revival lists what has to be done for the children of a peer that is lost.
-func (s *SA) revival() []Again {
+// revival lists what has to be done for the children of a peer that is lost, or
+// that closes them with the IKE SA.
+func (s *SA) revival(closed bool) []Again {
 	var list []Again
 	seen := map[string]bool{}
 	for _, c := range s.children {
-		if c.cfg.DPDAction != ActionClear && !seen[c.cfg.Name] && !c.closing() {
+		action := c.cfg.DPDAction
+		if closed {
+			action = c.cfg.CloseAction
+		}
+		if action != ActionClear && !seen[c.cfg.Name] && !c.closing() {
 			seen[c.cfg.Name] = true
-			list = append(list, Again{Connection: s.conn, Child: c.cfg.Name, Action: c.cfg.DPDAction})
+			list = append(list, Again{Connection: s.conn, Child: c.cfg.Name, Action: action, Closed: closed})
 		}
 	}
 	return list

@@ -131,6 +131,7 @@ type Again struct {
 	Connection *Connection
 	Child      string
 	Action     Action
+	Closed     bool // by the peer, which is there
 }
 
 // Output is the result of a step.

@@ -143,11 +143,14 @@ func (s *SA) deletedByPeer() {
 		s.note("collision", "", "the peer knows of its own rekeying only, and has finished it")
 		s.succeed(r.sa)
 	}
-	s.state = engine.IKEDeleting
 	why := "deleted by the peer"
-	if s.rekey.next != nil {
+	switch {
+	case s.rekey.next != nil:
 		why = "replaced by " + s.rekey.next.name()
+	case s.state != engine.IKEDeleting: // where we delete it too, it is not to stay
+		s.res.Again = append(s.res.Again, s.revival(true)...)
 	}
+	s.state = engine.IKEDeleting
 	s.over, s.why = true, why
 }
 
@@ -184,6 +187,9 @@ func (s *SA) deleteChildren(d *wire.Delete, spis [][]byte) [][]byte {
 		}
 		if c.peer != nil {
 			s.useOutbound(c.peer.child)
+		}
+		if c.stands(s) && !c.closing() && c.cfg.CloseAction != ActionClear {
+			s.res.Again = append(s.res.Again, Again{Connection: s.conn, Child: c.cfg.Name, Action: c.cfg.CloseAction, Closed: true})
 		}
 		s.removeChild(c, engine.ChildDeleted)
 	}

@@ -166,6 +166,12 @@ func convertChild(conn *policy.Connection, from *policy.Child, c *ike.Connection
 	child := &ike.ChildConfig{Name: from.Name, Transport: from.Transport,
 		Lifetime: lifetime(from.Time.Rekey, from.Time.Hard, from.Time.Jitter), Wait: from.Start != "start",
 		Octets: volume(from.Octets), Packets: volume(from.Packets)}
+	switch from.Close {
+	case "start":
+		child.CloseAction = ike.ActionStart
+	case "trap":
+		child.CloseAction = ike.ActionTrap
+	}
 	switch conn.DPD.Action {
 	case "restart":
 		child.DPDAction = ike.ActionStart

@@ -38,7 +38,7 @@ func listed(c *policy.Connection, m *material, own *ike.Connection, port uint16)
 		ch := &c.Children[i]
 		child := &engine.ChildConfig{Name: ch.Name, Mode: "TUNNEL", RekeyTime: engine.Some(ch.Time.Rekey),
 			LocalTS: selectorTexts(ch.Local), RemoteTS: selectorTexts(ch.Remote), Proposals: proposalTexts(ch.Proposals),
-			DPDAction: c.DPD.Action, StartAction: ch.Start}
+			DPDAction: c.DPD.Action, CloseAction: ch.Close, StartAction: ch.Start}
 		if ch.Transport {
 			child.Mode = "TRANSPORT"
 		}

@@ -226,7 +226,7 @@ func (e *Engine) startChildren(c *ike.Connection) {
 		if ch.Wait {
 			continue
 		}
-		e.persist(backend.Target{IKE: c.Name, Child: ch.Name})
+		e.persist(backend.Target{IKE: c.Name, Child: ch.Name}, 0)
 	}
 }
 

@@ -72,30 +72,44 @@ func (w *wishes) drop(t backend.Target) int {
 	return n
 }
 
-// persist brings a child up and does not give in before it is up, taken down,
-// or gone from what is configured.
-func (e *Engine) persist(t backend.Target) {
+// persist brings a child up, after a pause of about that length, and does not
+// give in before it is up, taken down, or gone from what is configured.
+func (e *Engine) persist(t backend.Target, pause time.Duration) {
 	w := e.wishes.add(e.run, t)
 	if w == nil {
 		return
 	}
 	e.work.Go(func() {
 		defer e.wishes.done(t, w)
+		if pause > 0 && !w.rest(somewhat(pause)) {
+			return
+		}
 		for rest := e.options.Patience; ; rest = min(2*rest, maxRest*e.options.Patience) {
 			// What goes wrong is told by the events.
 			if e.Up(w, t, backend.UpOptions{}, nil) == nil {
 				return
 			}
-			// Not all at once, where many wait for one peer.
-			wait := rest/2 + rand.N(rest/2+1)
+			wait := somewhat(rest)
 			if _, err := e.wanted(t); err != nil || e.Note(w, "IKE", fmt.Sprintf("%s is to be up: tried again in %s", name(t), wait.Round(time.Millisecond))) != nil {
 				return
 			}
-			select {
-			case <-w.Done():
+			if !w.rest(wait) {
 				return
-			case <-time.After(wait):
 			}
 		}
 	})
+}
+
+// somewhat is up to a half less, so that not all ask at once where many wait for
+// one peer.
+func somewhat(d time.Duration) time.Duration { return d/2 + rand.N(d/2+1) }
+
+// rest waits, and says whether the wish stands afterwards.
+func (w *wish) rest(d time.Duration) bool {
+	select {
+	case <-w.Done():
+		return false
+	case <-time.After(d):
+		return true
+	}
 }

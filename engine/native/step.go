@@ -156,13 +156,20 @@ func (e *Engine) update(u *ike.Update) {
 	})
 }
 
-// again sets a child up anew whose peer was lost.
+// again sets a child up anew whose peer was lost, or has closed it.
 func (e *Engine) again(a ike.Again) {
 	if a.Action == ike.ActionTrap {
 		e.hold(a)
 		return
 	}
-	e.persist(backend.Target{IKE: a.Connection.Name, Child: a.Child})
+	t := backend.Target{IKE: a.Connection.Name, Child: a.Child}
+	if !a.Closed {
+		e.persist(t, 0)
+		return
+	}
+	// What closes it at once each time is not to be asked without a pause.
+	e.log("%s was closed by the peer, and is to be up again", name(t))
+	e.persist(t, e.options.Patience)
 }
 
 // tell tells an event to all who listen.

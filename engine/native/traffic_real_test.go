@@ -294,6 +294,39 @@ func TestInteropAPeerThatCameBackIsReachedAgainWithStrongSwan(t *testing.T) {
 	})
 }
 
+func TestInteropATunnelThatThePeerClosesIsUpAgainWithStrongSwan(t *testing.T) {
+	t.Parallel() // mostly it waits
+	rec := recorder(t)
+	for _, row := range []struct {
+		what  string
+		peers []string
+	}{
+		{"the child", []string{"--terminate", "--child", "net"}},
+		{"the IKE SA", []string{"--terminate", "--ike", "gw"}},
+	} {
+		eachRole(t, rec, "traffic: the peer closes "+row.what+", which is to be up", false, func(t *testing.T, role interop.Role, e *interop.Entry) {
+			e.Detail("close: start in our policy; the tunnel carries pings again")
+			r := newRig(t, layout{tunnel: ", close: start"})
+			r.raise(role)
+			r.echo(10)
+			old := r.sas(t)[0].Children[0].SPIIn
+			r.swanctl(row.peers...)
+			r.until(t, "the tunnel is up again", func() bool {
+				list := r.sas(t)
+				return len(list) == 1 && len(list[0].Children) == 1 && list[0].Children[0].SPIIn != old
+			})
+			r.echo(10)
+			// Ours to take down is ours.
+			if err := r.Down(limited(t), backend.Target{IKE: "gw"}, backend.DownOptions{}, nil); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := r.DPD(limited(t), "gw", nil); err == nil {
+				t.Error("there is an IKE SA again")
+			}
+		})
+	}
+}
+
 // trapped waits until no SA is left, and proves that the packets that bring the
 // tunnel up come through.
 func (r *rig) trapped() {

@@ -387,7 +387,7 @@ func (b *builder) child(e *entry, at string) Child {
 	n := e.value
 	s := b.setting(n, at, "esp")
 	c := Child{Name: e.key, Proposals: s.proposals(wire.ProtocolESP, defaultESP),
-		Transport: b.scalar(n, "mode", "tunnel") == "transport", Start: b.scalar(n, "start", "none")}
+		Transport: b.scalar(n, "mode", "tunnel") == "transport", Start: b.scalar(n, "start", "none"), Close: b.scalar(n, "close", "none")}
 	c.Local, c.Remote = selectors(n.get("local")), selectors(n.get("remote"))
 	c.Time = childLimits(b.report, s.sub("lifetime"), n, defaultESPRekey, setting.duration, formatDuration)
 	plain := func(v uint64) string { return strconv.FormatUint(v, 10) }

@@ -110,6 +110,7 @@ type FileTunnel struct {
 	Remote []string `json:"remote"`
 	Mode   string   `json:"mode"`
 	Start  string   `json:"start"`
+	Close  string   `json:"close,omitempty"` // absent for none
 	ESP    FileESP  `json:"esp"`
 }
 
@@ -262,6 +263,9 @@ func fileTunnel(peer string, c *Child) FileTunnel {
 		ESP: FileESP{Proposals: proposalTexts(c.Proposals), Lifetime: fileLimits(c.Time, func(d time.Duration) string { return formatDuration(d) })}}
 	if c.Transport {
 		t.Mode = "transport"
+	}
+	if c.Close != "none" {
+		t.Close = c.Close
 	}
 	if c.Octets != (Limits[uint64]{}) {
 		l := fileLimits(c.Octets, func(n uint64) string { return strconv.FormatUint(n, 10) + "B" })

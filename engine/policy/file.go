@@ -127,6 +127,10 @@ func startSpec() *spec {
 	return choice("when the tunnel is brought up: by command or by the peer, by traffic, or at once; none by default", "none", "trap", "start")
 }
 
+func closeSpec() *spec {
+	return choice("what follows when the peer closes the tunnel: nothing, traffic brings it up again, or it is brought up again at once; none by default", "none", "trap", "start")
+}
+
 func addressesSpec(doc string) *spec {
 	return list(doc, &spec{doc: "an address, a prefix, a host name, or any", check: checkAddress})
 }
@@ -182,11 +186,11 @@ func buildSpec() *spec {
 			may("subnets", list("networks behind this node that the peer is told", &spec{doc: "prefix", check: checkPrefix}))))),
 		may("defaults", object("what peers and tunnels have where they say nothing",
 			may("ike", ikeSpec()), may("dpd", dpdSpec()), may("nat", natSpec()), may("esp", espSpec()),
-			may("mode", modeSpec()), may("start", startSpec()))),
+			may("mode", modeSpec()), may("start", startSpec()), may("close", closeSpec()))),
 		must("peers", named("the peers, by name", maxPeers, peerSpec())),
 		may("tunnels", named("the tunnels, by name: one child each of its peer's connection", maxTunnels, object("a tunnel",
 			must("peer", &spec{doc: "the name of its peer", pattern: namePattern, say: "a name"}),
 			may("local", selectorsSpec("what lies on this side; dynamic, the outer or virtual address, by default")),
 			may("remote", selectorsSpec("what lies on the peer's side; dynamic by default")),
-			may("mode", modeSpec()), may("start", startSpec()), may("esp", espSpec())))))
+			may("mode", modeSpec()), may("start", startSpec()), may("close", closeSpec()), may("esp", espSpec())))))
 }

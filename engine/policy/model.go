@@ -107,6 +107,7 @@ type Child struct {
 	Proposals []Proposal
 	Transport bool   // mode transport instead of tunnel
 	Start     string // none, trap, start
+	Close     string // what follows when the peer closes it: none, trap, start
 	Time      Limits[time.Duration]
 	Octets    Limits[uint64]
 	Packets   Limits[uint64]

@@ -243,6 +243,9 @@ func (b *builder) addChildren(c *Connection, e *entry, at string) {
 		if !reachable && c.DPD.Action == "restart" {
 			b.report.at(t.entry.at(), Warning, "no-address", t.path, "dpd action restart does nothing: peer %s has no address to speak to", c.Name)
 		}
+		if !reachable && t.child.Close != "none" {
+			b.report.at(t.entry.at(), Warning, "no-address", t.path, "close: %s does nothing: peer %s has no address to speak to", t.child.Close, c.Name)
+		}
 		c.Children = append(c.Children, t.child)
 	}
 	if len(c.Children) == 0 {

@@ -205,7 +205,7 @@ func TestSchemaAndStrictReadingAgree(t *testing.T) {
 	}
 	// Each key by itself: a value of the wrong form is refused by both.
 	for name, bad := range map[string]string{
-		"mode": "defaults: {mode: tunel}", "start": "defaults: {start: 1}", "nat": "defaults: {nat: yes}",
+		"mode": "defaults: {mode: tunel}", "start": "defaults: {start: 1}", "close": "defaults: {close: restart}", "nat": "defaults: {nat: yes}",
 		"time": "defaults: {dpd: {interval: 30}}", "time words": "defaults: {dpd: {interval: soon}}",
 		"retries": "defaults: {dpd: {retries: 99}}", "octets": "defaults: {esp: {octets: {rekey: 1XB}}}",
 		"packets": "defaults: {esp: {packets: {rekey: -1}}}", "mobike": "defaults: {ike: {mobike: 1}}",

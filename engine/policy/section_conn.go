@@ -19,7 +19,7 @@ var harmlessConnection = map[string]string{
 
 // harmlessChild are the same of a child.
 var harmlessChild = map[string]string{
-	"updown": "", "hostaccess": "*", "policies": "yes true 1", "policies_fwd_out": "no", "replay_window": "*", "close_action": "none clear",
+	"updown": "", "hostaccess": "*", "policies": "yes true 1", "policies_fwd_out": "no", "replay_window": "*",
 	"ipcomp": "no false 0", "inactivity": "0 0s", "reqid": "0", "mark_in": "0", "mark_in_sa": "no", "mark_out": "0", "set_mark_in": "0", "set_mark_out": "0",
 	"tfc_padding": "0", "priority": "0", "interface": "", "hw_offload": "no auto", "sha256_96": "no", "copy_df": "*", "copy_ecn": "*", "copy_dscp": "*",
 	"icmp": "*", "if_id_in": "0", "if_id_out": "0", "label": "", "label_mode": "system", "per_cpu_sas": "no", "ah_proposals": "",
@@ -198,7 +198,7 @@ func (r *sectionReader) children(c *Connection, s *backend.Section, actions map[
 
 func (r *sectionReader) child(i *backend.Item, action *string) Child {
 	dynamic, _ := parseSelector("dynamic")
-	c := Child{Name: i.Name, Start: "none", Local: []Selector{dynamic}, Remote: []Selector{dynamic}, Time: Limits[time.Duration]{Rekey: defaultESPRekey}}
+	c := Child{Name: i.Name, Start: "none", Close: "none", Local: []Selector{dynamic}, Remote: []Selector{dynamic}, Time: Limits[time.Duration]{Rekey: defaultESPRekey}}
 	mode := "tunnel"
 	proposals := proposalsInto(&c.Proposals, wire.ProtocolESP, anyESP)
 	proposals(r, &backend.Item{Name: "esp_proposals"})
@@ -209,6 +209,7 @@ func (r *sectionReader) child(i *backend.Item, action *string) Child {
 		"local_ts": parsedInto(&c.Local, parseSelector), "remote_ts": parsedInto(&c.Remote, parseSelector), "esp_proposals": proposals,
 		"mode": choiceInto(&mode, "tunnel transport transport_proxy pass drop beet iptfs"), "dpd_action": choiceInto(action, "clear none=clear trap hold=trap route=trap restart start=restart"),
 		"start_action": choiceInto(&c.Start, "none clear=none trap route=trap start restart=start trap|start"),
+		"close_action": choiceInto(&c.Close, "none clear=none trap hold=trap route=trap start restart=start"),
 		"rekey_time":   timeInto(&c.Time.Rekey, nil), "life_time": timeInto(&c.Time.Hard, &hard[0]), "rand_time": timeInto(&c.Time.Jitter, &jitter[0]),
 		"rekey_bytes": countInto(&c.Octets.Rekey, new(bool)), "life_bytes": countInto(&c.Octets.Hard, &hard[1]), "rand_bytes": countInto(&c.Octets.Jitter, &jitter[1]),
 		"rekey_packets": countInto(&c.Packets.Rekey, new(bool)), "life_packets": countInto(&c.Packets.Hard, &hard[2]), "rand_packets": countInto(&c.Packets.Jitter, &jitter[2]),

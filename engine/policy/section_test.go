@@ -142,7 +142,7 @@ func TestAnEmptySectionHasStrongSwansDefaults(t *testing.T) {
 		t.Errorf("connection %+v", c)
 	}
 	ch := c.Children[0]
-	if ch.Time.Rekey != time.Hour || ch.Time.Hard != 66*time.Minute || ch.Time.Jitter != 6*time.Minute || ch.Start != "none" || !ch.Local[0].Dynamic || len(ch.Proposals) < 2 {
+	if ch.Time.Rekey != time.Hour || ch.Time.Hard != 66*time.Minute || ch.Time.Jitter != 6*time.Minute || ch.Start != "none" || ch.Close != "none" || !ch.Local[0].Dynamic || len(ch.Proposals) < 2 {
 		t.Errorf("child %+v", ch)
 	}
 	if len(certs.Own)+len(certs.Peer)+len(certs.Authorities) != 0 {
@@ -153,7 +153,7 @@ func TestAnEmptySectionHasStrongSwansDefaults(t *testing.T) {
 func TestSettingsAreReadInSwanctlsForms(t *testing.T) {
 	c, _, err := policy.ReadConnection("x", conn("version=2", "local_addrs=192.0.2.1, 192.0.2.2", "remote_port=500", "rekey_time=90", "over_time=1m", "rand_time=5s",
 		"keyingtries=0", "dpd_delay=2h", "encap=true", "proposals=default", "local.auth=PSK", "local.id=%any", "remote.auth=rsa", "remote.revocation=strict",
-		"children.net.start_action=restart", "children.net.dpd_action=hold", "children.net.rekey_bytes=2k", "children.net.life_bytes=3K", "children.net.esp_proposals=aes128-sha1", "children.net.updown="))
+		"children.net.start_action=restart", "children.net.close_action=hold", "children.net.dpd_action=hold", "children.net.rekey_bytes=2k", "children.net.life_bytes=3K", "children.net.esp_proposals=aes128-sha1", "children.net.updown="))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -162,7 +162,7 @@ func TestSettingsAreReadInSwanctlsForms(t *testing.T) {
 		t.Errorf("connection %+v", c)
 	}
 	ch := c.Children[0]
-	if ch.Start != "start" || ch.Octets != (policy.Limits[uint64]{Rekey: 2048, Hard: 3072, Jitter: 1024}) || len(ch.Proposals) != 1 {
+	if ch.Start != "start" || ch.Close != "trap" || ch.Octets != (policy.Limits[uint64]{Rekey: 2048, Hard: 3072, Jitter: 1024}) || len(ch.Proposals) != 1 {
 		t.Errorf("child %+v", ch)
 	}
 }

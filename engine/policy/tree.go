@@ -191,6 +191,9 @@ func childTree(s *backend.Section, c *Child, dpd string) {
 	s.Set("mode", mode)
 	s.Set("start_action", c.Start)
 	s.Set("dpd_action", dpd)
+	if c.Close != "none" {
+		s.Set("close_action", c.Close)
+	}
 	s.Set("rekey_time", seconds(c.Time.Rekey))
 	s.Set("life_time", seconds(c.Time.Hard))
 	s.Set("rand_time", seconds(c.Time.Jitter))

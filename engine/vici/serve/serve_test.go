@@ -94,9 +94,12 @@ func client(t testing.TB, path string, engine bool) *vici.Client {
 
 // bare starts an engine without a connection, on ports of loopback that are
 // free.
-func bare(t testing.TB) *native.Engine {
+func bare(t testing.TB) *native.Engine { return running(t, nil) }
+
+// running is a bare engine with a data plane.
+func running(t testing.TB, plane native.DataPlane) *native.Engine {
 	t.Helper()
-	e, err := native.Start(t.Context(), native.Options{Policy: &policy.Policy{}, Local: netip.MustParseAddr("127.0.0.1"), Version: "1.2.3",
+	e, err := native.Start(t.Context(), native.Options{Policy: &policy.Policy{}, Local: netip.MustParseAddr("127.0.0.1"), Version: "1.2.3", Plane: plane,
 		Listen: func(a netip.AddrPort) (*net.UDPConn, error) {
 			return net.ListenUDP("udp", net.UDPAddrFromAddrPort(netip.AddrPortFrom(a.Addr(), 0)))
 		}})

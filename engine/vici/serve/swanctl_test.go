@@ -6,12 +6,15 @@ import (
 	"errors"
 	"fmt"
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/cloudvlan/cvlanctl/engine"
 	"github.com/cloudvlan/cvlanctl/engine/backend"
+	"github.com/cloudvlan/cvlanctl/engine/link"
+	"github.com/cloudvlan/cvlanctl/engine/native"
 	"github.com/cloudvlan/cvlanctl/engine/vici/serve"
 	"github.com/cloudvlan/cvlanctl/lab/need"
 )
@@ -241,4 +244,54 @@ func TestRawListingOfSwanctlEqualsTheEngine(t *testing.T) {
 	if sa.State != engine.IKEEstablished {
 		t.Errorf("state %s", sa.State)
 	}
+}
+
+// waiting is a plane that waits for traffic, which never comes.
+type waiting struct{ *native.Counter }
+
+func (waiting) SetTraps([]link.Trap) error { return nil }
+
+// TestRealSwanctlListsTheTrapsOfTheEngine proves what swanctl prints of children
+// that traffic brings up, and that it installs one and takes it back.
+func TestRealSwanctlListsTheTrapsOfTheEngine(t *testing.T) {
+	e := running(t, waiting{&native.Counter{}})
+	if err := errors.Join(e.LoadSecret(limited(t), backend.Secret{ID: "psk", Type: "IKE", Data: []byte("tests only")}),
+		e.LoadConnection(limited(t), "gw", section("local.auth=psk", "remote.auth=psk", "local.id=a.example", "remote.id=b.example", "remote_addrs=127.0.0.1",
+			"children.net.start_action=trap", "children.net.local_ts=10.1.0.0/24", "children.net.remote_ts=10.2.0.0/24[tcp/443]",
+			"children.hosts.start_action=trap", "children.hosts.mode=transport", "children.hosts.remote_ts=127.0.0.1/32",
+			"children.spare.local_ts=fd00:1::/64", "children.spare.remote_ts=fd00:2::/64"))); err != nil {
+		t.Fatal(err)
+	}
+	_, path := served(t, e, serve.Options{})
+	s := newSwanctl(t, path)
+	const net, hosts = "gw/net, TUNNEL\n  local:  10.1.0.0/24\n  remote: 10.2.0.0/24[tcp/443]\n", "gw/hosts, TRANSPORT\n  local:  127.0.0.1/32\n  remote: 127.0.0.1/32\n"
+	const spare = "gw/spare, TUNNEL\n  local:  fd00:1::/64\n  remote: fd00:2::/64\n"
+	for _, step := range []struct {
+		args []string
+		want string
+	}{
+		{[]string{"--list-pols"}, net + hosts},
+		{[]string{"--list-pols", "--trap"}, net + hosts},
+		{[]string{"--list-pols", "--drop", "--pass"}, ""},
+		{[]string{"--list-pols", "--child", "hosts"}, hosts},
+		{[]string{"--install", "--child", "spare"}, "install completed successfully\n"},
+		{[]string{"--list-pols", "--child", "spare"}, spare},
+		{[]string{"--uninstall", "--child", "net"}, "uninstall completed successfully\n"},
+		{[]string{"--list-pols"}, hosts + spare},
+	} {
+		if got := s.ok(step.args...); !sameParagraphs(got, step.want) {
+			t.Errorf("swanctl %v prints\n%s\nwant\n%s", step.args, got, step.want)
+		}
+	}
+}
+
+// sameParagraphs compares texts whose parts, each begun by a line that is not
+// indented, may stand in any order.
+func sameParagraphs(a, b string) bool {
+	parts := func(s string) []string {
+		list := strings.Split(strings.ReplaceAll(s, "\n  ", "\r"), "\n")
+		slices.Sort(list)
+		return list
+	}
+	return slices.Equal(parts(a), parts(b))
 }
