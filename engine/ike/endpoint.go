@@ -13,6 +13,7 @@ import (
 	"github.com/cloudvlan/cvlanctl/engine"
 	"github.com/cloudvlan/cvlanctl/engine/auth"
 	"github.com/cloudvlan/cvlanctl/engine/event"
+	"github.com/cloudvlan/cvlanctl/engine/suite"
 	"github.com/cloudvlan/cvlanctl/engine/wire"
 )
 
@@ -20,20 +21,23 @@ import (
 // SAs for both roles, demands cookies when too many requests lead to nothing,
 // and keeps the clock of them all. Like an SA it is a fold over its inputs.
 type Endpoint struct {
-	set     Settings
-	conns   []*Connection
-	sas     map[wire.SPI]*member
-	inits   map[[sha256.Size]byte]*member // responders that wait for IKE_AUTH, by their request
-	esp     map[wire.ESPSPI]*SA           // nil while no child has the SPI yet
-	peers   map[string][]*SA              // those that stand, by whom they are with
-	sources map[netip.Addr]int            // half-open SAs of an address
-	half    int
-	due     deadlines
-	cookies cookies
-	strange allowance // answers to messages for nobody
-	told    allowance // events about them
-	steps   []*SA     // to be ticked in this step
-	now     time.Time
+	set      Settings
+	conns    []*Connection
+	sas      map[wire.SPI]*member
+	inits    map[[sha256.Size]byte]*member // responders that wait for IKE_AUTH, by their request
+	esp      map[wire.ESPSPI]*SA           // nil while no child has the SPI yet
+	peers    map[string][]*SA              // those that stand, by whom they are with
+	sources  map[netip.Addr]int            // half-open SAs of an address
+	half     int
+	due      deadlines
+	cookies  cookies
+	spares   suite.Spares
+	settled  bool      // a connection came, or an SA stands, since spares were made
+	answered *SA       // whose IKE_SA_INIT was answered last, and whose keys may be to be made
+	strange  allowance // answers to messages for nobody
+	told     allowance // events about them
+	steps    []*SA     // to be ticked in this step
+	now      time.Time
 }
 
 // member is an SA with what the Endpoint keeps about it.
@@ -62,6 +66,10 @@ func (e *Endpoint) Add(c *Connection) error {
 		return fmt.Errorf("connection %q is there already", c.Name)
 	}
 	e.conns = append(e.conns, c)
+	if list := groups(c.Proposals); len(list) > 0 {
+		e.spares.Want(list[0])
+		e.settled = true
+	}
 	return nil
 }
 
@@ -235,6 +243,7 @@ func (e *Endpoint) file(m *member) {
 	if key == m.peer {
 		return
 	}
+	e.settled = true
 	if m.peer != "" {
 		rest := slices.DeleteFunc(e.peers[m.peer], func(s *SA) bool { return s == m.sa })
 		if e.peers[m.peer] = rest; len(rest) == 0 {

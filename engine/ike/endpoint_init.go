@@ -62,6 +62,7 @@ func (e *Endpoint) initRequest(d *Datagram, octets []byte, h *wire.Header, out *
 	e.sources[source]++
 	e.inits[digest] = m
 	e.step(m, Input{Datagram: d}, out)
+	e.answered = s
 }
 
 // cookieOK says whether a request brings the cookie that is demanded; else it

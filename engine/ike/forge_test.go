@@ -117,6 +117,7 @@ func (x *bench) up() *bench {
 // sealedBy makes a message that only the holder of an SA's keys can make.
 func sealedBy(tb testing.TB, s *SA, h wire.Header, first wire.PayloadType, plain []byte) []byte {
 	tb.Helper()
+	s.prepare()
 	b, err := s.sealed(h, wire.PayloadSK, first, nil, plain)
 	if err != nil {
 		tb.Fatal(err)

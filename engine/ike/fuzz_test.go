@@ -51,6 +51,7 @@ func (x *bench) sound(t *testing.T, e *Endpoint, out Output) {
 func (x *bench) over(t *testing.T, e *Endpoint) {
 	t.Helper()
 	for _, s := range e.SAs() {
+		s.prepare()
 		if s.keys != nil && !s.ended() {
 			e.Command(x.now, s, DeleteIKE{})
 		}
@@ -170,6 +171,7 @@ func FuzzAuth(f *testing.F) {
 		f.Fatal(err)
 	}
 	for _, s := range x.b.SAs() {
+		s.prepare()
 		plain, first, _, err := s.unseal(out.Datagrams[0].Octets, m)
 		if err != nil {
 			f.Fatal(err)

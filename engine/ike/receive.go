@@ -99,6 +99,7 @@ func (s *SA) receive(raw []byte, p path) {
 		s.initMessage(m, parsed, problem)
 		return
 	}
+	s.prepare()
 	if _, sealed := parsed.Sealed(); !sealed || s.open == nil {
 		// Nothing in the clear is believed once there are keys (RFC 7296 2.21.3).
 		c := event.Check{Kind: event.CheckMessage, RFC: "RFC 7296 2.21", What: fmt.Sprintf("protection of %s message %d", h.Exchange, h.MessageID),

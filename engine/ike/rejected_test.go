@@ -140,6 +140,7 @@ func opened(tb testing.TB, to *SA, raw []byte) (*wire.Message, []wire.Payload) {
 	if err != nil {
 		tb.Fatal(err)
 	}
+	to.prepare()
 	plain, first, _, err := to.unseal(raw, m)
 	if err != nil {
 		tb.Fatal(err)

@@ -29,6 +29,8 @@ type owner interface {
 	siblings(s *SA) []*SA
 	// busy says that a new SA would be one too many.
 	busy() bool
+	// spareKeys are ephemeral keys that were made ahead.
+	spareKeys() *suite.Spares
 }
 
 // SA is one IKE security association. See Step for its contract.
@@ -52,6 +54,7 @@ type SA struct {
 	proposal wire.Proposal
 	prf      suite.PRF
 	keys     *suite.IKEKeys
+	putOff   func() error // makes them, where IKE_SA_INIT was answered first; nil for nothing to do
 	seal     *suite.IKECipher
 	open     *suite.IKECipher
 
@@ -330,7 +333,7 @@ func (s *SA) end(state engine.IKEState, why string, linger bool) {
 	if wasUp {
 		s.change(event.IKEDown, nil)
 	}
-	if s.keys != nil {
+	if s.putOff = nil; s.keys != nil {
 		s.keys.Wipe()
 	}
 	s.deleted, s.choices, s.initRequest, s.initResponse, s.in.parts = nil, nil, nil, nil, nil

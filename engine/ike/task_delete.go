@@ -64,6 +64,7 @@ func (s *SA) closeIKE(why string, n wire.NotifyType) {
 	if s.ended() || s.state == engine.IKEDeleting {
 		return
 	}
+	s.prepare()
 	if s.keys == nil || s.initiator && !s.authenticated && n == 0 {
 		s.end(engine.IKEDeleted, why, false)
 		return

@@ -33,7 +33,7 @@ func (t *initTask) exhausted() bool { return t.tries >= maxInitTries }
 func (t *initTask) build(s *SA) (wire.ExchangeType, []wire.Payload, bool) {
 	if t.ke == nil {
 		var err error
-		if t.ke, err = suite.NewKeyExchange(t.group); err != nil {
+		if t.ke, err = s.own.spareKeys().Take(t.group); err != nil {
 			s.fail(&Failure{Payload: wire.PayloadKE, Text: err.Error()})
 			s.end(engine.IKEFailed, err.Error(), false)
 			return 0, nil, false
@@ -276,7 +276,7 @@ func (s *SA) initRequested(m *message, parsed *wire.Message, problem *wire.Probl
 		refuse(wire.NotifyInvalidKEPayload, []byte{uint8(want >> 8), uint8(want)}, s.otherGroupWanted("RFC 7296 1.2", want, ke.Group))
 		return
 	}
-	public, shared, err := suite.Respond(ke.Group, ke.Data)
+	public, shared, err := suite.RespondFirst(s.own.spareKeys(), ke.Group, ke.Data)
 	if err != nil {
 		refuse(wire.NotifyInvalidSyntax, nil, s.badValue(ke, err))
 		return
@@ -297,11 +297,21 @@ func (s *SA) initRequested(m *message, parsed *wire.Message, problem *wire.Probl
 	ps = append(ps, s.initOptions(conns[0], m)...)
 	octets, err := s.protect(wire.ExchangeIKESAInit, 0, true, ps)
 	if err == nil {
-		err = s.derive(&kept, shared)
+		err = ikeTransforms(&kept).Possible()
 	}
 	if err != nil {
 		refuse(wire.NotifyNoProposalChosen, nil, s.noKeys(&kept, "RFC 7296 2.14", err))
 		return
+	}
+	// The keys are made when the peer has its answer, see Endpoint.Prepare; while
+	// it makes its own.
+	s.proposal = kept
+	s.putOff = func() error {
+		secret, err := shared()
+		if err != nil {
+			return err
+		}
+		return s.derive(&kept, secret)
 	}
 	s.initResponse = octets[0]
 	s.state = engine.IKEConnecting

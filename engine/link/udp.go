@@ -116,6 +116,8 @@ func (p *Pump) loop(ctx context.Context) {
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
 	for {
+		// What was asked is answered.
+		p.endpoint.Prepare()
 		if due := p.endpoint.Deadline(); due.IsZero() {
 			timer.Reset(time.Hour)
 		} else {

@@ -106,6 +106,27 @@ func Respond(method wire.KEMethod, peer []byte) (public []byte, shared Secret, e
 	return k.Public(), shared, nil
 }
 
+// RespondFirst is Respond for one who wants to send the answer before the effort
+// of the shared secret, which the function gives: it is to be called once, and
+// fails for no value that RespondFirst has let through. Where a value can be
+// judged by nothing less than that effort, it is made at once. The key is one of
+// spares, which may be nil.
+func RespondFirst(spares *Spares, method wire.KEMethod, peer []byte) (public []byte, shared func() (Secret, error), err error) {
+	if _, ok := curves[method]; !ok {
+		public, secret, err := Respond(method, peer)
+		return public, func() (Secret, error) { return secret, nil }, err
+	}
+	k, err := spares.Take(method)
+	if err != nil {
+		return nil, nil, err
+	}
+	point, err := k.(*curveKey).point(peer)
+	if err != nil {
+		return nil, nil, err
+	}
+	return k.Public(), func() (Secret, error) { return k.(*curveKey).with(point) }, nil
+}
+
 type curveKey struct {
 	method wire.KEMethod
 	curve  curve
@@ -126,20 +147,42 @@ func (k *curveKey) Public() []byte {
 // crypto/ecdh refuses points off the curve and the X25519 result of all zeros,
 // as RFC 6989 2.3 and RFC 8031 2 want.
 func (k *curveKey) Shared(peer []byte) (Secret, error) {
-	what := "public value for " + k.method.String()
+	p, err := k.point(peer)
+	if err != nil {
+		return Secret{}, err
+	}
+	return k.with(p)
+}
+
+func (k *curveKey) what() string { return "public value for " + k.method.String() }
+
+// point judges the peer's value. Of those that it lets through each leads to a
+// shared secret.
+func (k *curveKey) point(peer []byte) (*ecdh.PublicKey, error) {
 	if len(peer) != k.curve.size {
-		return Secret{}, &KeyError{what, fmt.Sprintf("%d octets where %d are needed", len(peer), k.curve.size)}
+		return nil, &KeyError{k.what(), fmt.Sprintf("%d octets where %d are needed", len(peer), k.curve.size)}
 	}
 	if k.curve.point {
 		peer = append([]byte{4}, peer...)
+	} else if lowOrder(peer) {
+		return nil, k.low()
 	}
 	p, err := k.curve.curve.NewPublicKey(peer)
 	if err != nil {
-		return Secret{}, &KeyError{what, "it is not a point of the curve (RFC 6989 2.3)"}
+		return nil, &KeyError{k.what(), "it is not a point of the curve (RFC 6989 2.3)"}
 	}
+	return p, nil
+}
+
+func (k *curveKey) low() error {
+	return &KeyError{k.what(), "it is a point of low order (RFC 8031 2)"}
+}
+
+// with gives the shared secret.
+func (k *curveKey) with(p *ecdh.PublicKey) (Secret, error) {
 	s, err := k.key.ECDH(p)
 	if err != nil {
-		return Secret{}, &KeyError{what, "it is a point of low order (RFC 8031 2)"}
+		return Secret{}, k.low()
 	}
 	return ownSecret(s), nil
 }

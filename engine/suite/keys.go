@@ -60,6 +60,20 @@ func (p PRF) RekeySKEYSEED(oldD, shared Secret, ni, nr []byte) Secret {
 	return ownSecret(p.Sum(oldD, shared.view(), ni, nr))
 }
 
+// Possible says what keeps DeriveIKE and Ciphers from making keys for transforms,
+// nil where nothing does.
+func (t IKETransforms) Possible() error {
+	if _, err := NewPRF(t.PRFID); err != nil {
+		return err
+	}
+	encr, integ, err := KeyLengths(t.EncrID, t.EncrBits, t.IntegID)
+	if err != nil {
+		return err
+	}
+	_, err = NewIKE(t.EncrID, t.EncrBits, t.IntegID, NewSecret(make([]byte, encr)), NewSecret(make([]byte, integ)))
+	return err
+}
+
 // DeriveIKE gives the keys of an IKE SA: prf+(SKEYSEED, Ni | Nr | SPIi | SPIr)
 // cut into SK_d, SK_ai, SK_ar, SK_ei, SK_er, SK_pi and SK_pr (RFC 7296 2.14).
 func DeriveIKE(t IKETransforms, skeyseed Secret, ni, nr []byte, initiator, responder wire.SPI) (*IKEKeys, error) {
