@@ -279,8 +279,12 @@ var suites = []string{"aes128gcm16", "aes256gcm16-esn", "aes256gcm12", "aes192gc
 	"aes256-sha256", "aes128-sha256-esn", "aes128-sha1", "aes256-sha384", "aes192-sha512", "aes256ctr-sha256"}
 
 const (
-	limited = 14 + iota // its number of packets is
+	packets = 14 + iota // after some of them it is rekeyed
+	octets              // after some of them it is rekeyed
 	trapped             // it comes up with traffic
+	usedUp              // the same; after some octets it ends
+	tunnels
+	started = trapped // the tunnels before it start with the program
 )
 
 // pair is the program on either side: in the guest by the kernel, outside in
@@ -295,11 +299,13 @@ type pair struct {
 func TestTheKernelCarriesTheTunnelsOfTheEngine(t *testing.T) {
 	k := newKernels(t)
 	t.Run("of another engine", func(t *testing.T) {
-		mine, back := make([]string, 16), make([]string, 16)
+		mine, back := make([]string, tunnels), make([]string, tunnels)
 		for n, s := range suites {
 			mine[n] = "start: start, esp: {proposals: " + s + "}"
 		}
-		mine[limited], mine[trapped] = "start: start, esp: {packets: {rekey: 20, hard: 2000, jitter: 0}}", "start: trap"
+		mine[packets] = "start: start, esp: {packets: {rekey: 20, hard: 2000, jitter: 0}}"
+		mine[octets] = "start: start, esp: {octets: {rekey: 20KB, hard: 20MB, jitter: 0}}"
+		mine[trapped], mine[usedUp] = "start: trap", "start: trap, esp: {octets: {rekey: 0, hard: 20KB, jitter: 0}}"
 		for n := range mine {
 			back[n] = "start: none"
 			if n < len(suites) {
@@ -311,6 +317,7 @@ func TestTheKernelCarriesTheTunnelsOfTheEngine(t *testing.T) {
 		t.Run("it counts what the peer counts", p.counts)
 		t.Run("it rekeys under traffic without loss", p.rekeysUnderTraffic)
 		t.Run("it says when a child has carried enough", p.expires)
+		t.Run("it ends a child that has carried all it may", p.ends)
 		t.Run("it asks for a tunnel that traffic needs", p.acquires)
 		t.Run("it is cleared of what a killed engine has left", p.killed)
 		t.Run("it is left as it was found", p.leavesNothing)
@@ -335,7 +342,7 @@ func (k *pair) everySuite(t *testing.T) {
 	// The peer has a tunnel when it answers, the guest only when its kernel has
 	// found the ciphers: some are modules.
 	for _, e := range []*end{k.theirs, k.ours} {
-		until(t, "all tunnels to be up", func() bool { return len(e.children()) == len(suites)+1 })
+		until(t, "all tunnels to be up", func() bool { return len(e.children()) == started })
 	}
 	var pings string
 	for n := range suites {
@@ -421,19 +428,41 @@ func (k *pair) rekeysUnderTraffic(t *testing.T) {
 		t.Errorf("of %d pings %v are lost", last, missing)
 	}
 	until(t, "only the last SAs to be left", func() bool {
-		return strings.Count(k.xfrm(t), "\n\tproto esp spi ") == 2*(len(suites)+1)
+		return strings.Count(k.xfrm(t), "\n\tproto esp spi ") == 2*started
 	})
 }
 
 func (k *pair) expires(t *testing.T) {
-	before := k.theirs.net(limited)
-	k.ping(t, limited, 15)
-	if now := k.theirs.net(limited); now.In != before.In {
-		t.Errorf("rekeyed after %d packets already", before.PacketsIn)
+	for _, tunnel := range []int{packets, octets} {
+		before := k.theirs.net(tunnel)
+		k.ping(t, tunnel, 10, "-s", "1000")
+		if now := k.theirs.net(tunnel); now.In != before.In {
+			t.Errorf("tunnel %d is rekeyed after %d packets of %d octets already", tunnel, before.PacketsIn, before.BytesIn)
+		}
+		k.ping(t, tunnel, 15, "-s", "1000")
+		until(t, "the child to be rekeyed", func() bool { return k.theirs.net(tunnel).In != before.In })
+		k.ping(t, tunnel, 1)
 	}
-	k.ping(t, limited, 10)
-	until(t, "the child to be rekeyed", func() bool { return k.theirs.net(limited).In != before.In })
-	k.ping(t, limited, 1)
+}
+
+// ends has an SA carry all that it may, where nothing replaces it in time. The
+// packet that is one too many is lost; ping sends it again.
+func (k *pair) ends(t *testing.T) {
+	k.ping(t, usedUp, 1, "-s", "1000")
+	before := k.ours.net(usedUp)
+	if text := k.xfrm(t); !strings.Contains(text, before.Out) {
+		t.Fatalf("no state with SPI %s, so that the test proves nothing:\n%s", before.Out, text)
+	}
+	k.ping(t, usedUp, 30, "-s", "1000", "-W", "5")
+	var now told
+	until(t, "another child SA", func() bool { now = k.ours.net(usedUp); return now.In != before.In })
+	if now.BytesOut > 20_000 || now.PacketsOut == 0 {
+		t.Errorf("the child after it has carried %d packets with %d octets", now.PacketsOut, now.BytesOut)
+	}
+	if text := k.xfrm(t); strings.Contains(text, before.Out) || strings.Contains(text, before.In) {
+		t.Errorf("of the SAs %s and %s something is left:\n%s", before.In, before.Out, text)
+	}
+	k.ours.must("down", fmt.Sprintf("gw/net%d", usedUp))
 }
 
 func (k *pair) acquires(t *testing.T) {
@@ -479,8 +508,8 @@ func (k *pair) killed(t *testing.T) {
 
 func (k *pair) leavesNothing(t *testing.T) {
 	k.ours.must("down", "gw")
-	if left := k.xfrm(t); strings.Contains(left, "proto esp spi") || strings.Count(left, "dir ") != 1 {
-		t.Errorf("there should be the policy of the trap alone:\n%s", left)
+	if left := k.xfrm(t); strings.Contains(left, "proto esp spi") || strings.Count(left, "dir ") != 2 {
+		t.Errorf("there should be the policies of the two traps alone:\n%s", left)
 	}
 	if err := k.ours.process.Stop(); err != nil {
 		t.Fatal(err)
