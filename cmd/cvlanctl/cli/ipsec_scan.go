@@ -47,12 +47,15 @@ func NewCmdIPsecScan(app *App, runF func(context.Context, *IPsecScanOptions) err
 		Long: `Find out what an IKE responder is and what it accepts, with nothing but its
 address: IKEv2 and IKEv1, ports 500 and 4500, every algorithm that it takes for an
 IKE SA, cookies, NATs on the way, fragmentation, what it claims to be. What it
-accepts is graded.
+accepts is graded. Each algorithm that it takes among others is asked for once
+more where it has no choice; where the answers disagree, that is told. So is what
+it agrees to and then does not go on with: it may not have it.
 
 Requests go to this host alone, one at a time. A responder's log shows each of
 them; SAs that it sets up half are closed under the identity "cvlanctl scan".
 Scan only what is yours to scan. It needs no root and no credentials, and so it
-sees no ESP proposals. --resume FILE keeps what was answered, and goes on from it.
+sees no ESP proposals. The usual host is asked 30 to 80 times; --max bounds it,
+and --resume FILE keeps what was answered, and goes on from it.
 
 The exit code is 3 where something accepted is graded as bad as --fail-on.`,
 		Example: `  cvlanctl ipsec scan vpn.example.org
@@ -77,8 +80,8 @@ The exit code is 3 where something accepted is graded as bad as --fail-on.`,
 	f.StringVar(&opts.Profile, "profile", grade.Profiles[0].Name, "what to grade by: rfc, cnsa1, cnsa2, nist")
 	f.StringVar(&opts.FailOn, "fail-on", grade.Forbidden.String(), "exit with 3 from this grade on: weak, forbidden")
 	f.StringVar(&opts.Resume, "resume", "", "a file of an earlier scan's JSON to go on from, and to write the outcome to")
-	f.IntVar(&opts.Max, "max", 200, "requests in all, repetitions not counted")
-	f.DurationVar(&opts.Pace, "pace", 100*time.Millisecond, "the least time between two requests")
+	f.IntVar(&opts.Max, "max", scan.DefaultMax, "requests in all, repetitions not counted")
+	f.DurationVar(&opts.Pace, "pace", scan.DefaultPace, "the least time between two requests")
 	f.DurationVar(&opts.Wait, "wait", time.Second, "how long the first sending waits for an answer")
 	f.IntVar(&opts.Tries, "tries", 3, "how often a request is sent that nobody answers")
 	complete(cmd, "profile", words("rfc", "cnsa1", "cnsa2", "nist"))
@@ -125,6 +128,7 @@ func runIPsecScan(ctx context.Context, app *App, o *IPsecScanOptions) error {
 		ctx, cancel = context.WithTimeout(ctx, app.Timeout)
 		defer cancel()
 	}
+	o.announce(app, line)
 	r, failed := scan.Run(ctx, line, scan.Options{Max: o.Max, Pace: o.Pace, Before: before, Progress: o.progress(app)})
 	if app.Term.ErrTTY {
 		fmt.Fprint(app.Term.Err, "\r\x1b[K")
@@ -146,6 +150,8 @@ func runIPsecScan(ctx context.Context, app *App, o *IPsecScanOptions) error {
 		return err
 	case errors.Is(failed, scan.ErrBound):
 		return fmt.Errorf("after %d requests; --max allows more, and --resume FILE goes on from here: %w", r.Requests, failed)
+	case errors.Is(failed, scan.ErrQuiet):
+		return fmt.Errorf("after %d requests; wait a minute or more and go on with --resume FILE, and a longer --pace: %w", r.Requests, failed)
 	case failed != nil:
 		return failed
 	case r.IKEv2 != scan.Answers && r.IKEv1 != scan.Answers && r.MajorVersion3 != "INVALID_MAJOR_VERSION":
@@ -154,6 +160,15 @@ func runIPsecScan(ctx context.Context, app *App, o *IPsecScanOptions) error {
 		return &findingsError{d.Worst}
 	}
 	return nil
+}
+
+// announce says on a terminal how much is to be sent at most.
+func (o *IPsecScanOptions) announce(app *App, line *scan.UDP) {
+	if !app.Term.ErrTTY {
+		return
+	}
+	_, remote := line.Ends(false)
+	fmt.Fprintf(app.Term.Err, "at most %d requests to %s alone, one at a time, %s apart or more; each is sent up to %d times\n", o.Max, remote.Addr(), o.Pace, o.Tries)
 }
 
 // wordless says how a port took a request that nobody answered.

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/cloudvlan/cvlanctl/cmd/cvlanctl/cli/doc"
@@ -41,13 +42,9 @@ func writeScan(app *App, d *doc.Scan, r *scan.Result, p *grade.Profile) error {
 	if _, err := fmt.Fprintln(app.Term.Out); err != nil {
 		return fmt.Errorf("writing the scan: %w", err)
 	}
-	rows := &print.Rows{Columns: []print.Column{{Title: "type"}, {Title: "accepted"}, {Title: "keyword"}, {Title: "grade"}, {Title: p.Source}}}
+	rows := &print.Rows{Columns: []print.Column{{Title: "type"}, {Title: "accepted"}, {Title: "grade"}, {Title: p.Source}}}
 	for _, t := range d.Transforms {
-		name := t.Name
-		if t.KeyLength > 0 {
-			name = fmt.Sprintf("%s-%d", t.Name, t.KeyLength)
-		}
-		rows.Add(print.C(t.Type), print.C(name), print.C(t.Keyword), print.Cell{Text: t.Grade, Meaning: gradeMeaning(t.Grade)}, print.C(t.Why))
+		rows.Add(print.C(t.Type), print.C(t.Keyword), print.Cell{Text: t.Grade, Meaning: gradeMeaning(t.Grade)}, print.C(t.Why))
 	}
 	if err := rows.Write(app.Term, app.Output); err != nil {
 		return err
@@ -133,11 +130,46 @@ func scanFacts(d *doc.Scan, r *scan.Result) []scanFact {
 		}
 		add("claims to be", term.Plain, "%s", claims)
 	}
+	for _, t := range d.Transforms {
+		if slices.Contains(d.Disagreements, t.Keyword) {
+			add("disagreement", term.Bad, "%s: taken among others, alone %s", t.Keyword, t.Alone)
+		}
+	}
+	if len(d.Doubtful) > 0 {
+		add("doubtful", term.Warning, "%s: agreed to, then no answer to IKE_AUTH", strings.Join(d.Doubtful, ", "))
+	}
+	if n, named := confirmedOf(d); len(d.Transforms) > 0 && n+named == len(d.Transforms) {
+		add("confirmed", term.Good, "%s", confirmedWords(n, named))
+	} else if len(d.Transforms) > 0 {
+		add("confirmed", term.Warning, "%d of %d", n+named, len(d.Transforms))
+	}
 	if !d.Complete {
 		add("incomplete", term.Warning, "%s", d.Incomplete)
 	}
-	add("requests", term.Muted, "%d", d.Requests)
+	add("requests", term.Muted, "%d of at most %d", d.Requests, d.MaxRequests)
 	return list
+}
+
+// confirmedOf counts what was confirmed in a proposal of its own, and what goes
+// with a group that we cannot compute and was named again.
+func confirmedOf(d *doc.Scan) (confirmed, named int) {
+	for _, t := range d.Transforms {
+		switch {
+		case t.Confirmed:
+			confirmed++
+		case !t.Chosen && t.Alone == wire.NotifyInvalidKEPayload.String():
+			named++
+		}
+	}
+	return confirmed, named
+}
+
+func confirmedWords(confirmed, named int) string {
+	words := fmt.Sprintf("all %d, each where the host had no choice", confirmed+named)
+	if named > 0 {
+		words += fmt.Sprintf("; %d of them by INVALID_KE_PAYLOAD", named)
+	}
+	return words
 }
 
 // aggressiveTaken says whether the answer to aggressive mode was no refusal.

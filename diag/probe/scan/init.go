@@ -19,7 +19,36 @@ const maxAgain = 4
 // propose asks whether the host takes something of an offer.
 func (s *scanner) propose(name string, o offer) (Question, error) {
 	ps := o.proposals()
-	return s.ask(Question{Name: name, Offer: text(ps)}, func(q *Question) error { return s.init(q, ps, 0) })
+	return s.ask(Question{Name: name, Offer: text(ps)}, func(q *Question) error {
+		if err := s.init(q, ps, 0); err != nil || q.Outcome != OutcomeSilence {
+			return err
+		}
+		return s.still()
+	})
+}
+
+// still makes sure that silence is a refusal, of a host that drops what it does
+// not accept, by asking again what was accepted before.
+func (s *scanner) still() error {
+	for _, suite := range s.result.Suites {
+		ts, err := wire.ParseProposal(wire.ProtocolIKE, suite)
+		if err != nil {
+			continue // of an older file
+		}
+		o := offerOf(ts)
+		if len(o.prf) == 1 && s.deaf[o.prf[0].ID] {
+			continue // each leaves something half open
+		}
+		q := Question{Name: "still there"}
+		if err := s.init(&q, o.proposals(), 0); err != nil {
+			return err
+		}
+		if q.Outcome == OutcomeSilence {
+			return ErrQuiet
+		}
+		return nil
+	}
+	return nil
 }
 
 // attempt is one IKE_SA_INIT request of ours and what is needed to go on from
@@ -64,7 +93,7 @@ func (s *scanner) init(q *Question, ps []wire.Proposal, pad int) error {
 				return nil
 			}
 			q.Group = want.String()
-			if !has(ps, wire.TransformKE, uint16(want)) {
+			if !has(ps, Accepted{Type: wire.TransformKE, ID: uint16(want)}) {
 				return nil
 			}
 			s.result.accept(Accepted{Type: wire.TransformKE, ID: uint16(want)})
@@ -79,11 +108,41 @@ func (s *scanner) init(q *Question, ps []wire.Proposal, pad int) error {
 	return nil
 }
 
-// has says whether proposals hold a transform.
-func has(ps []wire.Proposal, t wire.TransformType, id uint16) bool {
-	return slices.ContainsFunc(ps, func(p wire.Proposal) bool {
-		return slices.ContainsFunc(p.Transforms, func(x wire.Transform) bool { return x.Type == t && x.ID == id })
+// has says whether proposals hold an algorithm.
+func has(ps []wire.Proposal, a Accepted) bool {
+	return slices.ContainsFunc(ps, func(p wire.Proposal) bool { return holds(&p, a) })
+}
+
+func holds(p *wire.Proposal, a Accepted) bool {
+	return slices.ContainsFunc(p.Transforms, func(x wire.Transform) bool {
+		return a.same(Accepted{Type: x.Type, ID: x.ID, Bits: x.KeyLength()})
 	})
+}
+
+// unoffered says how a choice is none of what was offered: one transform of
+// each kind, all of one proposal; "" where it is one (RFC 7296 2.7).
+func unoffered(ps []wire.Proposal, chosen *wire.Proposal) string {
+	seen := map[wire.TransformType]bool{}
+	for i := range chosen.Transforms {
+		t := &chosen.Transforms[i]
+		a := Accepted{Type: t.Type, ID: t.ID, Bits: t.KeyLength()}
+		switch {
+		case !has(ps, a):
+			return fmt.Sprintf("accepted %s, which was not offered", t.Keyword())
+		case seen[t.Type]:
+			return fmt.Sprintf("accepted more than one %s at once", t.Type)
+		}
+		seen[t.Type] = true
+	}
+	whole := func(p wire.Proposal) bool {
+		return !slices.ContainsFunc(chosen.Transforms, func(t wire.Transform) bool {
+			return !holds(&p, Accepted{Type: t.Type, ID: t.ID, Bits: t.KeyLength()})
+		})
+	}
+	if !slices.ContainsFunc(ps, whole) {
+		return "accepted a mixture of two proposals"
+	}
+	return ""
 }
 
 // initRequest makes the request; more goes in front of the SA payload.
@@ -143,12 +202,9 @@ func (s *scanner) answered(q *Question, a *attempt, m *wire.Message, raw []byte)
 		return nil
 	}
 	chosen := &sa.Proposals[0]
-	for i := range chosen.Transforms {
-		t := &chosen.Transforms[i]
-		if !has(a.proposals, t.Type, t.ID) {
-			q.Outcome = fmt.Sprintf("accepted %s, which was not offered", t.Keyword())
-			return nil
-		}
+	if words := unoffered(a.proposals, chosen); words != "" {
+		q.Outcome = words
+		return nil
 	}
 	q.Outcome, q.Suite = OutcomeAccepted, wire.FormatProposal(wire.ProtocolIKE, chosen.Transforms)
 	// What is half open there is closed, as far as we can compute its keys.
@@ -222,6 +278,9 @@ func (s *scanner) end(q *Question, a *attempt, m *wire.Message, raw []byte, chos
 			ts.IntegID = t.ID
 		}
 	}
+	if s.deaf[ts.PRFID] {
+		return nil // it was not answered before
+	}
 	prf, err := suite.NewPRF(ts.PRFID)
 	if err != nil {
 		return err
@@ -244,10 +303,15 @@ func (s *scanner) end(q *Question, a *attempt, m *wire.Message, raw []byte, chos
 		return err
 	}
 	closing := Question{Name: "closing", Marked: q.Marked}
-	_, _, err = s.exchange(&closing, request, func(answer *wire.Message) bool {
+	end, _, err := s.exchange(&closing, request, func(answer *wire.Message) bool {
 		return answer.InitiatorSPI == a.spi && answer.ResponderSPI == m.ResponderSPI && answer.MessageID == 1 && answer.Response()
 	})
-	return err
+	if err != nil {
+		return err
+	}
+	closed := end != nil
+	q.Closed, s.deaf[ts.PRFID] = &closed, !closed
+	return nil
 }
 
 // closing makes an IKE_AUTH request with a preshared key that is none.

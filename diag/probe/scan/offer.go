@@ -43,6 +43,24 @@ func everything() offer {
 	return o
 }
 
+// list gives the algorithms of a type, nil for a type that no offer has.
+func (o *offer) list(t wire.TransformType) *[]Accepted {
+	switch t {
+	case wire.TransformEncr:
+		return &o.encr
+	case wire.TransformPRF:
+		return &o.prf
+	case wire.TransformInteg:
+		return &o.integ
+	case wire.TransformKE:
+		return &o.ke
+	}
+	return nil
+}
+
+// all gives the algorithms of all types.
+func (o *offer) all() []Accepted { return slices.Concat(o.encr, o.prf, o.integ, o.ke) }
+
 // proposals gives the offer as it goes into an SA payload.
 func (o *offer) proposals() []wire.Proposal {
 	var aead, plain []Accepted
@@ -84,7 +102,7 @@ func text(ps []wire.Proposal) string {
 // without gives the offer less some algorithms of a type.
 func without(list, out []Accepted) []Accepted {
 	return slices.DeleteFunc(slices.Clone(list), func(a Accepted) bool {
-		return slices.ContainsFunc(out, func(b Accepted) bool { return a.Type == b.Type && a.ID == b.ID && a.Bits == b.Bits })
+		return slices.ContainsFunc(out, a.same)
 	})
 }
 

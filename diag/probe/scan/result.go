@@ -43,8 +43,11 @@ type Question struct {
 	// of the host; nil where the answer had none.
 	NATLocal, NATRemote *bool
 	Hashes              []string // SIGNATURE_HASH_ALGORITHMS
-	RTT                 time.Duration
-	Requests            int // it took, repetitions after a cookie or another group included
+	// Closed says whether the IKE_AUTH that closes what was agreed was answered;
+	// nil where none was sent.
+	Closed   *bool
+	RTT      time.Duration
+	Requests int // it took, repetitions after a cookie or another group included
 }
 
 func (q *Question) key() string {
@@ -59,10 +62,28 @@ type Accepted struct {
 	Type wire.TransformType
 	ID   uint16
 	Bits int // key length, 0 where there is none
-	// Chosen says that the host answered with a proposal that holds it; else
-	// it only named the group in INVALID_KE_PAYLOAD.
+	// Chosen says that the host answered with a proposal that holds it; else it
+	// goes with a group that we cannot compute, which INVALID_KE_PAYLOAD named.
 	Chosen bool
+	// Alone is the outcome of a proposal that left no choice but this one: "" as
+	// long as none was asked. INVALID_KE_PAYLOAD is all that the host can say to
+	// what was not Chosen.
+	Alone string
+	// Deaf says that the host agreed to it, and then answered no IKE_AUTH of any
+	// suite that has it, although it did with others: it may not have it.
+	Deaf bool
 }
+
+// Confirmed says that the host also takes it where it has no choice.
+func (a *Accepted) Confirmed() bool { return a.Alone == OutcomeAccepted }
+
+// Contradicted says that the host took it among others, and not alone.
+func (a *Accepted) Contradicted() bool {
+	return a.Alone != "" && !a.Confirmed() && (a.Chosen || a.Alone != wire.NotifyInvalidKEPayload.String())
+}
+
+// same says whether two are of the same algorithm and key length.
+func (a Accepted) same(b Accepted) bool { return a.Type == b.Type && a.ID == b.ID && a.Bits == b.Bits }
 
 // Keyword gives the algorithm in swanctl's spelling.
 func (a *Accepted) Keyword() string {
@@ -102,6 +123,7 @@ type Result struct {
 	Suites         []string // chosen by the host, in swanctl's spelling, in the order of the questions
 	Questions      []Question
 	Requests       int // sent by this scan
+	MaxRequests    int // that it was allowed
 	RTT            time.Duration
 	Complete       bool
 	Incomplete     string // why not complete
@@ -150,10 +172,24 @@ func (r *Result) learn(q *Question) {
 // accept adds an algorithm.
 func (r *Result) accept(a Accepted) {
 	for i := range r.Accepted {
-		if have := &r.Accepted[i]; have.Type == a.Type && have.ID == a.ID && have.Bits == a.Bits {
+		if have := &r.Accepted[i]; have.same(a) {
 			have.Chosen = have.Chosen || a.Chosen
+			if a.Alone != "" && !have.Confirmed() {
+				have.Alone = a.Alone
+			}
 			return
 		}
 	}
 	r.Accepted = append(r.Accepted, a)
+}
+
+// named says whether an algorithm is known to go with a group that we cannot
+// compute.
+func (r *Result) named(a Accepted) bool {
+	return slices.ContainsFunc(r.Accepted, func(x Accepted) bool { return x.same(a) && x.Alone != "" })
+}
+
+// confirmed says whether an algorithm is known to be taken alone.
+func (r *Result) confirmed(a Accepted) bool {
+	return slices.ContainsFunc(r.Accepted, func(x Accepted) bool { return x.same(a) && x.Confirmed() })
 }

@@ -36,7 +36,7 @@ type Line interface {
 
 // Options bound a scan.
 type Options struct {
-	Max int // requests in all, 0 for 200
+	Max int // requests in all, 0 for DefaultMax
 	// Pace is the least time between two requests; 0 means 100 ms.
 	Pace time.Duration
 	// Before is the result of an earlier scan to go on from.
@@ -47,16 +47,22 @@ type Options struct {
 	Wait func(context.Context, time.Duration) error
 }
 
+// What bounds a scan where nobody says otherwise. A host that accepts the usual
+// is asked 30 to 80 times.
 const (
-	defaultMax  = 200
-	defaultPace = 100 * time.Millisecond
+	DefaultMax  = 400
+	DefaultPace = 100 * time.Millisecond
 )
 
 // ErrBound says that a scan ended before it had asked everything.
 var ErrBound = errors.New("the bound on requests was reached")
 
+// ErrQuiet says that a host that had answered does not any more. It then says
+// nothing of what it accepts.
+var ErrQuiet = errors.New("the host stopped answering: it may bound how many IKE SAs one address has half open, or bar who scans")
+
 // Run scans. The Result is never nil and holds what was found, also beside an
-// error: ErrBound, or that of the context or the line.
+// error: ErrBound, ErrQuiet, or that of the context or the line.
 func Run(ctx context.Context, line Line, o Options) (*Result, error) {
 	s := newScanner(ctx, line, o)
 	err := s.run()
@@ -69,24 +75,38 @@ func Run(ctx context.Context, line Line, o Options) (*Result, error) {
 
 func newScanner(ctx context.Context, line Line, o Options) *scanner {
 	if o.Max <= 0 {
-		o.Max = defaultMax
+		o.Max = DefaultMax
 	}
 	if o.Pace <= 0 {
-		o.Pace = defaultPace
+		o.Pace = DefaultPace
 	}
 	if o.Wait == nil {
 		o.Wait = wait
 	}
 	_, remote := line.Ends(false)
 	_, natt := line.Ends(true)
-	s := &scanner{ctx: ctx, line: line, o: o, known: map[string]Question{},
-		result: &Result{Host: remote.Addr(), Port: remote.Port(), NATTPort: natt.Port()}}
+	s := &scanner{ctx: ctx, line: line, o: o, known: map[string]Question{}, deaf: map[uint16]bool{},
+		result: &Result{Host: remote.Addr(), Port: remote.Port(), NATTPort: natt.Port(), MaxRequests: o.Max}}
 	if o.Before != nil {
 		for _, q := range o.Before.Questions {
 			s.known[q.key()] = q
+			s.recall(&q)
 		}
 	}
 	return s
+}
+
+// recall notes of an earlier question whether the host went on.
+func (s *scanner) recall(q *Question) {
+	ts, err := wire.ParseProposal(wire.ProtocolIKE, q.Suite)
+	if q.Closed == nil || err != nil {
+		return
+	}
+	for i := range ts {
+		if ts[i].Type == wire.TransformPRF {
+			s.deaf[ts[i].ID] = !*q.Closed
+		}
+	}
 }
 
 func wait(ctx context.Context, d time.Duration) error {
@@ -107,7 +127,8 @@ type scanner struct {
 	known  map[string]Question
 	result *Result
 	asked  int
-	cookie []byte // of the last demand; it goes with every request from then on
+	deaf   map[uint16]bool // PRFs with which the host left an IKE_AUTH unanswered
+	cookie []byte          // of the last demand; it goes with every request from then on
 }
 
 // run asks everything, in an order in which each answer helps the next.
@@ -129,7 +150,14 @@ func (s *scanner) run() error {
 	if err := s.critical(); err != nil {
 		return err
 	}
-	return s.walk(all)
+	if err := s.walk(all); err != nil {
+		return err
+	}
+	if err := s.confirm(); err != nil {
+		return err
+	}
+	s.result.doubt()
+	return nil
 }
 
 // contact notes how the host takes IKEv2 on both ports.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/netip"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -22,6 +23,8 @@ type memory struct {
 	seen   netip.AddrPort // as the host sees us
 	silent bool           // on the plain port
 	asked  int
+	// refuses says what the host refuses although its configuration has it.
+	refuses func(*wire.SA) bool
 }
 
 func (m *memory) Ends(marked bool) (local, remote netip.AddrPort) {
@@ -37,6 +40,15 @@ func (m *memory) Ask(_ context.Context, marked bool, request []byte, fits func([
 	m.now = m.now.Add(time.Second)
 	if m.silent && !marked {
 		return nil, 0, false, nil
+	}
+	if r, err := wire.Parse(request); err == nil && m.refuses != nil {
+		if sa, ok := body[*wire.SA](r, wire.PayloadSA); ok && m.refuses(sa) {
+			no := wire.Message{Header: wire.Header{InitiatorSPI: r.InitiatorSPI, Version: wire.Version2, Exchange: r.Exchange, Flags: wire.FlagResponse},
+				Payloads: []wire.Payload{{Type: wire.PayloadNotify, Body: &wire.Notify{Type: wire.NotifyNoProposalChosen}}}}
+			if b := no.Append(nil); fits(b) {
+				return b, time.Millisecond, false, nil
+			}
+		}
 	}
 	_, to := m.Ends(marked)
 	if marked {
@@ -201,5 +213,83 @@ func TestAScanEndsWithItsContext(t *testing.T) {
 	cancel()
 	if _, err := Run(ctx, m, Options{Pace: time.Hour}); !errors.Is(err, context.Canceled) {
 		t.Errorf("error %v", err)
+	}
+}
+
+// aloneOf gives what came of asking for an algorithm alone.
+func aloneOf(r *Result, keyword string) string {
+	for i := range r.Accepted {
+		if r.Accepted[i].Keyword() == keyword {
+			return r.Accepted[i].Alone
+		}
+	}
+	return "not accepted at all"
+}
+
+func TestEachAlgorithmThatAScanFoundIsConfirmedAlone(t *testing.T) {
+	m := responder(t, func(_ *memory, c *ike.Connection, _ *ike.Settings) {
+		c.Proposals = enginetest.Proposals(t, wire.ProtocolIKE, "aes256gcm16-prfsha384-ecp384", "aes128-3des-sha256-sha1-prfsha256-modp1024-modp2048")
+	})
+	r, err := m.scan(Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range r.Accepted {
+		if a := &r.Accepted[i]; !a.Confirmed() || a.Contradicted() {
+			t.Errorf("%s: alone %q", a.Keyword(), a.Alone)
+		}
+	}
+	for _, q := range r.Questions {
+		if q.Name == "alone" && (strings.Contains(q.Offer, ",") || q.Suite != q.Offer) {
+			t.Errorf("asked for %s alone, and got %s", q.Offer, q.Suite)
+		}
+	}
+}
+
+func TestAHostThatTakesAnAlgorithmOnlyAmongOthersIsShown(t *testing.T) {
+	m := responder(t, func(m *memory, c *ike.Connection, _ *ike.Settings) {
+		c.Proposals = enginetest.Proposals(t, wire.ProtocolIKE, "aes256-aes128-sha256-sha1-prfsha256-modp2048")
+		m.refuses = func(sa *wire.SA) bool {
+			ts := sa.Proposals[0].Transforms
+			return len(sa.Proposals) == 1 && len(ts) == 4 && has(sa.Proposals, Accepted{Type: wire.TransformEncr, ID: wire.EncrAESCBC, Bits: 128})
+		}
+	})
+	r, err := m.scan(Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for keyword, want := range map[string]string{"aes128": "NO_PROPOSAL_CHOSEN", "aes256": OutcomeAccepted, "sha1": OutcomeAccepted,
+		"sha256": OutcomeAccepted, "prfsha256": OutcomeAccepted, "modp2048": OutcomeAccepted} {
+		if got := aloneOf(r, keyword); got != want {
+			t.Errorf("%s alone: %s, want %s", keyword, got, want)
+		}
+	}
+}
+
+// transforms reads keywords, also such as make no proposal.
+func transforms(t *testing.T, keywords string) []wire.Transform {
+	t.Helper()
+	var list []wire.Transform
+	for k := range strings.FieldsFuncSeq(keywords, func(r rune) bool { return r == '-' }) {
+		tr, ok := wire.ParseKeyword(k)
+		if !ok {
+			t.Fatalf("keyword %q", k)
+		}
+		list = append(list, tr)
+	}
+	return list
+}
+
+func TestAnAnswerThatChoosesWhatWasNotOfferedIsNotBelieved(t *testing.T) {
+	ps := []wire.Proposal{{Transforms: transforms(t, "aes256gcm16-prfsha256-ecp256")}, {Transforms: transforms(t, "aes256-aes128-sha256-prfsha256-ecp256")}}
+	for _, x := range []struct{ chosen, want string }{
+		{"aes256-sha256-prfsha256-ecp256", ""},
+		{"aes192-sha256-prfsha256-ecp256", "aes192, which was not offered"},
+		{"aes256-aes128-sha256-prfsha256-ecp256", "more than one ENCR"},
+		{"aes256gcm16-sha256-prfsha256-ecp256", "a mixture of two proposals"},
+	} {
+		if got := unoffered(ps, &wire.Proposal{Transforms: transforms(t, x.chosen)}); (got == "") != (x.want == "") || !strings.Contains(got, x.want) {
+			t.Errorf("%s: %q, want %q", x.chosen, got, x.want)
+		}
 	}
 }

@@ -4,7 +4,6 @@ import (
 	"net/netip"
 	"slices"
 
-	"github.com/cloudvlan/cvlanctl/engine/suite"
 	"github.com/cloudvlan/cvlanctl/engine/wire"
 )
 
@@ -13,21 +12,53 @@ func v4(last byte) netip.Addr { return netip.AddrFrom4([4]byte{last, last, last,
 // walk finds all that the host accepts, type by type: it offers everything,
 // takes what was accepted out of the offer, and offers the rest, until nothing
 // of the rest is accepted. That takes one request more than there are accepted
-// algorithms, however many there are.
+// algorithms, however many there are. What goes with a group that we cannot
+// compute is found in another way, see beyond.
 func (s *scanner) walk(all offer) error {
+	all, err := s.spare(all)
+	if err != nil {
+		return err
+	}
 	if err := s.groups(all); err != nil {
 		return err
 	}
-	usable := slices.DeleteFunc(only(s.result.Accepted, wire.TransformKE), func(a Accepted) bool { return !suite.CanExchange(wire.KEMethod(a.ID)) })
-	if len(usable) == 0 {
-		return nil // nothing of the rest can be asked for without a key exchange
-	}
+	found := only(s.result.Accepted, wire.TransformKE)
+	usable := slices.DeleteFunc(slices.Clone(found), func(a Accepted) bool { return !computable(a) })
 	for _, t := range []wire.TransformType{wire.TransformEncr, wire.TransformInteg, wire.TransformPRF} {
 		if err := s.exhaust(all, t, usable); err != nil {
 			return err
 		}
 	}
+	for _, group := range found {
+		if !computable(group) {
+			if err := s.beyond(all, group); err != nil {
+				return err
+			}
+		}
+	}
 	return nil
+}
+
+// spare leaves out of all further offers the PRFs that the host agreed to and
+// then did not go on with, if it has others: each time something stays half open
+// there, and a host bounds that.
+func (s *scanner) spare(all offer) (offer, error) {
+	deaf := slices.DeleteFunc(slices.Clone(all.prf), func(a Accepted) bool { return !s.deaf[a.ID] })
+	if len(deaf) == 0 {
+		return all, nil
+	}
+	rest := all
+	rest.prf = without(all.prf, deaf)
+	q, err := s.propose(wire.TransformPRF.String(), rest)
+	if err != nil || q.Suite == "" {
+		return all, err
+	}
+	for _, a := range deaf {
+		a.Chosen = true
+		s.result.accept(a)
+	}
+	s.take(q)
+	return rest, nil
 }
 
 // groups walks the key exchange methods: an answer names one by choosing it or

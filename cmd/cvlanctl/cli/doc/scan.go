@@ -42,8 +42,11 @@ type Scan struct {
 	Profile       string          `json:"profile"`
 	Worst         string          `json:"worst,omitempty"` // the worst grade of what is accepted
 	Transforms    []ScanTransform `json:"transforms"`
-	Suites        []string        `json:"suites"` // that the host chose, in swanctl's spelling
+	Disagreements []string        `json:"disagreements"` // keywords of what was accepted among others and not alone
+	Doubtful      []string        `json:"doubtful"`      // keywords of what was agreed to, and nothing answered after it
+	Suites        []string        `json:"suites"`        // that the host chose, in swanctl's spelling
 	Requests      int             `json:"requests"`
+	MaxRequests   int             `json:"max_requests"`
 	RTT           json.Number     `json:"rtt,omitempty"`
 	Questions     []ScanQuestion  `json:"questions"`
 }
@@ -62,7 +65,9 @@ type ScanTransform struct {
 	Name      string `json:"name"`
 	KeyLength int    `json:"key_length,omitempty"`
 	Keyword   string `json:"keyword"`
-	Chosen    bool   `json:"chosen"` // it stood in an answer's proposal; else only named as a group
+	Chosen    bool   `json:"chosen"`          // it stood in an answer's proposal; else a group that we cannot compute was named
+	Confirmed bool   `json:"confirmed"`       // accepted in a proposal of its own
+	Alone     string `json:"alone,omitempty"` // outcome of that proposal
 	Grade     string `json:"grade"`
 	Why       string `json:"why"`
 }
@@ -81,6 +86,7 @@ type ScanQuestion struct {
 	NATLocal  *bool       `json:"nat_local,omitempty"`
 	NATRemote *bool       `json:"nat_remote,omitempty"`
 	Hashes    []string    `json:"signature_hashes,omitempty"`
+	Closed    *bool       `json:"closed,omitempty"`
 	RTT       json.Number `json:"rtt,omitempty"`
 	Requests  int         `json:"requests"`
 }
@@ -91,7 +97,7 @@ func NewScan(target string, r *scan.Result, p *grade.Profile) *Scan {
 		Incomplete: r.Incomplete, IKEv2: string(r.IKEv2), NATT: string(r.Port4500), IKEv1: string(r.IKEv1), Aggressive: string(r.Aggressive),
 		MajorVersion3: r.MajorVersion3, Critical: r.Critical, Cookie: r.Cookie, NATLocal: r.NATLocal, NATRemote: r.NATRemote,
 		Notifies: append([]string{}, r.Notifies...), Hashes: r.Hashes, Profile: p.Name, Suites: append([]string{}, r.Suites...),
-		Requests: r.Requests, RTT: duration(r.RTT), Vendors: []ScanVendor{}, Transforms: []ScanTransform{}, Questions: []ScanQuestion{}}
+		Requests: r.Requests, MaxRequests: r.MaxRequests, RTT: duration(r.RTT), Vendors: []ScanVendor{}, Transforms: []ScanTransform{}, Questions: []ScanQuestion{}, Disagreements: []string{}, Doubtful: []string{}}
 	if len(r.Suites) > 0 { // only an accepting answer tells
 		fragments, childless := r.Has(wire.NotifyFragmentationSupported), r.Has(wire.NotifyChildlessIKEv2Supported)
 		d.Fragmentation, d.Childless = &fragments, &childless
@@ -111,8 +117,14 @@ func NewScan(target string, r *scan.Result, p *grade.Profile) *Scan {
 			worst = max(worst, g.Level)
 		}
 		levels[a.Keyword()] = g.Level
+		if a.Contradicted() {
+			d.Disagreements = append(d.Disagreements, a.Keyword())
+		}
+		if a.Deaf {
+			d.Doubtful = append(d.Doubtful, a.Keyword())
+		}
 		d.Transforms = append(d.Transforms, ScanTransform{Type: a.Type.String(), TypeID: uint8(a.Type), ID: a.ID, Name: a.Name(), KeyLength: a.Bits,
-			Keyword: a.Keyword(), Chosen: a.Chosen, Grade: g.Level.String(), Why: g.Why})
+			Keyword: a.Keyword(), Chosen: a.Chosen, Confirmed: a.Confirmed(), Alone: a.Alone, Grade: g.Level.String(), Why: g.Why})
 	}
 	// By type, the best first.
 	slices.SortStableFunc(d.Transforms, func(a, b ScanTransform) int {
@@ -124,7 +136,7 @@ func NewScan(target string, r *scan.Result, p *grade.Profile) *Scan {
 	for i := range r.Questions {
 		q := &r.Questions[i]
 		one := ScanQuestion{Name: q.Name, Offer: q.Offer, NATTPort: q.Marked, Outcome: q.Outcome, Suite: q.Suite, Group: q.Group, Notifies: q.Notifies,
-			Cookie: q.Cookie, NATLocal: q.NATLocal, NATRemote: q.NATRemote, Hashes: q.Hashes, RTT: duration(q.RTT), Requests: q.Requests}
+			Cookie: q.Cookie, NATLocal: q.NATLocal, NATRemote: q.NATRemote, Hashes: q.Hashes, Closed: q.Closed, RTT: duration(q.RTT), Requests: q.Requests}
 		for _, v := range q.Vendors {
 			one.Vendors = append(one.Vendors, hex.EncodeToString(v))
 		}
@@ -147,7 +159,7 @@ func (d *Scan) Before() *scan.Result {
 	for i := range d.Questions {
 		q := &d.Questions[i]
 		one := scan.Question{Name: q.Name, Offer: q.Offer, Marked: q.NATTPort, Outcome: q.Outcome, Suite: q.Suite, Group: q.Group, Notifies: q.Notifies,
-			Cookie: q.Cookie, NATLocal: q.NATLocal, NATRemote: q.NATRemote, Hashes: q.Hashes, Requests: q.Requests}
+			Cookie: q.Cookie, NATLocal: q.NATLocal, NATRemote: q.NATRemote, Hashes: q.Hashes, Closed: q.Closed, Requests: q.Requests}
 		if s, err := q.RTT.Float64(); err == nil {
 			one.RTT = time.Duration(s * float64(time.Second))
 		}
