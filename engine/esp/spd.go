@@ -76,6 +76,8 @@ type Entry[T any] struct {
 // is taken, and of equals the last.
 type Table[T any] struct {
 	v4, v6 tree
+	under  *Table[T]    // looked through as well; nil for none
+	gone   func(T) bool // says whom nothing is for any more; nil for nobody
 	values []T
 	src    [][]rangeOf
 	dst    [][]rangeOf
@@ -118,6 +120,16 @@ func NewTable[T any](entries []Entry[T]) *Table[T] {
 	return t
 }
 
+// Under gives a table with entries over those of t: of equals they are the last.
+// Whom gone says to be gone, whenever it is asked, nothing is for, of those over
+// it and under it. It costs as much as the entries, however large t is.
+func (t *Table[T]) Under(entries []Entry[T], gone func(T) bool) *Table[T] {
+	over, under := NewTable(entries), *t
+	over.gone, under.gone = gone, gone
+	over.under = &under
+	return over
+}
+
 func width(start, end netip.Addr) [2]uint64 {
 	a, b := start.As16(), end.As16()
 	low, borrow := bits.Sub64(binary.BigEndian.Uint64(b[8:]), binary.BigEndian.Uint64(a[8:]), 0)
@@ -143,15 +155,28 @@ func (t tree) balance(from, to int) netip.Addr {
 
 // Find gives whom a packet is for.
 func (t *Table[T]) Find(p *Packet) (value T, ok bool) {
+	best := t.best(p)
+	if t.under != nil {
+		if below := t.under.best(p); below != nil && (best == nil || below.narrower(best)) {
+			return t.under.values[below.entry], true
+		}
+	}
+	if best == nil {
+		return value, false
+	}
+	return t.values[best.entry], true
+}
+
+// best gives the node that a packet is for, nil where there is none.
+func (t *Table[T]) best(p *Packet) *node {
 	tr := t.v6
 	if p.Dst.Is4() {
 		tr = t.v4
 	}
-	best := t.find(tr, 0, len(tr), p, -1)
-	if best < 0 {
-		return value, false
+	if i := t.find(tr, 0, len(tr), p, -1); i >= 0 {
+		return &tr[i]
 	}
-	return t.values[tr[best].entry], true
+	return nil
 }
 
 // find looks through a part of a tree for a better node than best.
@@ -168,7 +193,8 @@ func (t *Table[T]) find(tr tree, from, to int, p *Packet, best int) int {
 	if p.Dst.Less(n.start) {
 		return best // and nothing behind starts so early
 	}
-	if !n.end.Less(p.Dst) && (best < 0 || n.before(&tr[best])) && covered(t.src[n.entry], t.dst[n.entry], p) {
+	if !n.end.Less(p.Dst) && (best < 0 || n.before(&tr[best])) && covered(t.src[n.entry], t.dst[n.entry], p) &&
+		(t.gone == nil || !t.gone(t.values[n.entry])) {
 		best = m
 	}
 	return t.find(tr, m+1, to, p, best)
@@ -177,7 +203,11 @@ func (t *Table[T]) find(tr tree, from, to int, p *Packet, best int) int {
 // before says whether a node is to be taken rather than another one.
 func (n *node) before(o *node) bool {
 	if n.width != o.width {
-		return n.width[0] < o.width[0] || n.width[0] == o.width[0] && n.width[1] < o.width[1]
+		return n.narrower(o)
 	}
 	return n.entry > o.entry
+}
+
+func (n *node) narrower(o *node) bool {
+	return n.width[0] < o.width[0] || n.width[0] == o.width[0] && n.width[1] < o.width[1]
 }

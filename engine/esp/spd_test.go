@@ -157,3 +157,34 @@ func TestHeadersAreReadAndBrokenOnesRefused(t *testing.T) {
 		}
 	}
 }
+
+func TestOfEqualEntriesThoseOverATableAreTakenAndNoneThatIsGone(t *testing.T) {
+	under := NewTable([]Entry[string]{
+		{Src: selectors("0.0.0.0/0"), Dst: selectors("10.2.0.0/16"), Value: "wide"},
+		{Src: selectors("0.0.0.0/0"), Dst: selectors("10.2.3.0/24"), Value: "narrow"},
+	})
+	for _, r := range []struct {
+		name string
+		over string // the destination of the entry "over"
+		gone string
+		want string // for a packet to 10.2.3.4
+	}{
+		{"the same destination", "10.2.3.0/24", "", "over"},
+		{"a narrower one", "10.2.3.4/32", "", "over"},
+		{"a wider one", "10.0.0.0/8", "", "narrow"},
+		{"another one", "10.9.0.0/16", "", "narrow"},
+		{"the one over is gone", "10.2.3.0/24", "over", "narrow"},
+		{"the narrow one under is gone", "10.9.0.0/16", "narrow", "wide"},
+		{"a wide one is over a narrow one that is gone", "10.2.0.0/16", "narrow", "over"},
+	} {
+		t.Run(r.name, func(t *testing.T) {
+			table := under.Under([]Entry[string]{{Src: selectors("0.0.0.0/0"), Dst: selectors(r.over), Value: "over"}}, func(v string) bool { return v == r.gone })
+			if got, ok := table.Find(parsed(t, udp("10.1.0.1", "10.2.3.4", 1, 2, 0))); !ok || got != r.want {
+				t.Errorf("it is for %q, want %q", got, r.want)
+			}
+			if got, ok := table.Find(parsed(t, udp("10.1.0.1", "172.16.0.1", 1, 2, 0))); ok {
+				t.Errorf("a packet to nobody is for %q", got)
+			}
+		})
+	}
+}

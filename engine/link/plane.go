@@ -16,7 +16,6 @@ import (
 	"github.com/cloudvlan/cvlanctl/engine/esp"
 	"github.com/cloudvlan/cvlanctl/engine/ike"
 	"github.com/cloudvlan/cvlanctl/engine/suite"
-	"github.com/cloudvlan/cvlanctl/engine/wire"
 )
 
 const (
@@ -74,8 +73,7 @@ type Plane struct {
 	children map[ike.SPIPair]*planeChild
 	order    []*planeChild // in which they came
 	late     []*planeChild // replaced and ended; their last packets may still come
-	inbound  atomic.Pointer[map[wire.ESPSPI]*planeChild]
-	outbound atomic.Pointer[esp.Table[*planeChild]]
+	tables   *tables
 	trapped  []*planeTrap
 	held     holds
 	traps    atomic.Pointer[esp.Table[*planeTrap]]
@@ -90,8 +88,9 @@ type planeChild struct {
 	update  ike.Update // as installed, without keys
 	in      *esp.In
 	out     *esp.Out
-	sending bool
-	until   int64 // the second up to which it is opened after its end, 0 for no longer
+	sending atomic.Bool
+	turn    uint64 // the later it came to send, the higher
+	until   int64  // the second up to which it is opened after its end, 0 for no longer
 	path    atomic.Pointer[planePath]
 
 	lastIn, lastOut, told atomic.Int64 // seconds
@@ -128,9 +127,7 @@ func NewPlane(d Device, o PlaneOptions) (*Plane, error) {
 	if o.Raw == nil {
 		o.Raw = ListenRaw
 	}
-	p := &Plane{device: d, o: o, stop: make(chan struct{}), children: map[ike.SPIPair]*planeChild{}}
-	p.inbound.Store(&map[wire.ESPSPI]*planeChild{})
-	p.outbound.Store(esp.NewTable[*planeChild](nil))
+	p := &Plane{device: d, o: o, stop: make(chan struct{}), children: map[ike.SPIPair]*planeChild{}, tables: newTables()}
 	p.traps.Store(esp.NewTable[*planeTrap](nil))
 	return p, nil
 }
@@ -168,7 +165,10 @@ func (p *Plane) tick() {
 // second does what is due at a second.
 func (p *Plane) second(now int64) {
 	p.clock.Store(now)
+	p.mu.Lock()
 	p.forgetLate(now)
+	p.tables.merge(p.order)
+	p.mu.Unlock()
 	p.unclaimed.Add(uint64(p.held.expire(now)))
 	if now%discoverEvery == 0 {
 		p.discoverPaths(now)
@@ -177,12 +177,12 @@ func (p *Plane) second(now int64) {
 
 // forgetLate forgets replaced SAs whose last packets have had their time.
 func (p *Plane) forgetLate(now int64) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	n := len(p.late)
-	if p.late = slices.DeleteFunc(p.late, func(c *planeChild) bool { return now > c.until }); len(p.late) < n {
-		p.publish()
-	}
+	p.late = slices.DeleteFunc(p.late, func(c *planeChild) bool {
+		if now > c.until {
+			p.tables.shut(c)
+		}
+		return now > c.until
+	})
 }
 
 // Close ends all tunnels and the device.
@@ -264,7 +264,7 @@ func (p *Plane) install(u *ike.Update) error {
 	}
 	p.children[u.SPIs] = c
 	p.order = append(p.order, c)
-	p.publish()
+	p.tables.open(c)
 	if u.Outbound {
 		p.send(c)
 	}
@@ -389,11 +389,11 @@ func elsewhere(local netip.Addr) netip.Addr {
 
 // send makes a child the one that is sent with, instead of what it replaces.
 func (p *Plane) send(c *planeChild) {
-	c.sending = true
+	p.tables.send(c, p.order)
 	if old := p.children[c.update.Replaces]; old != nil {
-		old.sending, old.until = false, lateFor
+		old.until = lateFor
+		p.tables.silence(old, p.order)
 	}
-	p.publish()
 	p.release()
 }
 
@@ -421,40 +421,23 @@ const maxLate = 256
 func (p *Plane) remove(pair ike.SPIPair) error {
 	c := p.children[pair]
 	delete(p.children, pair)
-	if c.until > 0 {
+	if i := slices.Index(p.order, c); i >= 0 {
+		p.order = slices.Delete(p.order, i, i+1)
+	}
+	p.tables.silence(c, p.order)
+	if c.until == 0 {
+		p.tables.shut(c)
+	} else {
 		c.until += p.clock.Load()
 		if p.late = append(p.late, c); len(p.late) > maxLate {
+			p.tables.shut(p.late[0])
 			p.late = p.late[1:]
 		}
 	}
-	for i, o := range p.order {
-		if o == c {
-			p.order = append(p.order[:i:i], p.order[i+1:]...)
-			break
-		}
-	}
-	p.publish()
 	if r, ok := p.device.(Router); ok {
 		return r.Unroute(c.update.LocalTS, c.update.RemoteTS)
 	}
 	return nil
-}
-
-// publish gives the packet paths new tables.
-func (p *Plane) publish() {
-	in := make(map[wire.ESPSPI]*planeChild, len(p.order))
-	var out []esp.Entry[*planeChild]
-	for _, c := range p.late {
-		in[c.update.SPIs.In] = c
-	}
-	for _, c := range p.order {
-		in[c.update.SPIs.In] = c
-		if c.sending {
-			out = append(out, esp.Entry[*planeChild]{Src: c.update.LocalTS, Dst: c.update.RemoteTS, Value: c})
-		}
-	}
-	p.inbound.Store(&in)
-	p.outbound.Store(esp.NewTable(out))
 }
 
 // Traffic gives what a child has carried.

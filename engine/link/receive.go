@@ -68,10 +68,9 @@ func (p *Plane) receiveRaw(b *batchConn) {
 
 // take opens packets and hands what comes out to the device.
 func (r *receiver) take(packets []ESPPacket) {
-	inbound := *r.p.inbound.Load()
 	for i := range packets {
 		e, err := wire.ParseESP(packets[i].Octets)
-		c := inbound[e.SPI]
+		c := r.p.tables.in(e.SPI)
 		if err != nil || c == nil {
 			r.p.noSA.Add(1)
 			continue

@@ -88,7 +88,7 @@ func (t *transmitter) packet(buf []byte, size int) {
 		t.p.noPolicy.Add(1)
 		return
 	}
-	c, ok := t.p.outbound.Load().Find(&h)
+	c, ok := t.p.tables.out(&h)
 	if !ok {
 		if !t.p.sprung(b, &h) {
 			t.p.noPolicy.Add(1)

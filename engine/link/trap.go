@@ -86,14 +86,13 @@ func (p *Plane) release() {
 	p.work.Go(func() {
 		p.out.mu.Lock()
 		defer p.out.mu.Unlock()
-		table := p.outbound.Load()
 		var ready [][]byte
 		p.held.sift(func(_ trapName, held *heldPacket) bool {
 			var h esp.Packet
 			if esp.ParsePacket(held.octets, &h) != nil {
 				return true
 			}
-			if _, ok := table.Find(&h); !ok {
+			if _, ok := p.tables.out(&h); !ok {
 				return false
 			}
 			ready = append(ready, held.octets)
