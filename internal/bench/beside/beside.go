@@ -24,12 +24,14 @@ type Session struct {
 
 // Main is the main function of a program that measures. It reads the flags, sees
 // to it that the lab is installed, and writes what measure returns as a section
-// of the page; nothing is written where that is empty.
+// of the page; nothing is written where that is empty. An interrupt ends the
+// context; what is whole by then may be returned all the same, see Rounds.
 func Main(heading string, measure func(ctx context.Context, s *Session) (body string, err error)) {
 	page := flag.String("o", "docs/performance.md", "the page to write, empty for none")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
+	context.AfterFunc(ctx, stop) // a second interrupt ends it at once
 	if err := run(ctx, *page, heading, measure); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
@@ -49,12 +51,13 @@ func run(ctx context.Context, page, heading string, measure func(context.Context
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(s.Dir)) }()
 	body, err := measure(ctx, s)
-	if err != nil || body == "" {
+	if body == "" {
 		return err
 	}
+	// An error beside a body is about what had to be done after it.
 	fmt.Print("\n", body)
 	if page == "" {
-		return nil
+		return err
 	}
-	return section.Write(page, "Performance", heading, body)
+	return errors.Join(err, section.Write(page, "Performance", heading, body))
 }

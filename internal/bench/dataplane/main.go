@@ -20,12 +20,12 @@ import (
 
 func main() {
 	var o options
-	flag.IntVar(&o.rounds, "rounds", 11, "rounds in which every tunnel has its turn; medians count")
+	flag.IntVar(&o.rounds, "rounds", 9, "rounds in which every tunnel has its turn; medians count")
 	flag.DurationVar(&o.stream, "stream", time.Second, "how long a TCP stream runs")
 	flag.DurationVar(&o.burst, "burst", 500*time.Millisecond, "how long packets are sent at one rate")
 	flag.IntVar(&o.pings, "pings", 40, "pings in a row")
 	flag.StringVar(&o.only, "only", "", "a regular expression: measure these tunnels alone, by TCP alone, and write nothing")
-	flag.StringVar(&o.before, "before", "", "another build of cvlanctl: measure its tunnels too, by TCP alone, and write nothing")
+	flag.StringVar(&o.before, "before", "", "another build of cvlanctl: measure its tunnels too, and write nothing")
 	beside.Main("Traffic", func(ctx context.Context, s *beside.Session) (string, error) { return run(ctx, &o, s) })
 }
 
@@ -37,7 +37,7 @@ type options struct {
 	before        string
 }
 
-// trial says that only TCP is of interest, and no page.
+// trial says that no page is wanted.
 func (o *options) trial() bool { return o.only != "" || o.before != "" }
 
 // figures are all that is measured, by tunnel, each list in the order of the
@@ -83,11 +83,17 @@ func run(ctx context.Context, o *options, s *beside.Session) (body string, err e
 	if err != nil {
 		return "", err
 	}
-	for n := range o.rounds {
-		if err := f.round(ctx, o, w, chosen, n); err != nil {
-			return "", err
+	done, err := beside.Rounds(ctx, o.rounds, func(n int) error {
+		r, err := measureRound(ctx, o, w, chosen, f.packets, n)
+		if err == nil {
+			f.add(r)
 		}
+		return err
+	})
+	if err != nil {
+		return "", err
 	}
+	o.rounds = done
 	if o.trial() {
 		fmt.Print("\n", f.compared(chosen))
 		return "", nil
@@ -95,30 +101,45 @@ func run(ctx context.Context, o *options, s *beside.Session) (body string, err e
 	return f.report(o), nil
 }
 
-// round lets every tunnel have its turn at everything. What comes first moves
-// from round to round, and so does the direction of TCP.
-func (f *figures) round(ctx context.Context, o *options, w *world, list []tunnel, n int) error {
+// add takes in the figures of a round that is whole.
+func (f *figures) add(r *figures) {
+	f.gcm = append(f.gcm, r.gcm...)
+	for _, m := range []struct{ all, more map[string][]float64 }{{f.tcp, r.tcp}, {f.effort, r.effort}, {f.packets, r.packets}} {
+		for name, list := range m.more {
+			m.all[name] = append(m.all[name], list...)
+		}
+	}
+	for name, list := range r.rtt {
+		f.rtt[name] = append(f.rtt[name], list...)
+	}
+}
+
+// measureRound lets every tunnel have its turn at everything. What comes first
+// moves from round to round, and so does the direction of TCP. The packets of
+// the rounds before say where to begin the search for theirs.
+func measureRound(ctx context.Context, o *options, w *world, list []tunnel, before map[string][]float64, n int) (*figures, error) {
+	f := newFigures("")
 	turns := slices.Concat(list[n%len(list):], list[:n%len(list)])
 	for _, t := range turns {
 		bits, effort, err := w.tcp(ctx, t, o.stream, n%2 == 1)
 		if err != nil {
-			return fmt.Errorf("TCP by %s: %w", t.name, err)
+			return nil, fmt.Errorf("TCP by %s: %w", t.name, err)
 		}
 		f.tcp[t.name], f.effort[t.name] = append(f.tcp[t.name], bits), append(f.effort[t.name], effort)
 		fmt.Printf("%2d %-20s TCP %8.0f Mbit/s %6.2f s/GB\n", n, t.name, bits/1e6, effort)
 	}
-	if o.trial() {
-		return nil
+	if o.only != "" && o.before == "" {
+		return f, nil
 	}
 	bits, err := gcm()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	f.gcm = append(f.gcm, bits)
 	for _, t := range turns {
-		rate, err := w.packetRate(ctx, t, o.burst, f.packets[t.name])
+		rate, err := w.packetRate(ctx, t, o.burst, before[t.name])
 		if err != nil {
-			return fmt.Errorf("packets by %s: %w", t.name, err)
+			return nil, fmt.Errorf("packets by %s: %w", t.name, err)
 		}
 		f.packets[t.name] = append(f.packets[t.name], rate)
 		fmt.Printf("%2d %-20s UDP %8.0f packets/s\n", n, t.name, rate)
@@ -126,10 +147,10 @@ func (f *figures) round(ctx context.Context, o *options, w *world, list []tunnel
 	for _, t := range turns {
 		times, err := w.rtt(ctx, t, o.pings)
 		if err != nil {
-			return fmt.Errorf("pings by %s: %w", t.name, err)
+			return nil, fmt.Errorf("pings by %s: %w", t.name, err)
 		}
 		f.rtt[t.name] = append(f.rtt[t.name], times)
 		fmt.Printf("%2d %-20s RTT %s\n", n, t.name, times)
 	}
-	return nil
+	return f, nil
 }

@@ -68,18 +68,27 @@ whose packets pass the system one by one, %.0f %%.
 	return b.String()
 }
 
-// compared tells what the TCP of each tunnel is of each other's, round by round,
-// and what it costs.
+// compared tells what the figures of each tunnel are of each other's, round by
+// round.
 func (f *figures) compared(list []tunnel) string {
 	var b strings.Builder
 	for _, t := range list {
-		fmt.Fprintf(&b, "%-20s %6.0f Mbit/s %5.2f s/GB", t.name, beside.Median(f.tcp[t.name])/1e6, beside.Median(f.effort[t.name]))
-		for _, other := range list {
-			if other != t {
-				fmt.Fprintf(&b, "; of %s %.2fx at %.2fx the time", other.name, f.ratio(f.tcp, t, other), f.ratio(f.effort, t, other))
-			}
+		fmt.Fprintf(&b, "%s: TCP %.0f Mbit/s, %.2f s/GB", t.name, beside.Median(f.tcp[t.name])/1e6, beside.Median(f.effort[t.name]))
+		whole := len(f.rtt[t.name]) > 0
+		if whole {
+			fmt.Fprintf(&b, ", UDP %.0f packets/s, RTT %s", beside.Median(f.packets[t.name]), beside.Median(f.rtt[t.name]))
 		}
 		b.WriteString("\n")
+		for _, other := range list {
+			if other == t {
+				continue
+			}
+			fmt.Fprintf(&b, "  of %s: TCP %.2fx at %.2fx the time", other.name, f.ratio(f.tcp, t, other), f.ratio(f.effort, t, other))
+			if whole {
+				fmt.Fprintf(&b, ", UDP %.2fx, RTT %.2fx", f.ratio(f.packets, t, other), beside.Median(beside.Ratios(f.rtt[t.name], f.rtt[other.name])))
+			}
+			b.WriteString("\n")
+		}
 	}
 	return b.String()
 }

@@ -44,22 +44,29 @@ func run(ctx context.Context, o *options, s *beside.Session) (string, error) {
 		return "", errors.New("-rounds, -load and -repeats are too small")
 	}
 	f := &figures{version: s.StrongSwan, times: map[pairing][]handshake{}, load: map[pairing][]load{}}
-	err := measure(ctx, o, s.Dir, f)
-	if err != nil || o.times {
+	if o.times {
+		_, err := measure(ctx, o, s.Dir, f)
+		return "", err
+	}
+	// What comes last is repeated, and may be interrupted.
+	var err error
+	if f.inside, err = inside(ctx); err != nil {
 		return "", err
 	}
 	if f.memory, err = measureMemory(ctx, s.Dir, o.standing); err != nil {
 		return "", err
 	}
-	if f.inside, err = inside(ctx); err != nil {
+	o.repeats, err = measure(ctx, o, s.Dir, f)
+	if o.repeats == 0 {
 		return "", err
 	}
-	return f.report(o), nil
+	return f.report(o), err
 }
 
 // measure runs all pairs, by turns, so that other work on the machine falls on
-// all of them alike.
-func measure(ctx context.Context, o *options, dir string, f *figures) (err error) {
+// all of them alike. It gives how often the load was repeated in full, 0 where
+// that was not often enough.
+func measure(ctx context.Context, o *options, dir string, f *figures) (repeats int, err error) {
 	var pairs []*pair
 	defer func() {
 		for _, p := range pairs {
@@ -72,34 +79,35 @@ func measure(ctx context.Context, o *options, dir string, f *figures) (err error
 			pairs = append(pairs, p)
 		}
 		if err != nil {
-			return fmt.Errorf("%s: %w", kind, err)
+			return 0, fmt.Errorf("%s: %w", kind, err)
 		}
 	}
 	for _, p := range pairs {
 		if err := p.record(ctx); err != nil {
-			return err
+			return 0, err
 		}
 	}
 	for range o.rounds {
 		for _, p := range pairs {
 			if err := p.handshake(ctx); err != nil {
-				return fmt.Errorf("%s: %w", p.kind, err)
+				return 0, fmt.Errorf("%s: %w", p.kind, err)
 			}
 		}
 	}
 	for _, p := range pairs {
 		times, err := p.times()
 		if err != nil {
-			return err
+			return 0, err
 		}
 		f.times[p.kind] = times
 		fmt.Printf("%-28s %4d handshakes on the wire, median %s: %s, %s, %s\n", p.kind, len(times), f.time(p.kind, handshake.whole),
 			f.time(p.kind, handshake.first), f.time(p.kind, handshake.thought), f.time(p.kind, handshake.second))
 	}
 	if o.times {
-		return nil
+		return 0, nil
 	}
-	for range o.repeats {
+	repeats, err = beside.Rounds(ctx, o.repeats, func(int) error {
+		one := map[pairing]load{}
 		for _, p := range pairs {
 			n := o.load
 			if p.kind.charons() > 0 {
@@ -109,9 +117,16 @@ func measure(ctx context.Context, o *options, dir string, f *figures) (err error
 			if err != nil {
 				return fmt.Errorf("%s: %w", p.kind, err)
 			}
-			f.load[p.kind] = append(f.load[p.kind], l)
-			fmt.Printf("%-28s %5d handshakes, %6.0f/s, CPU %s\n", p.kind, n, l.rate(), l.cpu/time.Duration(n))
+			one[p.kind] = l
+			fmt.Printf("%-28s %5d handshakes, %6.0f/s, CPU %s\n", p.kind, n, one[p.kind].rate(), one[p.kind].cpu/time.Duration(n))
 		}
+		for kind, l := range one {
+			f.load[kind] = append(f.load[kind], l)
+		}
+		return nil
+	})
+	if err != nil {
+		return 0, err
 	}
-	return nil
+	return repeats, nil
 }
