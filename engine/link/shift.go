@@ -15,8 +15,13 @@ import (
 // fifth of what carrying packets costs. SpareProcessors leaves a processor idle,
 // and a shift makes the change in time.
 
-// shiftLength is how long a goroutine works at most until it lets others run.
-const shiftLength = 4 * time.Millisecond
+// shiftLength is how long a goroutine works at most until it lets others run, and
+// shiftTurns how often it has work in that time at least: one that waits for most
+// of it is no hindrance, and others that are woken then would be one to its peer.
+const (
+	shiftLength = 4 * time.Millisecond
+	shiftTurns  = 8
+)
 
 // spareProcessors are for the readers of the device and of a socket.
 const spareProcessors = 2
@@ -31,20 +36,24 @@ var SpareProcessors = sync.OnceValue(func() int {
 	return cores
 })
 
-// shift is the time that a goroutine works without a pause. Its zero value has
-// lasted long enough.
-type shift struct{ began time.Time }
+// shift is the time that a goroutine works without a pause. Its zero value is the
+// beginning of one.
+type shift struct {
+	began time.Time
+	turns int
+}
 
-// over says whether a pause is due, and begins the next shift if so.
+// over counts a turn, says whether a pause is due, and begins the next shift if
+// so.
 func (s *shift) over(now time.Time) bool {
-	if now.Sub(s.began) < shiftLength {
+	if s.turns++; s.turns < shiftTurns || now.Sub(s.began) < shiftLength {
 		return false
 	}
-	s.began = now
+	*s = shift{began: now}
 	return true
 }
 
-// pause lets others run where it is due.
+// pause lets others run where it is due, before each turn.
 func (s *shift) pause() {
 	if s.over(time.Now()) {
 		runtime.Gosched()

@@ -22,4 +22,14 @@ func TestAReaderThatIsNeverIdlePausesBeforeTheMonitorMinds(t *testing.T) {
 	if s.over(last.Add(time.Millisecond)) {
 		t.Error("it pauses all the time")
 	}
+	s = shift{}
+	pauses := 0
+	for at := time.Duration(0); at < time.Second; at += shiftLength { // one packet now and then
+		if s.over(begin.Add(at)) {
+			pauses++
+		}
+	}
+	if most := int(time.Second/shiftLength) / shiftTurns; pauses > most {
+		t.Errorf("one that is idle most of the time pauses %d times a second", pauses)
+	}
 }
