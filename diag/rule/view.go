@@ -27,6 +27,10 @@ func v2(f *diag.Facts) []*trace.IKESA { return version(f, 2) }
 func v1(f *diag.Facts) []*trace.IKESA { return version(f, 1) }
 
 func version(f *diag.Facts, major int) []*trace.IKESA {
+	others := func(sa *trace.IKESA) bool { return sa.Version != major }
+	if !slices.ContainsFunc(f.Trace.SAs, others) {
+		return f.Trace.SAs // the usual case: every rule asks, and SAs can be many
+	}
 	var sas []*trace.IKESA
 	for _, sa := range f.Trace.SAs {
 		if sa.Version == major {
@@ -288,6 +292,9 @@ func proposals(m *trace.Message) []wire.Proposal {
 
 // carries says whether any readable message of an SA holds a notify.
 func carries(sa *trace.IKESA, typ wire.NotifyType) bool {
+	if !sa.MayCarry(typ) {
+		return false
+	}
 	for _, x := range sa.Exchanges {
 		if x.Request.Notify(typ) != nil || x.Response.Notify(typ) != nil {
 			return true

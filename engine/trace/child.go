@@ -70,8 +70,27 @@ func (t *Trace) learnChild(sa *IKESA, x *Exchange, response bool) {
 	if sa.inferred {
 		sa.inferred, sa.Children = false, nil
 	}
+	if len(sa.Children) >= maxChildren {
+		t.forgetChild(sa)
+	}
 	sa.Children = append(sa.Children, c)
 	t.adopt(sa, c)
+}
+
+// forgetChild drops the oldest child that has ended, or else the oldest.
+func (t *Trace) forgetChild(sa *IKESA) {
+	i := max(0, slices.IndexFunc(sa.Children, func(c *engine.ChildSA) bool { return c.State != engine.ChildInstalled }))
+	gone := sa.Children[i]
+	sa.Children = slices.Delete(sa.Children, i, i+1)
+	sa.Flows = slices.DeleteFunc(sa.Flows, func(f *Flow) bool { return f.Child == gone })
+	// The hosts may be others by now than when it was adopted.
+	for _, key := range sa.adopted[gone] {
+		if t.byChild[key].child == gone {
+			delete(t.byChild, key)
+		}
+	}
+	delete(sa.adopted, gone)
+	t.Counts.Forgotten++
 }
 
 // adopt makes a child known by its SPIs, and joins flows to it that were seen
@@ -89,6 +108,12 @@ func (t *Trace) adopt(sa *IKESA, c *engine.ChildSA) {
 		for _, proto := range []event.Proto{event.ESP, event.AH} {
 			key := flowKey{side.host, spi, proto}
 			t.byChild[key] = childRef{sa, c, side.inbound}
+			if sa.adopted == nil {
+				sa.adopted = make(map[*engine.ChildSA][]flowKey)
+			}
+			if !slices.Contains(sa.adopted[c], key) {
+				sa.adopted[c] = append(sa.adopted[c], key)
+			}
 			f := t.byFlow[key]
 			if f == nil || f.Certain {
 				continue

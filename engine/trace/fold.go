@@ -21,6 +21,8 @@ const (
 	maxVendorIDs = 32
 	maxFragments = 64 // IKE fragments of one message that are told apart
 	maxSAFlows   = 256
+	maxChildren  = 256 // of an SA; those that have ended go first
+	notifyWords  = 4   // of 64 bits: see notifyBit
 )
 
 // fold is the working state of a Trace.
@@ -44,6 +46,8 @@ type work struct {
 	floated   bool   // has moved to port 4500
 	inferred  bool   // children are inferred from flows, not read
 	deleting  bool   // a Delete was seen whose subject keys would tell
+	notified  [notifyWords]uint64
+	adopted   map[*engine.ChildSA][]flowKey // where byChild has the SA's children
 	liveWork
 }
 

@@ -276,9 +276,12 @@ func (t *Trace) move(e *event.Event, sa *IKESA, by Origin, side *engine.Side, no
 	if before == now {
 		return
 	}
+	if len(sa.Moves) >= maxMoves {
+		t.leave(sa) // it is not to be known by ever more places
+	}
 	side.Host, side.Port = now.Addr(), now.Port()
 	t.byEnds[ends(netip.AddrPortFrom(sa.Local.Host, sa.Local.Port), netip.AddrPortFrom(sa.Remote.Host, sa.Remote.Port))] = sa
-	if before.Addr() != now.Addr() {
+	if before.Addr() != now.Addr() || len(sa.Moves) >= maxMoves {
 		t.reindex(sa, sa.Local.Host, sa.Remote.Host)
 	} else if !sa.floated && e.Packet.Encap == event.UDPNATT {
 		return // the move to port 4500 belongs to every SA behind a NAT
@@ -289,4 +292,19 @@ func (t *Trace) move(e *event.Event, sa *IKESA, by Origin, side *engine.Side, no
 	if len(sa.Moves) < maxMoves {
 		sa.Moves = append(sa.Moves, Move{e.Time, e.Frame, by, before, now})
 	}
+}
+
+// leave makes an SA unknown where it is now.
+func (t *Trace) leave(sa *IKESA) {
+	at := ends(netip.AddrPortFrom(sa.Local.Host, sa.Local.Port), netip.AddrPortFrom(sa.Remote.Host, sa.Remote.Port))
+	if t.byEnds[at] == sa {
+		delete(t.byEnds, at)
+	}
+	key := pair(sa.Local.Host, sa.Remote.Host)
+	l := slices.DeleteFunc(t.byHosts[key], func(o *IKESA) bool { return o == sa })
+	if len(l) == 0 {
+		delete(t.byHosts, key)
+		return
+	}
+	t.byHosts[key] = l
 }

@@ -22,6 +22,7 @@ func (t *Trace) learn(e *event.Event, sa *IKESA, x *Exchange, response bool) {
 	if response {
 		m = x.Response
 	}
+	sa.noteNotifies(m)
 	if h := &m.Header; sa.ResponderSPI == 0 && h.ResponderSPI != 0 {
 		sa.ResponderSPI = h.ResponderSPI
 	}

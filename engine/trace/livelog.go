@@ -137,6 +137,7 @@ func (t *Trace) addLogMessage(at time.Time, sa *IKESA, m *event.LogMessage) {
 		x.addLoggedFragment(at, msg, m)
 	} else {
 		msg.Payloads = m.Chain()
+		sa.noteNotifies(msg)
 		msg.Decrypted = msg.Encrypted
 		if len(msg.Payloads) > 0 {
 			msg.First = msg.Payloads[0].Type

@@ -75,6 +75,7 @@ func (t *Trace) link(old, sa *IKESA, by Origin) {
 	sa.Local.ID, sa.Remote.ID = old.Local.ID, old.Remote.ID
 	sa.Children, old.Children = old.Children, nil
 	sa.Flows, old.Flows = old.Flows, nil
+	sa.adopted, old.adopted = old.adopted, nil
 	sa.inferred = old.inferred
 	if by == Responder {
 		sa.Local.ID, sa.Remote.ID = sa.Remote.ID, sa.Local.ID

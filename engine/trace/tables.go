@@ -100,6 +100,35 @@ type IKESA struct {
 	work // the fold's own state
 }
 
+// MayCarry says whether a readable message of the SA can have held a notify of
+// this type; false is certain. Rules ask it before they look through the
+// exchanges of every SA for what hardly any has.
+func (sa *IKESA) MayCarry(t wire.NotifyType) bool {
+	word, bit := notifyBit(t)
+	return sa.notified[word]&bit != 0
+}
+
+// noteNotifies keeps what MayCarry answers by.
+func (sa *IKESA) noteNotifies(m *Message) {
+	for i := range m.Payloads {
+		if n, ok := m.Payloads[i].Body.(*wire.Notify); ok {
+			word, bit := notifyBit(n.Type)
+			sa.notified[word] |= bit
+		}
+	}
+}
+
+// notifyBit gives a type its bit. Errors have one each, and so have the
+// statuses in use: hardly an SA is without NAT detection, which must not look
+// like an error.
+func notifyBit(t wire.NotifyType) (word int, bit uint64) {
+	n := int(t)
+	if n >= 64 {
+		n = 64 + n%(64*(notifyWords-1))
+	}
+	return n / 64, 1 << (n % 64)
+}
+
 // Origin says which side of an IKE SA did something.
 type Origin uint8
 
