@@ -123,6 +123,16 @@ type Evidence struct {
 	Frame int64 // 0 where it is not a frame
 	Time  time.Time
 	What  string
+	// Message is the IKE message that it is in, where it is in one: times alone
+	// do not tell messages of the same moment apart.
+	Message MessageRef
+}
+
+// MessageRef names an IKE message within its IKE SA and moment.
+type MessageRef struct {
+	Known    bool
+	ID       uint32
+	Response bool
 }
 
 // Rule recognises one fault or family of faults.

@@ -2,6 +2,7 @@ package tui_test
 
 import (
 	"fmt"
+	"os"
 	"testing"
 
 	"github.com/cloudvlan/cvlanctl/capture"
@@ -15,15 +16,18 @@ import (
 	"github.com/cloudvlan/cvlanctl/tui/feed"
 )
 
-// events calls f for each event of testdata/NAME.pcap, read with its keys,
-// until f has enough.
+// events calls f for each event of testdata/NAME.pcap, read with its keys, or of
+// a capture of the corpus, read without, until f has enough.
 func events(t *testing.T, name string, f func(*event.Event) bool) {
 	t.Helper()
-	keys, err := keylog.Load([]string{"testdata/" + name + ".keys"})
-	if err != nil {
+	path := "testdata/" + name
+	var keys *keylog.Tables
+	if _, err := os.Stat(path + ".pcap"); err != nil {
+		path = "../testdata/captures/" + name
+	} else if keys, err = keylog.Load([]string{path + ".keys"}); err != nil {
 		t.Fatal(err)
 	}
-	source, err := capture.Open([]string{"testdata/" + name + ".pcap"}, capture.FileOptions{})
+	source, err := capture.Open([]string{path + ".pcap"}, capture.FileOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -71,6 +75,11 @@ func TestRecordedTunnelsAreReadable(t *testing.T) {
 		{"child-rekey", "compare", []string{"2", "down", "down", "down", "down", "down", "d"}},
 		{"wrong-psk", "exchanges", []string{"2"}},
 		{"wrong-psk", "diagnoses", []string{"5", "enter"}},
+		{"wrong-psk", "nat", []string{"3"}},
+		{"child-rekey", "timers", []string{"4"}},
+		{"dpd-peer-dies", "timers", []string{"4"}},
+		{"dpd-peer-dies", "nat", []string{"3"}},
+		{"dpd-peer-dies", "diagnoses", []string{"5"}},
 	}
 	for _, v := range views {
 		for _, size := range sizes {

@@ -79,7 +79,8 @@ func responderSPI(sa *trace.IKESA) string {
 
 // at is evidence in one message.
 func at(m *trace.Message, format string, args ...any) diag.Evidence {
-	return diag.Evidence{Frame: m.Frame, Time: m.Time, What: fmt.Sprintf(format, args...)}
+	return diag.Evidence{Frame: m.Frame, Time: m.Time, What: fmt.Sprintf(format, args...),
+		Message: diag.MessageRef{Known: true, ID: m.Header.MessageID, Response: m.Header.Response()}}
 }
 
 // span puts a finding's evidence in order of time and sets the finding's times
@@ -130,7 +131,7 @@ func copies(x *trace.Exchange, m *trace.Message, response bool, what string) []d
 	list := []diag.Evidence{at(m, "%s", what)}
 	for _, r := range x.Repeats {
 		if r.Response == response && len(list) < maxListed {
-			list = append(list, diag.Evidence{Frame: r.Frame, Time: r.Time, What: what + ", again"})
+			list = append(list, diag.Evidence{Frame: r.Frame, Time: r.Time, What: what + ", again", Message: list[0].Message})
 		}
 	}
 	return list

@@ -34,7 +34,11 @@ func Line(e *Event) *Log {
 		return l
 	case e.Packet != nil:
 		p := e.Packet
-		return &Log{Group: "ENC", Level: 1, Text: fmt.Sprintf("%s[%d] to %s[%d]: %s", p.Src, p.SrcPort, p.Dst, p.DstPort, Summary(e))}
+		l := &Log{Group: "ENC", Level: 1, Text: fmt.Sprintf("%s[%d] to %s[%d]: %s", p.Src, p.SrcPort, p.Dst, p.DstPort, Summary(e))}
+		if p.IKE != nil && p.IKE.Message != nil {
+			l.SPIi, l.SPIr = p.IKE.Message.InitiatorSPI, p.IKE.Message.ResponderSPI
+		}
+		return l
 	case e.Gap != nil:
 		return &Log{Group: "DMN", Level: 0, Text: gapText(e.Gap)}
 	case e.ICMP != nil, e.Loss != nil:

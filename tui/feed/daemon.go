@@ -7,6 +7,7 @@ import (
 	"github.com/cloudvlan/cvlanctl/engine"
 	"github.com/cloudvlan/cvlanctl/engine/backend"
 	"github.com/cloudvlan/cvlanctl/engine/event"
+	"github.com/cloudvlan/cvlanctl/engine/wire"
 )
 
 // Daemon is what the screen knows of a daemon beside the tables.
@@ -125,6 +126,8 @@ type Line struct {
 	IKEID     uint32
 	Text      string // not cleaned
 	Mood      Mood
+	SPIi      wire.SPI // of the IKE SA, where the source tells it
+	SPIr      wire.SPI
 	Exchange  bool // the line is about the message MessageID
 	MessageID uint32
 }
@@ -156,7 +159,7 @@ func (s *Store) lineOf(e *event.Event) (Line, bool) {
 	l := Line{Time: e.Time}
 	switch {
 	case e.Log != nil:
-		l.Kind, l.Group, l.Level, l.IKE, l.IKEID, l.Text = "log", e.Log.Group, e.Log.Level, e.Log.IKE, e.Log.IKEID, e.Log.Text
+		l.log(e.Log)
 		l.mood(e.Log)
 	case e.Change != nil:
 		l.Kind, l.IKE, l.IKEID = "change", e.Change.SA.Name, e.Change.SA.UniqueID
@@ -176,11 +179,37 @@ func (s *Store) lineOf(e *event.Event) (Line, bool) {
 		if s.reached {
 			l.Text = "the daemon is back"
 		}
+	case e.Check != nil && !e.Check.OK, e.Step != nil, e.Packet != nil && e.Packet.IKE != nil, e.ICMP != nil, e.Loss != nil:
+		// Comparisons that held are the normal case.
+		l.log(event.Line(e))
+		l.engine(e)
 	default:
 		return l, false
 	}
 	l.Text = strings.Clone(l.Text[:min(len(l.Text), maxText)])
 	return l, true
+}
+
+func (l *Line) log(e *event.Log) {
+	l.Kind, l.Group, l.Level, l.IKE, l.IKEID, l.Text, l.SPIi, l.SPIr = "log", e.Group, e.Level, e.IKE, e.IKEID, e.Text, e.SPIi, e.SPIr
+}
+
+// badSteps are what our own engine does where something is wrong.
+var badSteps = map[string]Mood{"retransmit": Worried, "retry": Worried, "recovery": Worried, "collision": Worried, "limit": Worried, "give-up": Upset}
+
+// engine says how what our own engine tells is meant, and which message it is.
+func (l *Line) engine(e *event.Event) {
+	switch {
+	case e.Check != nil, e.ICMP != nil, e.Loss != nil:
+		l.Mood = Worried
+	case e.Step != nil:
+		l.Mood = badSteps[e.Step.Kind]
+	case e.Packet.IKE.Message != nil:
+		l.Exchange, l.MessageID = true, e.Packet.IKE.Message.MessageID
+		if troubled(e.Packet) {
+			l.Mood = Worried
+		}
+	}
 }
 
 func (l *Line) mood(e *event.Log) {

@@ -227,7 +227,7 @@ func (p *Diagnoses) compose() {
 		put(1, theme.Muted, "evidence")
 		about := p.find(&f.Subject)
 		for _, e := range f.Evidence {
-			it := item{line: len(p.lines), to: Target{Frame: e.Frame, SA: about, Time: e.Time}, copy: e.What}
+			it := item{line: len(p.lines), to: evidenceTarget(about, &e), copy: e.What}
 			where := pad("", 12)
 			switch {
 			case e.Frame > 0:
@@ -262,6 +262,18 @@ func (p *Diagnoses) compose() {
 			put(3, theme.Muted, c)
 		}
 	}
+}
+
+// evidenceTarget gives where a piece of evidence can be seen.
+func evidenceTarget(about *trace.IKESA, e *diag.Evidence) Target {
+	to := Target{Frame: e.Frame, SA: about, Time: e.Time}
+	if m := e.Message; m.Known {
+		to.Message, to.MessageID, to.Half = true, m.ID, Request
+		if m.Response {
+			to.Half = Response
+		}
+	}
+	return to
 }
 
 func seen(f *diag.Finding) string {

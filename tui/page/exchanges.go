@@ -394,7 +394,7 @@ func (p *Exchanges) find(t Target) int {
 	}
 	best, off := -1, time.Duration(0)
 	for i, r := range p.rows {
-		if r.sa != t.SA || r.exchange == nil || r.kind == rungMeaning || t.Message && r.exchange.MessageID != t.MessageID {
+		if r.sa != t.SA || r.exchange == nil || r.kind == rungMeaning || t.Message && r.exchange.MessageID != t.MessageID || t.Half != Either && r.response != (t.Half == Response) {
 			continue
 		}
 		if d := r.time.Sub(t.Time).Abs(); best < 0 || d < off {

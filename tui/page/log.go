@@ -196,13 +196,9 @@ func (p *Log) View(t *theme.Theme, r widget.Rect) []theme.Line {
 		if !ok {
 			continue
 		}
-		sa := l.IKE
-		if l.IKEID != 0 {
-			sa = fmt.Sprintf("%s[%d]", l.IKE, l.IKEID)
-		}
 		lines = append(lines, widget.TableRow(t, logColumns, widths, []theme.Span{
 			theme.S(theme.Muted, l.Time.UTC().Format("15:04:05.000")), theme.S(theme.Muted, source(&l)),
-			theme.S(theme.Plain, sa), theme.S(moodRoles[l.Mood], l.Text),
+			theme.S(theme.Plain, p.name(&l)), theme.S(moodRoles[l.Mood], l.Text),
 		}, i == p.list.At))
 	}
 	for len(lines) < r.H-wholeLines {
@@ -250,15 +246,36 @@ func (p *Log) Keys() []theme.Binding {
 
 // sa finds the IKE SA that a line is about.
 func (p *Log) sa(l *feed.Line) *trace.IKESA {
-	if p.trace == nil || l.IKEID == 0 {
+	if p.trace == nil || l.IKEID == 0 && l.SPIi == 0 {
 		return nil
 	}
 	for i := len(p.trace.SAs) - 1; i >= 0; i-- { // ids begin anew when a daemon does
+		if sa := p.trace.SAs[i]; l.SPIi != 0 {
+			if sa.InitiatorSPI == l.SPIi && (l.SPIr == 0 || sa.ResponderSPI == 0 || sa.ResponderSPI == l.SPIr) {
+				return sa
+			}
+			continue
+		}
 		if sa := p.trace.SAs[i]; sa.UniqueID == l.IKEID && (l.IKE == "" || sa.Name == "" || sa.Name == l.IKE) {
 			return sa
 		}
 	}
 	return nil
+}
+
+// name gives the connection and number of the IKE SA that a line is about, as far
+// as the line or the tables know them.
+func (p *Log) name(l *feed.Line) string {
+	name, id := l.IKE, l.IKEID
+	if name == "" && id == 0 && l.SPIi != 0 {
+		if sa := p.sa(l); sa != nil {
+			name, id = sa.Name, sa.UniqueID
+		}
+	}
+	if id == 0 {
+		return name
+	}
+	return fmt.Sprintf("%s[%d]", name, id)
 }
 
 // Do does what a key means.

@@ -2,6 +2,7 @@ package page
 
 import (
 	"fmt"
+	"net/netip"
 	"strings"
 	"time"
 
@@ -43,8 +44,9 @@ func (p *NAT) Sync(d feed.Data, now time.Time) {
 	p.trace, p.now, p.live = d.Trace(), now, d.Daemon() != nil
 	p.rows, p.total = p.rows[:0], 0
 	at := -1
+	shown := p.shown()
 	for _, sa := range p.trace.SAs {
-		if p.live && sa.Ended != "" {
+		if p.live && !shown[sa] {
 			continue // what a daemon no longer has tells nothing of now
 		}
 		p.total++
@@ -60,6 +62,33 @@ func (p *NAT) Sync(d feed.Data, now time.Time) {
 	if at >= 0 {
 		p.list.Select(at)
 	}
+}
+
+// shown gives the IKE SAs of a daemon that say how things are: those that stand,
+// and the last one between two ends where none does.
+func (p *NAT) shown() map[*trace.IKESA]bool {
+	if !p.live {
+		return nil
+	}
+	type ends struct {
+		name string
+		far  netip.Addr
+	}
+	shown, last := make(map[*trace.IKESA]bool), make(map[ends]*trace.IKESA)
+	for _, sa := range p.trace.SAs {
+		k := ends{sa.Name, sa.Remote.Host}
+		switch before := last[k]; {
+		case sa.Ended == "":
+			shown[sa] = true
+			last[k] = sa
+		case before == nil || before.Ended != "":
+			last[k] = sa
+		}
+	}
+	for _, sa := range last {
+		shown[sa] = true
+	}
+	return shown
 }
 
 func (p *NAT) selected() *trace.IKESA {
@@ -190,6 +219,9 @@ func (p *NAT) compose(t *theme.Theme, width int) {
 	sa := p.selected()
 	f := &facts{width: width}
 	p.pane.Title = saName(sa) + "  " + natWords(sa)
+	if p.live && sa.Ended != "" {
+		p.pane.Title += "; it has ended: " + string(sa.Ended)
+	}
 	f.lines = append(f.lines, p.picture(t, sa)...)
 	near, far := "initiator", "responder"
 	if p.live {

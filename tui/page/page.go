@@ -69,7 +69,18 @@ type Target struct {
 	Time       time.Time // in the log
 	MessageID  uint32    // of an exchange of SA, where Message
 	Message    bool
+	Half       Half // of the exchange, where Message
 }
+
+// Half is one message of an exchange, or either.
+type Half uint8
+
+// The halves.
+const (
+	Either Half = iota
+	Request
+	Response
+)
 
 // Outcome is what a page asks of the program.
 type Outcome struct {

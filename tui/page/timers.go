@@ -13,7 +13,8 @@ import (
 	"github.com/cloudvlan/cvlanctl/tui/widget"
 )
 
-// Timers is every named deadline of every SA, the soonest first.
+// Timers is every named deadline of every SA, the soonest first; of a capture what
+// such timers are seen to have done.
 type Timers struct {
 	list   widget.List
 	filter widget.Filter
@@ -23,6 +24,7 @@ type Timers struct {
 	daemon *feed.Daemon
 	now    time.Time
 	height int
+	seen   []observed // of a capture
 }
 
 // timerRow is one deadline.
@@ -49,7 +51,11 @@ func (p *Timers) SetFilter(f widget.Filter) { p.filter = f }
 func (p *Timers) Sync(d feed.Data, now time.Time) {
 	selected, had := p.selected()
 	p.trace, p.daemon, p.now = d.Trace(), d.Daemon(), now
-	p.rows, p.total = p.rows[:0], 0
+	p.rows, p.seen, p.total = p.rows[:0], p.seen[:0], 0
+	if p.daemon == nil {
+		p.observe()
+		return
+	}
 	add := func(r timerRow) {
 		p.total++
 		if !r.timer.Due.IsZero() && p.filter.Match(p.field(&r)) {
@@ -145,6 +151,9 @@ var timerColumns = []widget.Column{
 // View draws the deadlines as bars.
 func (p *Timers) View(t *theme.Theme, r widget.Rect) []theme.Line {
 	p.height = r.H - 1
+	if len(p.seen) > 0 {
+		return p.viewSeen(t, r)
+	}
 	if len(p.rows) == 0 {
 		return p.empty()
 	}
@@ -163,7 +172,7 @@ func (p *Timers) empty() []theme.Line {
 	case !p.filter.Empty():
 		words = "  no timer matches the filter"
 	case p.daemon == nil:
-		words = "  a capture shows no timers; what they did is on the page Exchanges"
+		words = "  no timer ran out in this capture: nothing was repeated, probed, kept alive or rekeyed"
 	}
 	return []theme.Line{{}, theme.L(theme.S(theme.Muted, words))}
 }
@@ -211,7 +220,7 @@ func (p *Timers) then(r *timerRow) string {
 // Keys are the page's own keys.
 func (p *Timers) Keys() []theme.Binding {
 	none := ""
-	if len(p.rows) == 0 {
+	if p.list.Len == 0 {
 		none = "there is no timer"
 	}
 	return []theme.Binding{
@@ -222,16 +231,16 @@ func (p *Timers) Keys() []theme.Binding {
 
 // Do does what a key means.
 func (p *Timers) Do(a theme.Action) Outcome {
-	row, _ := p.selected()
+	at := p.target()
 	switch a {
 	case theme.Open:
-		return Outcome{Jump: "1", To: Target{SA: row.sa}}
+		return Outcome{Jump: "1", To: Target{SA: at.SA}}
 	case "exchanges":
-		return Outcome{Jump: "2", To: Target{SA: row.sa}}
+		return Outcome{Jump: "2", To: at}
 	case theme.Back:
 		return Outcome{Left: true}
 	case theme.Next, theme.Previous:
-		if !p.list.Seek(a == theme.Previous, func(i int) bool { return p.rows[i].timer.Name == "retransmit" }) {
+		if !p.list.Seek(a == theme.Previous, func(i int) bool { return p.name(i) == "retransmit" }) {
 			return Outcome{Say: "nothing is being retransmitted"}
 		}
 	default:
@@ -257,6 +266,9 @@ func (p *Timers) Wheel(_, _, n int) { p.list.Move(n) }
 // Show selects the soonest timer of an SA.
 func (p *Timers) Show(t Target) bool {
 	i := slices.IndexFunc(p.rows, func(r timerRow) bool { return r.sa == t.SA })
+	if len(p.seen) > 0 {
+		i = slices.IndexFunc(p.seen, func(o observed) bool { return o.sa == t.SA })
+	}
 	if i >= 0 {
 		p.list.Select(i)
 	}
@@ -265,7 +277,7 @@ func (p *Timers) Show(t Target) bool {
 
 // Status describes the selection.
 func (p *Timers) Status() Status {
-	s := Status{Shown: len(p.rows), Total: p.total, Unit: "timer"}
+	s := Status{Shown: p.list.Len, Total: p.total, Unit: "timer"}
 	if s.Shown > 0 {
 		s.At = p.list.At + 1
 	}
@@ -274,6 +286,9 @@ func (p *Timers) Status() Status {
 
 // Selection gives the selected timer in words.
 func (p *Timers) Selection() (what, text string, at Target) {
+	if o, ok := p.selectedSeen(); ok {
+		return "timer", o.text(), p.target()
+	}
 	r, ok := p.selected()
 	if !ok {
 		return "", "", Target{}
@@ -283,6 +298,9 @@ func (p *Timers) Selection() (what, text string, at Target) {
 
 // Sheet gives the table.
 func (p *Timers) Sheet() widget.Sheet {
+	if len(p.seen) > 0 {
+		return p.sheetSeen()
+	}
 	s := widget.Sheet{Title: "Timers", Columns: []string{"in", "timer", "due", "sa", "peer", "then"}}
 	for i := range p.rows {
 		r := &p.rows[i]
