@@ -197,7 +197,7 @@ type ChildSA struct {
 	// numbers, that did not come: only our own engine tells it.
 	MissingIn Opt[uint64]
 	// ReplayedIn are packets that came before or too late, FailedIn those whose
-	// integrity check failed, OutsideIn those whose inner addresses are outside
+	// integrity check failed or that were no whole ESP packets, OutsideIn those whose inner addresses are outside
 	// the selectors: dropped, and told by our own engine only.
 	ReplayedIn Opt[uint64]
 	FailedIn   Opt[uint64]

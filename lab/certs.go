@@ -11,6 +11,7 @@ import (
 	"encoding/pem"
 	"fmt"
 	"math/big"
+	"strings"
 	"time"
 )
 
@@ -55,13 +56,20 @@ func (ca *Identity) NewLeaf(name string, kind KeyKind) (*Identity, error) {
 // NewExpiredLeaf makes an end's certificate whose time is over.
 func (ca *Identity) NewExpiredLeaf(name string, kind KeyKind) (*Identity, error) {
 	now := time.Now()
-	return issueFor(ca, name, false, kind, span{"over", now.Add(-48 * time.Hour), now.Add(-24 * time.Hour)})
+	return issueFor(ca, name, false, kind, span{name: "over", from: now.Add(-48 * time.Hour), to: now.Add(-24 * time.Hour)})
 }
 
 // NewEarlyLeaf makes an end's certificate whose time is to come.
 func (ca *Identity) NewEarlyLeaf(name string, kind KeyKind) (*Identity, error) {
 	now := time.Now()
-	return issueFor(ca, name, false, kind, span{"early", now.Add(24 * time.Hour), now.Add(certLife)})
+	return issueFor(ca, name, false, kind, span{name: "early", from: now.Add(24 * time.Hour), to: now.Add(certLife)})
+}
+
+// NewShaped makes a certificate below this one, or a root where ca is nil, whose
+// template is changed before it is signed.
+func (ca *Identity) NewShaped(name string, authority bool, kind KeyKind, shape func(*x509.Certificate)) (*Identity, error) {
+	now := time.Now()
+	return issueFor(ca, name, authority, kind, span{from: now.Add(-time.Hour), to: now.Add(certLife), shape: shape})
 }
 
 func issue(ca *Identity, name string, authority bool, kind KeyKind) (*Identity, error) {
@@ -74,6 +82,7 @@ func issue(ca *Identity, name string, authority bool, kind KeyKind) (*Identity, 
 type span struct {
 	name     string
 	from, to time.Time
+	shape    func(*x509.Certificate) // changes the rest, nil for nothing
 }
 
 func issueFor(ca *Identity, name string, authority bool, kind KeyKind, life span) (*Identity, error) {
@@ -99,6 +108,9 @@ func issueFor(ca *Identity, name string, authority bool, kind KeyKind, life span
 	} else {
 		t.DNSNames = []string{name}
 		t.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth}
+	}
+	if life.shape != nil {
+		life.shape(t)
 	}
 	parent, signer := t, key
 	if ca != nil {
@@ -140,6 +152,31 @@ func (id *Identity) root() *Identity {
 // Trust has an end believe a root and nothing else.
 func (e *End) Trust(root *Identity) {
 	e.put("x509ca/"+e.nameOr("root")+".pem", root.CertPEM())
+}
+
+// Revoke gives an end a list of revoked certificates that an authority signed.
+func (e *End) Revoke(ca *Identity, revoked ...*Identity) error {
+	now := time.Now()
+	l := &x509.RevocationList{Number: big.NewInt(1), ThisUpdate: now.Add(-time.Hour), NextUpdate: now.Add(certLife)}
+	for _, r := range revoked {
+		l.RevokedCertificateEntries = append(l.RevokedCertificateEntries, x509.RevocationListEntry{
+			SerialNumber: r.Cert.SerialNumber, RevocationTime: now.Add(-time.Minute), ReasonCode: 1})
+	}
+	der, err := x509.CreateRevocationList(rand.Reader, l, ca.Cert, ca.Key)
+	if err != nil {
+		return fmt.Errorf("revocation list of %s: %w", ca.Cert.Subject.CommonName, err)
+	}
+	e.put("x509crl/"+e.nameOr("root")+".crl", pem.EncodeToMemory(&pem.Block{Type: "X509 CRL", Bytes: der}))
+	return nil
+}
+
+// LoseKeys takes the private keys of an end's certificates away.
+func (e *End) LoseKeys() {
+	for name := range e.certPEM {
+		if strings.HasPrefix(name, "private/") {
+			delete(e.certPEM, name)
+		}
+	}
 }
 
 // Present gives an end a certificate, its key and the authorities between it

@@ -35,7 +35,7 @@ func (b *Bench) Restage(ctx context.Context, change func(a, r *End) error) (a, r
 func (d *Daemon) Restage(ctx context.Context, end *End) error {
 	// There may be none: that is what --terminate then says.
 	_, _ = d.Swanctl(ctx, "--terminate", "--ike", "gw", "--force")
-	for _, folder := range []string{"x509", "x509ca", "private", "rsa", "ecdsa", "pkcs8"} {
+	for _, folder := range []string{"x509", "x509ca", "x509crl", "private", "rsa", "ecdsa", "pkcs8"} {
 		if err := os.RemoveAll(filepath.Join(d.Dir, folder)); err != nil {
 			return fmt.Errorf("credentials of the experiment before: %w", err)
 		}

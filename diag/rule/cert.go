@@ -2,6 +2,8 @@ package rule
 
 import (
 	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/asn1"
 	"encoding/binary"
 	"fmt"
 	"slices"
@@ -203,7 +205,13 @@ func certNames(f *diag.Facts) []diag.Finding {
 func confirms(c *x509.Certificate, id *wire.ID) bool {
 	switch id.Type {
 	case wire.IDDERASN1DN:
-		return slices.Equal(c.RawSubject, id.Data)
+		if slices.Equal(c.RawSubject, id.Data) {
+			return true
+		}
+		// The same names in strings of other types are for most the same.
+		var names pkix.RDNSequence
+		rest, err := asn1.Unmarshal(id.Data, &names)
+		return err == nil && len(rest) == 0 && names.String() == c.Subject.ToRDNSequence().String()
 	case wire.IDFQDN:
 		return slices.Contains(c.DNSNames, string(id.Data))
 	case wire.IDRFC822Addr:

@@ -47,6 +47,8 @@ var checkTellings = []telling{
 	{kind: "certificate", id: "cert-not-yet-valid", when: every(says("what", "dates of"), says("why", "not valid yet")), says: "{what}: {remote}, and {local} here"},
 	{kind: "certificate", id: "cert-expired", when: says("what", "dates of"), says: "{what}: {remote}, and {local} here"},
 	{kind: "certificate", id: "cert-eku-or-keyusage", when: says("what", "usage of"), says: "{what}: {remote}; wanted is {local}"},
+	{kind: "certificate", id: "private-key-missing", when: every(says("what", "our own proof"), says("local", "there is no certificate")), own: diag.Credential, says: "this side cannot prove who it is: {local}, or none with its private key"},
+	{kind: "certificate", id: "cert-path-policy", when: every(says("what", "chain of"), says("why", "path length")), says: "{what}: {why}"},
 	{kind: "certificate", id: "cert-untrusted-issuer", when: says("what", "chain of"), says: "{what}: {why}; {local}"},
 	{kind: "certificate", id: "cert-not-sent", when: says("what", "certificate of"), says: "{peer} sends no certificate that could prove it: {why}"},
 	{kind: "certificate", id: "weak-crypto-negotiated", when: says("what", "key of"), says: "{what}: {why}"},

@@ -71,6 +71,7 @@ var failureTellings = []telling{
 	{kind: "cert-status", id: "crl-ocsp-unreachable", sev: diag.Info, conf: diag.Hint, surer: "revocation = strict in the configuration makes it a reason to refuse", says: "whether the certificate was revoked cannot be found out: {status}"},
 	{kind: "crl-fetch", id: "crl-ocsp-unreachable", conf: diag.Likely, sev: diag.Low, surer: "revocation = strict or relaxed in the configuration", says: "the revocation list cannot be fetched"},
 	{kind: "ocsp-fetch", id: "crl-ocsp-unreachable", conf: diag.Likely, sev: diag.Low, surer: "revocation = strict or relaxed in the configuration", says: "the OCSP responder {uri} does not answer"},
+	{kind: "no-trusted-key", id: "cert-not-sent", when: withoutCert, conf: diag.Likely, surer: "whether this side has that certificate already", says: "{peer} signs as '{id}' and sends no certificate, and none is here that proves it"},
 	{kind: "no-trusted-key", id: "cert-untrusted-issuer", conf: diag.Likely, surer: "the certificate that the peer sends, if it sends one", says: "no certificate that is trusted here proves '{id}'"},
 	{kind: "no-private-key", id: "private-key-missing", says: "there is no private key here for '{id}'"},
 	{kind: "key-unreadable", id: "private-key-missing", says: "a private key cannot be read"},
@@ -174,6 +175,16 @@ var stepTellings = []telling{
 
 func once(*fact) bool { return true }
 
+// withoutCert says that the peer, an initiator, proved itself in a message that
+// held no certificate.
+func withoutCert(k *fact) bool {
+	if k.sa == nil || len(k.sa.Auth) == 0 || k.sa.Auth[0].By != trace.Initiator || k.sa.Auth[0].Request == nil {
+		return false
+	}
+	list := k.sa.Auth[0].Request.Payloads
+	return wire.First(list, wire.PayloadAuth) != nil && wire.First(list, wire.PayloadCert) == nil && k.sa.Initiator.Or(true) == false
+}
+
 // outOfStep says that a message's id is neither the awaited one nor the one
 // before it: that comes when a request was repeated before its answer came.
 func outOfStep(k *fact) bool {
@@ -208,7 +219,7 @@ var alertTellings = []telling{
 // toldAfter are the causes whose presence makes an id a consequence, where a
 // daemon tells both.
 var toldAfter = map[string][]string{
-	"auth-failed-opaque":        {"mschapv2-bad-password", "psk-mismatch", "psk-not-found", "responder-no-peer-config", "idr-mismatch", "cert-untrusted-issuer", "cert-revoked", "cert-eku-or-keyusage", "cert-path-policy", "private-key-missing", "unique-policy-refused", "eap-identity-problem", "eap-only-not-supported", "eap-msk-or-auth-mismatch", "radius-not-responding", "crl-ocsp-unreachable", "id-type-mismatch"},
+	"auth-failed-opaque":        {"mschapv2-bad-password", "psk-mismatch", "psk-not-found", "responder-no-peer-config", "idr-mismatch", "cert-untrusted-issuer", "cert-revoked", "cert-eku-or-keyusage", "cert-path-policy", "private-key-missing", "unique-policy-refused", "eap-identity-problem", "eap-only-not-supported", "eap-msk-or-auth-mismatch", "radius-not-responding", "crl-ocsp-unreachable", "id-type-mismatch", "dn-order-or-encoding-mismatch"},
 	"idr-mismatch":              {"cert-untrusted-issuer", "cert-revoked", "cert-eku-or-keyusage", "psk-mismatch", "psk-not-found", "auth-method-mismatch", "crl-ocsp-unreachable", "cert-path-policy", "mschapv2-bad-password", "eap-method-mismatch", "private-key-missing"},
 	"auth-method-mismatch":      {"psk-mismatch", "cert-expired", "cert-not-yet-valid", "cert-untrusted-issuer", "cert-revoked", "private-key-missing", "cert-path-policy"},
 	"cert-untrusted-issuer":     {"cert-expired", "cert-not-yet-valid", "cert-revoked", "cert-san-mismatch", "cert-eku-or-keyusage", "cert-path-policy", "crl-ocsp-unreachable"},

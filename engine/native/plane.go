@@ -173,7 +173,7 @@ func (e *Engine) counted(sa *engine.IKESA) {
 		for _, d := range []struct {
 			n  uint64
 			to *engine.Opt[uint64]
-		}{{t.Missing, &c.MissingIn}, {t.In.Replayed, &c.ReplayedIn}, {t.In.Integrity, &c.FailedIn}, {t.In.Selectors, &c.OutsideIn}} {
+		}{{t.Missing, &c.MissingIn}, {t.In.Replayed, &c.ReplayedIn}, {t.In.Integrity + t.In.Malformed, &c.FailedIn}, {t.In.Selectors, &c.OutsideIn}} {
 			if d.n > 0 {
 				*d.to = engine.Some(d.n)
 			}

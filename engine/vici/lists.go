@@ -96,7 +96,7 @@ func (c *Client) ReloadSettings(ctx context.Context) error {
 // Policies lists installed trap, pass and drop policies; those of SAs are not
 // among them.
 func (c *Client) Policies(ctx context.Context) ([]engine.Policy, error) {
-	var all []engine.Policy
+	all := []engine.Policy{} // none is something that a daemon tells
 	in := c.values("trap", "yes", "drop", "yes", "pass", "yes")
 	_, err := c.list(ctx, "list-policies", "list-policy", in, func(s section) {
 		s.each(func(name string, p section) {

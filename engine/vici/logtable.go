@@ -61,6 +61,7 @@ var patterns = []pattern{
 	{has: "unsupported IKE version", expr: `^received unsupported IKE version (?P<version>\S+) from (?P<peer>\S+), sending (?P<notify>\S+)$`, kind: "version", set: setFailure(true)},
 	{has: "ESP sequence number", expr: `^ESP sequence number verification failed`, kind: "esp-replay", set: setFailure(true)},
 	{has: "ICV verification", expr: `^ESP decryption or ICV verification failed`, kind: "esp-integrity", set: setFailure(true)},
+	{has: "ESP decryption failed", expr: `^ESP decryption failed: invalid length`, kind: "esp-integrity", set: setFailure(true)},
 	{has: "integrity check failed", expr: `integrity check failed`, kind: "integrity", set: setFailure(true)},
 
 	// Authentication.
@@ -87,6 +88,7 @@ var patterns = []pattern{
 	{has: "no common hash", expr: `^no common hash algorithm found to create signature with (?P<type>\S+) key$`, kind: "signature-hash", set: setFailure(true)},
 	{has: "(myself) failed", expr: `^authentication of '(?P<id>.*)' \(myself\) failed$`, kind: "own-authentication", set: setFailure(true)},
 	{has: "EAP_NAK", expr: `^requesting (?P<wanted>\S+) authentication, sending EAP_NAK$`, kind: "eap-method", set: setFailure(true)},
+	{has: "EAP_NAK", expr: `^received EAP_NAK, sending EAP_FAILURE$`, kind: "eap-method", set: setFailure(true)},
 	{has: "EAP method not supported", expr: `^(?:.*)EAP method not supported`, kind: "eap-method", set: setFailure(true)},
 	{has: "peer requested EAP", expr: `^peer requested EAP, config unacceptable$`, kind: "eap-not-configured", set: setFailure(true)},
 	{has: "EAP-only", expr: `^configured EAP-only authentication, but peer does not support it$`, kind: "eap-only", set: setFailure(true)},
@@ -107,7 +109,7 @@ var patterns = []pattern{
 	{has: "building CRED_PRIVATE_KEY", expr: `^building CRED_PRIVATE_KEY - .* failed`, kind: "key-unreadable", set: setFailure(true)},
 	{has: "critical", expr: `^payload type (?P<type>\S+) is not supported, but its critical bit is set`, kind: "critical-payload", set: setFailure(true)},
 	{has: "CHILDLESS", expr: `^peer does not support CHILDLESS_IKEV2$`, kind: "childless", set: setFailure(true)},
-	{has: "initiation of childless", expr: `^(?:peer does not support childless IKE_SA initiation|unable to initiate childless IKE_SA)`, kind: "childless", set: setFailure(true)},
+	{has: "childless", expr: `^(?:peer does not support childless IKE_SA initiation|unable to initiate childless IKE_SA)`, kind: "childless", set: setFailure(true)},
 
 	// CHILD SAs.
 	{has: "traffic selectors", expr: `^traffic selectors (?P<local>.*) === (?P<remote>.*) unacceptable$`, kind: "ts-unacceptable", set: setFailure(true)},

@@ -82,6 +82,7 @@ type Fault struct {
 	Native bool
 	NAT    bool // the initiator is behind a NAT box
 	IPv6   bool // outside
+	Long   bool // it takes half a minute and more
 	Road   *Road
 	Ends   func(a, r *lab.End) error
 	Upset  Upset // sets the hosts or the path wrong; nil where they are right
@@ -262,7 +263,10 @@ func (f *Fault) looks(who pairing) [2]Source {
 func (l *Lab) act(ctx context.Context, f *Fault, b *lab.Bench) error {
 	switch {
 	case f.Calls:
-		_ = l.peers.gateways[f.Software].Initiate(ctx, "gw")
+		// Who gives the order may wait for a tunnel that never comes up.
+		patient, cancel := context.WithTimeout(ctx, 15*time.Second)
+		defer cancel()
+		_ = l.peers.gateways[f.Software].Initiate(patient, "gw")
 		if f.Act == nil {
 			return nil
 		}

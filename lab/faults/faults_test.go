@@ -70,12 +70,16 @@ func TestEachFaultOfARealTunnelIsNamedFirstAndNoHealthyOneIsBlamed(t *testing.T)
 }
 
 // groups of faults have a lab of their own each.
-var groups = map[string]bool{"ends": true, "paths": true, "peers": true, "roads": true, "natives": true}
+var groups = map[string]bool{"ends": true, "paths": true, "peers": true, "callers": true, "roads": true, "long": true, "natives": true}
 
 func groupOf(f *Fault) string {
 	switch {
+	case f.Calls:
+		return "callers"
 	case f.Software != "":
 		return "peers"
+	case f.Long:
+		return "long"
 	case f.Road != nil:
 		return "roads"
 	case f.Native || f.IPv6:
@@ -88,7 +92,7 @@ func groupOf(f *Fault) string {
 
 // try lets a fault happen and says what was not as it should be.
 func try(t *testing.T, l *Lab, f *Fault) []Result {
-	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 6*time.Minute)
 	defer cancel()
 	results, err := l.Run(ctx, f)
 	if err != nil {

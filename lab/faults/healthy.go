@@ -34,7 +34,7 @@ func HealthyVariants() []Fault {
 	certs := func(kind lab.KeyKind, depth int) func(a, r *lab.End) error {
 		return func(a, r *lab.End) error { return lab.UseCertificates(a, r, kind, depth) }
 	}
-	return append(slices.Concat(peerVariants(), roadVariants(), nativeVariants(), v6Variants()), []Fault{
+	return append(slices.Concat(peerVariants(), roadVariants(), nativeVariants(), v6Variants(), callVariants()), []Fault{
 		{Name: "plain tunnel", Act: ping},
 		{Name: "AES-CBC with SHA2-256", Act: ping, Ends: suite("aes256-sha256-modp2048", "aes256-sha256")},
 		{Name: "ChaCha20", Act: ping, Ends: suite("chacha20poly1305-prfsha256-curve25519", "chacha20poly1305")},
@@ -83,7 +83,7 @@ func HealthyVariants() []Fault {
 		{Name: "every third IKE message gets lost", Act: ping, Upset: chain(atResponder, before, "udp dport 500 numgen inc mod 3 1 drop\nudp dport 4500 @th,64,32 0 numgen inc mod 3 1 drop")},
 		{Name: "a packet in fifty gets lost", Act: manyPings, Upset: chain(atResponder, before, "udp dport 4500 @th,64,32 != 0 numgen inc mod 50 0 drop")},
 		{Name: "large messages in IKE fragments", Act: ping, Ends: large},
-		{Name: "COOKIE once", Act: ping, Upset: cookies, NoEngine: noEngine("it is a setting of the responder's daemon, a strongSwan")},
+		{Name: "COOKIE once", Act: ping, Upset: halfOpen("cookie_threshold = 1"), NoEngine: noEngine("it is a setting of the responder's daemon, a strongSwan")},
 		{Name: "the host forwards and has a firewall that lets IPsec through", Act: ping, Upset: all(sysctl(atInitiator, "net.ipv4.ip_forward=1"),
 			chain(atInitiator, "type filter hook input priority 0; policy drop;", "iifname { lo, ipsec0, cvl0 } accept\nct state established,related accept\nudp dport { 500, 4500 } accept\nmeta l4proto esp accept"))},
 		{Name: "idle tunnel", Act: func(ctx context.Context, b *lab.Bench) error { _, err := b.Initiate(ctx); return err }},
@@ -98,30 +98,32 @@ func ping6(ctx context.Context, b *lab.Bench) error {
 	return lab.PingEach(ctx, b.HostA, "fd00:1::1", "fd00:2::1", 3)
 }
 
-// cookies has the responder's daemon ask for a cookie while one SA is half
-// open, and leaves such an SA there.
-func cookies(ctx context.Context, b *lab.Bench) (func(context.Context) error, error) {
-	path := filepath.Join(b.B.Dir, "strongswan.conf")
-	usual, err := os.ReadFile(path)
-	if err != nil {
-		return nil, err
+// halfOpen starts the responder's daemon with a further option, and leaves an SA
+// half open there.
+func halfOpen(option string) Upset {
+	return func(ctx context.Context, b *lab.Bench) (func(context.Context) error, error) {
+		path := filepath.Join(b.B.Dir, "strongswan.conf")
+		usual, err := os.ReadFile(path)
+		if err != nil {
+			return nil, err
+		}
+		anew := func(ctx context.Context, conf []byte) error {
+			return errors.Join(b.B.Stop(), os.WriteFile(path, conf, 0o600), b.B.Start(ctx))
+		}
+		back := func(ctx context.Context) error { return anew(ctx, usual) }
+		conf := bytes.Replace(usual, []byte("charon-systemd {"), []byte("charon-systemd {\n  "+option), 1)
+		if err := anew(ctx, conf); err != nil {
+			return nil, errors.Join(err, back(ctx))
+		}
+		_, err = b.B.Swanctl(ctx, "--load-all", "--file", filepath.Join(b.B.Dir, "swanctl.conf"))
+		if err == nil {
+			err = lab.LeaveHalfOpen(ctx, b)
+		}
+		if err != nil {
+			return nil, errors.Join(err, back(ctx))
+		}
+		return back, nil
 	}
-	anew := func(ctx context.Context, conf []byte) error {
-		return errors.Join(b.B.Stop(), os.WriteFile(path, conf, 0o600), b.B.Start(ctx))
-	}
-	back := func(ctx context.Context) error { return anew(ctx, usual) }
-	conf := bytes.Replace(usual, []byte("charon-systemd {"), []byte("charon-systemd {\n  cookie_threshold = 1"), 1)
-	if err := anew(ctx, conf); err != nil {
-		return nil, errors.Join(err, back(ctx))
-	}
-	_, err = b.B.Swanctl(ctx, "--load-all", "--file", filepath.Join(b.B.Dir, "swanctl.conf"))
-	if err == nil {
-		err = lab.LeaveHalfOpen(ctx, b)
-	}
-	if err != nil {
-		return nil, errors.Join(err, back(ctx))
-	}
-	return back, nil
 }
 
 // pinged wants pings answered. The first may come before strongSwan's own ESP

@@ -59,7 +59,7 @@ func (l *Lab) end(ctx context.Context, p *peers, who pairing) (*pair, error) {
 	if err != nil {
 		return nil, err
 	}
-	b := &lab.Bench{Dir: filepath.Join(l.dir, "peer-"+string(who)), NSA: ns, HostA: ns,
+	b := &lab.Bench{Dir: filepath.Join(l.dir, "peer-"+string(who)), NSA: ns, HostA: ns, HostB: p.segment.Guest,
 		OuterA: outside[who], OuterB: lab.GuestIPv4, InnerA: inside[who], InnerB: peerInside}
 	b.EndA, b.EndB = lab.Ends(b.OuterA, b.OuterB, b.InnerA+"/32", b.InnerB+"/32")
 	if err := lab.Address(ctx, ns, "lo", b.InnerA+"/32"); err != nil {

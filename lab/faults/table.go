@@ -62,10 +62,13 @@ func Faults() []Fault {
 	l = append(l, pathFaults()...)
 	l = append(l, boxFaults()...)
 	l = append(l, hostFaults()...)
+	l = append(l, configFaults()...)
+	l = append(l, lifeFaults()...)
 	l = append(l, roadFaults()...)
 	l = append(l, nativeFaults()...)
 	l = append(l, v6Faults()...)
-	return append(l, peerFaults()...)
+	l = append(l, peerFaults()...)
+	return append(l, callFaults()...)
 }
 
 func proposalFaults() []Fault {

@@ -1,0 +1,112 @@
+package faults
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"time"
+
+	"github.com/cloudvlan/cvlanctl/lab"
+)
+
+// Drops of everything at an end, as if it had lost power.
+const (
+	gone    = "type filter hook prerouting priority -450; policy drop;"
+	unasked = "the responder asks for nothing, and knows nothing of it"
+)
+
+// during has an upset last while something happens.
+func during(u Upset, act func(context.Context, *lab.Bench) error) func(context.Context, *lab.Bench) error {
+	return func(ctx context.Context, b *lab.Bench) error {
+		back, err := u(ctx, b)
+		if err != nil {
+			return err
+		}
+		err = act(ctx, b)
+		return errors.Join(err, back(context.WithoutCancel(ctx)))
+	}
+}
+
+// inTurn does one thing after another.
+func inTurn(acts ...func(context.Context, *lab.Bench) error) func(context.Context, *lab.Bench) error {
+	return func(ctx context.Context, b *lab.Bench) error {
+		for _, act := range acts {
+			if err := act(ctx, b); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+}
+
+// rest lets time go by that a daemon's own timers need.
+func rest(d time.Duration) func(context.Context, *lab.Bench) error {
+	return func(ctx context.Context, _ *lab.Bench) error {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(d):
+			return nil
+		}
+	}
+}
+
+// order runs one swanctl command at an end and ignores what it says.
+func order(at func(*lab.Bench) *lab.Daemon, args ...string) func(context.Context, *lab.Bench) error {
+	return func(ctx context.Context, b *lab.Bench) error {
+		_, _ = at(b).Swanctl(ctx, args...)
+		return nil
+	}
+}
+
+func initiating(b *lab.Bench) *lab.Daemon { return b.A }
+func responding(b *lab.Bench) *lab.Daemon { return b.B }
+
+// attempted brings the child up, or not.
+func attempted(ctx context.Context, b *lab.Bench) error {
+	_, _ = b.Initiate(ctx)
+	return nil
+}
+
+// down waits until an end has no IKE SA any more.
+func down(ctx context.Context, b *lab.Bench) error {
+	return lab.Eventually(ctx, time.Minute, "the initiator to give the SA up", func() bool {
+		out, err := b.A.Swanctl(ctx, "--list-sas", "--ike", "gw")
+		return err == nil && !strings.Contains(out, "ESTABLISHED")
+	})
+}
+
+// lifeFaults are those of a tunnel that has come up.
+func lifeFaults() []Fault {
+	probing := initiator(func(e *lab.End) { e.Conn = append(e.Conn, "dpd_delay = 1s") })
+	silent := observed("dpd-timeout")
+	vain := everywhere("esp-one-way-out")
+	vain[VICIResponder] = "esp-one-way-in"
+	return []Fault{
+		{Name: "the responder is gone", Want: silent, Hidden: unasked, Ends: probing, Act: inTurn(upAndPinged, during(chain(atResponder, gone, ""), down))},
+		{Name: "the host behind the responder does not answer", Want: vain, Act: during(chain(atResponder, "type filter hook input priority 0;", "icmp type echo-request ip saddr 10.0.0.0/8 drop"), vainPings)},
+		{Name: "the responder deletes the tunnel at once", Want: map[Source]string{Keyed: "ike-delete-unexplained", Sealed: "ike-delete-unexplained"}, Hidden: "whether anything was carried is gone with the SA", Act: inTurn(attempted, order(responding, "--terminate", "--ike", "gw"))},
+		{Name: "the child's life is shorter at the responder", Want: map[Source]string{Keyed: "lifetime-mismatch", Sealed: "lifetime-mismatch"}, Hidden: "the children that are gone tell their age no more", Act: inTurn(upAndPinged, rest(12*time.Second)),
+			Ends: func(a, r *lab.End) error {
+				a.Child, r.Child = append(a.Child, "close_action = start"), append(r.Child, "life_time = 3s", "rekey_time = 0")
+				a.Conn, r.Conn = append(a.Conn, "mobike = no"), append(r.Conn, "mobike = no")
+				return nil
+			}},
+		{Name: "a child is brought up twice", Want: map[Source]string{VICIInitiator: "duplicate-child-sa"}, Hidden: "the initiator does not ask the second time",
+			NoEngine: noEngine("it removes the second by itself"), Act: inTurn(attempted, attempted)},
+		{Name: "the responder limits half-open SAs", Want: oneWay("no-response-to-sa-init", "half-open-limit"), NoEngine: noEngine("it is a setting of the responder's daemon, a strongSwan"),
+			Upset: halfOpen("init_limit_half_open = 1")},
+		{Name: "the initiator is not heard after IKE_SA_INIT", Long: true, NoEngine: map[Source]string{EngineResponder: "it forgets what stays half open without a word"}, Want: oneWay("udp4500-blocked", "half-open-responder"), Upset: chain(atResponder, before, "udp dport 4500 drop"),
+			Act: inTurn(attempted, rest(33*time.Second))},
+		{Name: "the responder speaks IKEv1 only", Want: map[Source]string{VICIInitiator: "no-ike-config-for-peer", EngineInitiator: "no-proposal-ike", Host: "no-ike-config-for-peer", EngineHost: "no-proposal-ike", Keyed: "ikev1-only-peer", Sealed: "ikev1-only-peer"}, Hidden: "it knows what it is set to",
+			NoEngine: map[Source]string{EngineResponder: "it has no IKEv1"},
+			Ends: func(a, r *lab.End) error {
+				a.Proposals, r.Proposals = "aes256-sha256-modp2048", "aes256-sha256-modp2048"
+				r.Version, r.RemoteAddrs = "1", a.LocalAddrs
+				return nil
+			}, Act: inTurn(attempted, order(responding, "--initiate", "--child", "net", "--timeout", "5"))},
+		{Name: "the responder answers from another address, which a firewall drops", Want: map[Source]string{VICIInitiator: "no-response-to-sa-init", VICIResponder: "sa-init-response-lost",
+			Keyed: "peer-replies-from-other-address", Sealed: "peer-replies-from-other-address"},
+			Upset: all(chain(atResponder, leaving, "udp sport 500 ip saddr set 192.0.2.22"), chain(atInitiator, "type filter hook input priority 0;", "ct state new udp sport 500 drop"))},
+	}
+}
