@@ -3,6 +3,7 @@ package rule
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 
 	"github.com/cloudvlan/cvlanctl/diag"
 	"github.com/cloudvlan/cvlanctl/engine/event"
@@ -302,7 +303,7 @@ func portSplit(f *diag.Facts) []diag.Finding {
 func mappingTimeout(f *diag.Facts) []diag.Finding {
 	var found []diag.Finding
 	for _, sa := range v2(f) {
-		for _, mv := range sa.Moves {
+		for _, mv := range comebacks(sa) {
 			if mv.From.Addr() != mv.To.Addr() || mv.By != trace.Initiator || mv.From.Port() == 500 {
 				continue
 			}
@@ -324,4 +325,23 @@ func mappingTimeout(f *diag.Facts) []diag.Finding {
 		}
 	}
 	return found
+}
+
+// comebacks gives the moves of an SA. A daemon with MOBIKE does not follow a new
+// port, and tells of none: there it shows by what the initiator sends next, and
+// where the responder's last request went to.
+func comebacks(sa *trace.IKESA) []trace.Move {
+	var went *trace.Message
+	for _, x := range sa.Exchanges {
+		q := x.Request
+		switch {
+		case q == nil:
+		case x.By == trace.Responder && q.Dst.IsValid():
+			went = q
+		case x.By == trace.Initiator && went != nil && q.Src.IsValid() && q.Src != went.Dst && q.Time.After(went.Time) &&
+			!slices.ContainsFunc(sa.Moves, func(m trace.Move) bool { return m.To == q.Src }):
+			return append(slices.Clone(sa.Moves), trace.Move{Time: q.Time, Frame: q.Frame, By: trace.Initiator, From: went.Dst, To: q.Src})
+		}
+	}
+	return sa.Moves
 }

@@ -230,6 +230,7 @@ var toldAfter = map[string][]string{
 	"policy-or-if-id-missing":   {"sa-install-failed"},
 	"half-open-responder":       {"udp4500-blocked", "auth-phase-silent", "ike-auth-ip-fragment-loss", "sa-init-response-lost", "ike-fragment-incomplete", "udp4500-one-way"},
 	"crl-ocsp-unreachable":      {"cert-expired", "cert-revoked"},
+	"cert-not-sent":             {"cert-untrusted-issuer", "cert-expired", "cert-not-yet-valid", "cert-revoked", "cert-san-mismatch", "cert-eku-or-keyusage", "cert-path-policy", "crl-ocsp-unreachable"},
 	"internal-address-failure":  {"vip-install-failed"},
 	"no-response-to-sa-init":    {"forwarding-firewall-rpfilter", "route-missing", "daemon-socket-bind-failed", "peer-dns-failed"},
 	"udp4500-blocked":           {"route-missing", "forwarding-firewall-rpfilter"},

@@ -68,7 +68,7 @@ func TestWhatCharonLogsNamesTheCauseAlone(t *testing.T) {
 		{outgoing, []string{"received IDr c.example, but require b.example"}, "high idr-mismatch certain"},
 		{incoming, []string{"constraint requires public key authentication, but pre-shared key was used", "no alternative config found", refusing}, "high auth-method-mismatch certain > auth-failed-opaque"},
 		{incoming, []string{"cancelling IKE_SA setup due to uniqueness policy", refusing}, "high unique-policy-refused certain > auth-failed-opaque"},
-		{incoming, []string{`no issuer certificate found for "CN=a.example"`, "no trusted RSA public key found for 'a.example'", refusing}, "high cert-untrusted-issuer certain > auth-failed-opaque"},
+		{incoming, []string{`no issuer certificate found for "CN=a.example"`, "no trusted RSA public key found for 'a.example'", refusing}, "high cert-untrusted-issuer certain > auth-failed-opaque cert-not-sent"},
 		{incoming, []string{"subject certificate invalid (valid from Jan 01 00:00:00 2020 to Jan 01 00:00:00 2021)", refusing}, "critical cert-expired certain > auth-failed-opaque"},
 		{incoming, []string{"subject certificate invalid (valid from Jan 01 00:00:00 2027 to Jan 01 00:00:00 2028)", refusing}, "high cert-not-yet-valid certain > auth-failed-opaque"},
 		{incoming, []string{"certificate was revoked on Feb 01 00:00:00 UTC 2026, reason: key compromise", refusing}, "critical cert-revoked certain > auth-failed-opaque"},

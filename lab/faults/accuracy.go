@@ -52,7 +52,7 @@ func (a *Accuracy) count(s Source) (first, all int) {
 func (a *Accuracy) Markdown() string {
 	var b strings.Builder
 	b.WriteString("# How often the diagnosis is right\n\nWritten by `make lab-faults`: real daemons, one thing set wrong at a time.\n" +
-		"A strongSwan stands at both ends, our engine at one of them, or Libreswan or OpenIKED answers; the host is looked at\ntogether with the initiator.\n" +
+		"A strongSwan stands at both ends, our engine at one of them, or Libreswan or OpenIKED answers or calls; the host is looked at\ntogether with the initiator.\n" +
 		"**first**: the right id comes first; **not first**: it is among the findings; **missed**: nothing is found;\n**wrong**: something else; **-**: the source cannot see it.\n\n")
 	faults, healthy := 0, 0
 	for _, r := range a.rows {
@@ -80,6 +80,13 @@ func (a *Accuracy) Markdown() string {
 			}
 		}
 	}
+	var faultsOnly []Fault
+	for _, r := range a.rows {
+		if !r.fault.Healthy() {
+			faultsOnly = append(faultsOnly, r.fault)
+		}
+	}
+	without(&b, faultsOnly)
 	return b.String()
 }
 

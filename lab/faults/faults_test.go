@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/cloudvlan/cvlanctl/diag"
 	"github.com/cloudvlan/cvlanctl/lab"
 )
 
@@ -127,7 +128,11 @@ func TestTheTableOfFaultsIsWhole(t *testing.T) {
 		}
 		seen[f.Name] = true
 		for _, s := range Sources() {
-			if !f.Healthy() && f.want(s) == "" && f.NoEngine[s] == "" && f.Hidden == "" {
+			why := f.NoEngine[s] + f.Hidden
+			if s == EngineHost {
+				why += f.NoEngine[EngineInitiator]
+			}
+			if !f.Healthy() && f.want(s) == "" && why == "" {
 				t.Errorf("%s: no reason why %s cannot see it", f.Name, s)
 			}
 		}
@@ -139,5 +144,26 @@ func TestTheTableOfFaultsIsWhole(t *testing.T) {
 	}
 	if n, h := len(Faults()), len(HealthyVariants()); n < 80 || h < 20 {
 		t.Errorf("%d faults and %d healthy variants", n, h)
+	}
+}
+
+func TestEveryIDOfTheCatalogueHasAFaultOrAReasonWhyNot(t *testing.T) {
+	have := named(Faults())
+	for _, e := range diag.All() {
+		reasons := 0
+		if uncovered[e.ID] != "" {
+			reasons++
+		}
+		if slices.Contains(worthKnowing, e.ID) {
+			reasons++
+		}
+		if have[e.ID] == (reasons == 1) || reasons > 1 {
+			t.Errorf("%s: a fault has it: %t; reasons why none has it: %d", e.ID, have[e.ID], reasons)
+		}
+	}
+	for id := range uncovered {
+		if _, ok := diag.Lookup(id); !ok {
+			t.Errorf("the catalogue has no %q", id)
+		}
 	}
 }

@@ -84,6 +84,8 @@ func lifeFaults() []Fault {
 	vain[VICIResponder] = "esp-one-way-in"
 	return []Fault{
 		{Name: "the responder is gone", Want: silent, Hidden: unasked, Ends: probing, Act: inTurn(upAndPinged, during(chain(atResponder, gone, ""), down))},
+		{Name: "the responder is gone, and nobody looks", Long: true, Want: map[Source]string{VICIInitiator: "dpd-off-stale-tunnel"}, Hidden: "nothing is asked, and silence on the wire is no fault",
+			Act: inTurn(upAndPinged, during(chain(atResponder, gone, ""), inTurn(rest(123*time.Second), vainly)))},
 		{Name: "the host behind the responder does not answer", Want: vain, Act: during(chain(atResponder, "type filter hook input priority 0;", "icmp type echo-request ip saddr 10.0.0.0/8 drop"), vainPings)},
 		{Name: "the responder deletes the tunnel at once", Want: map[Source]string{Keyed: "ike-delete-unexplained", Sealed: "ike-delete-unexplained"}, Hidden: "whether anything was carried is gone with the SA", Act: inTurn(attempted, order(responding, "--terminate", "--ike", "gw"))},
 		{Name: "the child's life is shorter at the responder", Want: map[Source]string{Keyed: "lifetime-mismatch", Sealed: "lifetime-mismatch"}, Hidden: "the children that are gone tell their age no more", Act: inTurn(upAndPinged, rest(12*time.Second)),
@@ -109,4 +111,10 @@ func lifeFaults() []Fault {
 			Keyed: "peer-replies-from-other-address", Sealed: "peer-replies-from-other-address"},
 			Upset: all(chain(atResponder, leaving, "udp sport 500 ip saddr set 192.0.2.22"), chain(atInitiator, "type filter hook input priority 0;", "ct state new udp sport 500 drop"))},
 	}
+}
+
+// vainly sends pings that nobody hears.
+func vainly(ctx context.Context, b *lab.Bench) error {
+	_, err := lab.Ping(ctx, b.HostA, b.InnerA, b.InnerB, 8, 200*time.Millisecond)
+	return err
 }

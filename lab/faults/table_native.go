@@ -32,6 +32,8 @@ func nativeFaults() []Fault {
 			chain(atInitiator, "type filter hook input priority 0;", "meta l4proto esp drop"), vainPings, wired),
 		native("the host's firewall lets no ESP out", map[Source]string{EngineHost: "esp-proto50-blocked"},
 			chain(atInitiator, "type filter hook output priority 0;", "meta l4proto esp drop"), vainPings, "; nothing leaves, and nothing is on the wire"),
+		{Name: "initiator wants transport mode", Native: true, Want: map[Source]string{EngineInitiator: "transport-tunnel-mode-mismatch", EngineResponder: "transport-tunnel-mode-mismatch"},
+			Hidden: inUDP + ", and knows no transport mode; without keys modes are not seen", Ends: initiator(func(e *lab.End) { e.Child = append(e.Child, "mode = transport") })},
 		native("the responder never answers IKE_AUTH on port 500", map[Source]string{EngineInitiator: "auth-phase-silent", Sealed: "auth-phase-silent"},
 			chain(atResponder, before, "udp dport 500 @th,208,8 35 drop"), nil, deaf),
 	}
