@@ -182,7 +182,7 @@ func withoutCert(k *fact) bool {
 		return false
 	}
 	list := k.sa.Auth[0].Request.Payloads
-	return wire.First(list, wire.PayloadAuth) != nil && wire.First(list, wire.PayloadCert) == nil && k.sa.Initiator.Or(true) == false
+	return wire.First(list, wire.PayloadAuth) != nil && wire.First(list, wire.PayloadCert) == nil && !k.sa.Initiator.Or(true)
 }
 
 // outOfStep says that a message's id is neither the awaited one nor the one

@@ -64,7 +64,7 @@ func (e *Engine) setTraps() error {
 
 // Policies lists the children that traffic brings up.
 func (e *Engine) Policies(ctx context.Context) ([]engine.Policy, error) {
-	var list []engine.Policy
+	list := []engine.Policy{} // none is something that is known
 	err := e.do(ctx, func(time.Time) ike.Output {
 		for _, c := range e.configured() {
 			for _, t := range trapsOf(c) {

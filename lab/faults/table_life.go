@@ -51,16 +51,13 @@ func rest(d time.Duration) func(context.Context, *lab.Bench) error {
 	}
 }
 
-// order runs one swanctl command at an end and ignores what it says.
-func order(at func(*lab.Bench) *lab.Daemon, args ...string) func(context.Context, *lab.Bench) error {
+// ordered runs one swanctl command at the responder and ignores what it says.
+func ordered(args ...string) func(context.Context, *lab.Bench) error {
 	return func(ctx context.Context, b *lab.Bench) error {
-		_, _ = at(b).Swanctl(ctx, args...)
+		_, _ = b.B.Swanctl(ctx, args...)
 		return nil
 	}
 }
-
-func initiating(b *lab.Bench) *lab.Daemon { return b.A }
-func responding(b *lab.Bench) *lab.Daemon { return b.B }
 
 // attempted brings the child up, or not.
 func attempted(ctx context.Context, b *lab.Bench) error {
@@ -87,7 +84,7 @@ func lifeFaults() []Fault {
 		{Name: "the responder is gone, and nobody looks", Long: true, Want: map[Source]string{VICIInitiator: "dpd-off-stale-tunnel"}, Hidden: "nothing is asked, and silence on the wire is no fault",
 			Act: inTurn(upAndPinged, during(chain(atResponder, gone, ""), inTurn(rest(123*time.Second), vainly)))},
 		{Name: "the host behind the responder does not answer", Want: vain, Act: during(chain(atResponder, "type filter hook input priority 0;", "icmp type echo-request ip saddr 10.0.0.0/8 drop"), vainPings)},
-		{Name: "the responder deletes the tunnel at once", Want: map[Source]string{Keyed: "ike-delete-unexplained", Sealed: "ike-delete-unexplained"}, Hidden: "whether anything was carried is gone with the SA", Act: inTurn(attempted, order(responding, "--terminate", "--ike", "gw"))},
+		{Name: "the responder deletes the tunnel at once", Want: map[Source]string{Keyed: "ike-delete-unexplained", Sealed: "ike-delete-unexplained"}, Hidden: "whether anything was carried is gone with the SA", Act: inTurn(attempted, ordered("--terminate", "--ike", "gw"))},
 		{Name: "the child's life is shorter at the responder", Want: map[Source]string{Keyed: "lifetime-mismatch", Sealed: "lifetime-mismatch"}, Hidden: "the children that are gone tell their age no more", Act: inTurn(upAndPinged, rest(12*time.Second)),
 			Ends: func(a, r *lab.End) error {
 				a.Child, r.Child = append(a.Child, "close_action = start"), append(r.Child, "life_time = 3s", "rekey_time = 0")
@@ -106,7 +103,7 @@ func lifeFaults() []Fault {
 				a.Proposals, r.Proposals = "aes256-sha256-modp2048", "aes256-sha256-modp2048"
 				r.Version, r.RemoteAddrs = "1", a.LocalAddrs
 				return nil
-			}, Act: inTurn(attempted, order(responding, "--initiate", "--child", "net", "--timeout", "5"))},
+			}, Act: inTurn(attempted, ordered("--initiate", "--child", "net", "--timeout", "5"))},
 		{Name: "the responder answers from another address, which a firewall drops", Want: map[Source]string{VICIInitiator: "no-response-to-sa-init", VICIResponder: "sa-init-response-lost",
 			Keyed: "peer-replies-from-other-address", Sealed: "peer-replies-from-other-address"},
 			Upset: all(chain(atResponder, leaving, "udp sport 500 ip saddr set 192.0.2.22"), chain(atInitiator, "type filter hook input priority 0;", "ct state new udp sport 500 drop"))},

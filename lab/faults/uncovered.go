@@ -50,7 +50,7 @@ var uncovered = map[string]string{
 	"rekey-collision":                 "the daemons here resolve it, and then it is no fault",
 	"temporary-failure-storm":         "the daemons here refuse once and no more",
 	"child-sa-not-found":              "the daemons here delete their children in order",
-	"reauth-gap":                      "a reauthentication counts from a minute of life on",
+	"reauth-gap":                      "a reauthentication counts from five minutes of life on",
 	"mobike-address-change-failed":    "no end of the pair can move",
 	"invalid-ike-spi":                 "strongSwan drops messages of unknown IKE SAs without a word",
 	"invalid-esp-spi-stale-sa":        "ESP in user space drops packets of unknown SAs without a word",
