@@ -44,7 +44,7 @@ func New(f *diag.Facts, findings []diag.Finding, o Options) *Report {
 	r := &Report{Report: diag.Report{Source: f.Source, Findings: slices.Clone(findings)}, At: f.Now, Version: o.Version, roles: roles(f.Trace)}
 	r.Claims = claims(f.Trace)
 	if o.Pseudonymise {
-		newMask(f.Trace).report(r)
+		newMask(f).report(r)
 	}
 	return r
 }
