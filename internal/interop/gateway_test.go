@@ -44,6 +44,7 @@ func controls(t *testing.T, guest *lab.Guest, gw lab.Gateway, at place) {
 	if interop.Full() {
 		r.authentication(t)
 		r.rekeying(t)
+		r.collisions(t)
 		r.liveness(t)
 		r.deletes(t)
 		r.weFallSilent(t)
