@@ -111,22 +111,8 @@ func (s *SA) receive(raw []byte, p path) {
 		return
 	}
 	// The window comes before the effort.
-	if m.response {
-		if !s.expectsAnswer(m.id) {
-			s.check(event.Check{Kind: event.CheckMessage, RFC: "RFC 7296 2.1", What: fmt.Sprintf("message id of an answer to %s", m.exchange),
-				Local: s.requestIDs(), Remote: fmt.Sprint(m.id), Why: "late, or repeated"})
-			return
-		}
-	} else {
-		if s.repeat(m.id, raw, p) {
-			return
-		}
-		if !s.in.expects(m.id, s.set.Window) && s.in.answered(m.id) == nil {
-			s.ignore(event.Check{Kind: event.CheckMessageID, What: fmt.Sprintf("message id of a request %s", m.exchange),
-				Local: fmt.Sprintf("%d", s.in.next), Remote: fmt.Sprintf("%d", m.id), RFC: "RFC 7296 2.3"},
-				fmt.Sprintf("request %d is outside the window, which begins at %d", m.id, s.in.next))
-			return
-		}
+	if !s.timely(m) {
+		return
 	}
 	if problem != nil {
 		s.ignore(event.Check{Kind: event.CheckMessage, RFC: problem.RFC, What: fmt.Sprintf("form of %s message %d", m.exchange, m.id),
@@ -151,6 +137,28 @@ func (s *SA) receive(raw []byte, p path) {
 		plain = whole
 	}
 	s.authentic(m, parsed, plain)
+}
+
+// timely says whether a message is within the window: an answer that is waited
+// for, or a request that is new. One that came before gets its answer again.
+func (s *SA) timely(m *message) bool {
+	if m.response {
+		if !s.expectsAnswer(m.id) {
+			return s.check(event.Check{Kind: event.CheckMessage, RFC: "RFC 7296 2.1", What: fmt.Sprintf("message id of an answer to %s", m.exchange),
+				Local: s.requestIDs(), Remote: fmt.Sprint(m.id), Why: "late, or repeated"})
+		}
+		return true
+	}
+	if s.repeat(m.id, m.raw, m.path) {
+		return false
+	}
+	if !s.in.expects(m.id, s.set.Window) && s.in.answered(m.id) == nil {
+		s.ignore(event.Check{Kind: event.CheckMessageID, What: fmt.Sprintf("message id of a request %s", m.exchange),
+			Local: fmt.Sprintf("%d", s.in.next), Remote: fmt.Sprintf("%d", m.id), RFC: "RFC 7296 2.3"},
+			fmt.Sprintf("request %d is outside the window, which begins at %d", m.id, s.in.next))
+		return false
+	}
+	return true
 }
 
 func (s *SA) expectsAnswer(id uint32) bool {

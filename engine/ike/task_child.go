@@ -369,22 +369,33 @@ func (s *SA) acceptChild(m *message, q childRequest) (c *child, ps, refusal []wi
 		return refuse(wire.NotifyNoProposalChosen, nil, f)
 	}
 	c.in = s.own.espSPI()
-	kept := *chosen
-	kept.SPI = spiOctets(c.in)
 	// The mode is the peer's to ask for and ours to grant.
 	c.transport = s.check(event.Check{Kind: event.CheckMode, RFC: "RFC 7296 1.3.1", What: "mode of child " + cfg.Name,
 		OK: wantsTransport == cfg.Transport, Local: modeWord(cfg.Transport), Remote: modeWord(wantsTransport)}) && cfg.Transport
+	var nonce []byte
+	if q.withKE {
+		nonce = q.nr
+	}
+	return c, c.payloads(chosen, nonce, public), nil
+}
+
+// payloads gives those of the answer about a child that the peer asked for;
+// nonce and public are nil where the exchange has no nonces and no key exchange.
+func (c *child) payloads(chosen *wire.Proposal, nonce, public []byte) []wire.Payload {
+	kept := *chosen
+	kept.SPI = spiOctets(c.in)
+	var ps []wire.Payload
 	if c.transport {
 		ps = append(ps, payload(wire.PayloadNotify, &wire.Notify{Type: wire.NotifyUseTransportMode}))
 	}
 	ps = append(ps, payload(wire.PayloadSA, &wire.SA{Proposals: []wire.Proposal{kept}}))
-	if q.withKE {
-		ps = append(ps, payload(wire.PayloadNonce, &wire.Nonce{Data: q.nr}))
+	if nonce != nil {
+		ps = append(ps, payload(wire.PayloadNonce, &wire.Nonce{Data: nonce}))
 	}
 	if public != nil {
 		ps = append(ps, payload(wire.PayloadKE, &wire.KE{Group: group(chosen), Data: public}))
 	}
-	return c, append(ps, payload(wire.PayloadTSi, &wire.TS{Selectors: remote}), payload(wire.PayloadTSr, &wire.TS{Selectors: local})), nil
+	return append(ps, payload(wire.PayloadTSi, &wire.TS{Selectors: c.remote}), payload(wire.PayloadTSr, &wire.TS{Selectors: c.local}))
 }
 
 // answerCreate answers CREATE_CHILD_SA: a new child, a child's replacement, or

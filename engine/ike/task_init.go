@@ -119,7 +119,14 @@ func (s *SA) initMessage(m *message, parsed *wire.Message, problem *wire.Problem
 
 // answer takes the responder's choice, or what it wants instead.
 func (t *initTask) answer(s *SA, m *message) {
-	give := func(f *Failure) {
+	f, again := t.wanted(s, m)
+	if f == nil && !again {
+		f = t.accepted(s, m)
+	}
+	switch {
+	case again:
+		t.again(s)
+	case f != nil:
 		s.fail(f)
 		why := f.Text
 		if f.Peer && f.Notify != 0 {
@@ -127,74 +134,82 @@ func (t *initTask) answer(s *SA, m *message) {
 		}
 		s.end(engine.IKEFailed, why, false)
 	}
+}
+
+// wanted reads what the responder wants instead of the request: a cookie,
+// another group, or nothing at all. again says that it is to be asked so.
+func (t *initTask) wanted(s *SA, m *message) (f *Failure, again bool) {
 	if n := m.has(wire.NotifyCookie); n != nil && m.has(wire.NotifyInvalidKEPayload) == nil && find[*wire.KE](m, wire.PayloadKE) == nil {
-		if t.exhausted() || len(n.Data) == 0 || len(n.Data) > 64 {
-			f := s.refused(wire.PayloadNotify, event.Check{Kind: event.CheckCookie, RFC: "RFC 7296 2.6", What: "cookie that the responder demands",
-				Local: fmt.Sprintf("1 to 64 octets, in at most %d attempts", maxInitTries), Remote: fmt.Sprintf("%d octets after %d attempts", len(n.Data), t.tries)},
-				fmt.Sprintf("a cookie of %d octets for the %s time", len(n.Data), ordinal(t.tries+1)))
-			f.Notify, f.Peer = n.Type, true
-			give(f)
-			return
-		}
-		t.tries++
-		t.cookie = bytes.Clone(n.Data)
-		s.note("cookie", "", "the responder demands a cookie")
-		t.again(s)
-		return
+		return t.cookieWanted(s, n)
 	}
 	if n := m.has(wire.NotifyInvalidKEPayload); n != nil {
-		want, ok := n.AcceptedGroup()
-		have := groups(s.conn.Proposals)
-		fits := ok && slices.Contains(have, want) && want != t.group && !t.exhausted()
-		s.check(event.Check{Kind: event.CheckKE, RFC: "RFC 7296 1.2", What: "group that the responder wants", OK: fits,
-			Local: fmt.Sprint(have), Remote: want.String()})
-		if !fits {
-			give(&Failure{Payload: wire.PayloadKE, Notify: n.Type, RFC: "RFC 7296 1.2", Peer: true,
-				Text: fmt.Sprintf("the responder wants group %s; %s was sent, possible are %v", want, t.group, have)})
-			return
-		}
-		t.tries++
-		t.group, t.ke = want, nil
-		t.again(s)
-		return
+		return t.groupWanted(s, n)
 	}
 	if n := m.refusal(); n != nil {
 		s.answeredBy(n.Type, "IKE_SA_INIT", fmt.Sprintf("%s; KE %s", proposalWords(t.offered.Proposals), t.group))
 		s.recover(n.Type, "IKE_SA_INIT")
-		give(&Failure{Payload: wire.PayloadNotify, Notify: n.Type, RFC: "RFC 7296 2.21.1", Peer: true, Text: "the responder refuses IKE_SA_INIT"})
-		return
+		return &Failure{Payload: wire.PayloadNotify, Notify: n.Type, RFC: "RFC 7296 2.21.1", Peer: true, Text: "the responder refuses IKE_SA_INIT"}, false
 	}
+	return nil, false
+}
+
+// cookieWanted takes the cookie to come back with (RFC 7296 2.6).
+func (t *initTask) cookieWanted(s *SA, n *wire.Notify) (f *Failure, again bool) {
+	if t.exhausted() || len(n.Data) == 0 || len(n.Data) > 64 {
+		f = s.refused(wire.PayloadNotify, event.Check{Kind: event.CheckCookie, RFC: "RFC 7296 2.6", What: "cookie that the responder demands",
+			Local: fmt.Sprintf("1 to 64 octets, in at most %d attempts", maxInitTries), Remote: fmt.Sprintf("%d octets after %d attempts", len(n.Data), t.tries)},
+			fmt.Sprintf("a cookie of %d octets for the %s time", len(n.Data), ordinal(t.tries+1)))
+		f.Notify, f.Peer = n.Type, true
+		return f, false
+	}
+	t.tries++
+	t.cookie = bytes.Clone(n.Data)
+	s.note("cookie", "", "the responder demands a cookie")
+	return nil, true
+}
+
+// groupWanted takes the group to come back with (RFC 7296 1.2).
+func (t *initTask) groupWanted(s *SA, n *wire.Notify) (f *Failure, again bool) {
+	want, ok := n.AcceptedGroup()
+	have := groups(s.conn.Proposals)
+	fits := ok && slices.Contains(have, want) && want != t.group && !t.exhausted()
+	if !s.check(event.Check{Kind: event.CheckKE, RFC: "RFC 7296 1.2", What: "group that the responder wants", OK: fits,
+		Local: fmt.Sprint(have), Remote: want.String()}) {
+		return &Failure{Payload: wire.PayloadKE, Notify: n.Type, RFC: "RFC 7296 1.2", Peer: true,
+			Text: fmt.Sprintf("the responder wants group %s; %s was sent, possible are %v", want, t.group, have)}, false
+	}
+	t.tries++
+	t.group, t.ke = want, nil
+	return nil, true
+}
+
+// accepted takes the responder's choice and begins IKE_AUTH.
+func (t *initTask) accepted(s *SA, m *message) *Failure {
 	sa, ke, nonce := find[*wire.SA](m, wire.PayloadSA), find[*wire.KE](m, wire.PayloadKE), find[*wire.Nonce](m, wire.PayloadNonce)
 	h, err := wire.ParseHeader(m.raw)
 	if err != nil || h.ResponderSPI == 0 {
-		give(s.malformed(0, "RFC 7296 3.1", "SPI of the responder", "one that is not 0", m.payloads, "the responder chose SPI 0"))
-		return
+		return s.malformed(0, "RFC 7296 3.1", "SPI of the responder", "one that is not 0", m.payloads, "the responder chose SPI 0")
 	}
 	if sa == nil || ke == nil || nonce == nil {
-		give(s.malformed(0, "RFC 7296 1.2", "IKE_SA_INIT response", "SA, KE and Nonce, or an error", m.payloads, "SA, KE or Nonce is missing"))
-		return
+		return s.malformed(0, "RFC 7296 1.2", "IKE_SA_INIT response", "SA, KE and Nonce, or an error", m.payloads, "SA, KE or Nonce is missing")
 	}
 	chosen, f := s.chosen(t.offered, sa)
 	if f != nil {
-		give(f)
-		return
+		return f
 	}
 	if f := s.sameGroup("RFC 7296 3.4", t.group, ke, group(chosen)); f != nil {
-		give(f)
-		return
+		return f
 	}
 	shared, err := t.ke.Shared(ke.Data)
 	if err != nil {
-		give(s.badValue(ke, err))
-		return
+		return s.badValue(ke, err)
 	}
 	s.spiR = h.ResponderSPI
 	s.nr = bytes.Clone(nonce.Data)
 	s.initResponse = bytes.Clone(m.raw)
 	s.peerOptions(m, s.conn.NoFragmentation)
 	if err := s.derive(chosen, shared); err != nil {
-		give(s.noKeys(chosen, "RFC 7296 2.14", err))
-		return
+		return s.noKeys(chosen, "RFC 7296 2.14", err)
 	}
 	if s.detectNAT(s.spiI, s.spiR, m) || s.conn.ForceEncap {
 		s.float()
@@ -202,6 +217,7 @@ func (t *initTask) answer(s *SA, m *message) {
 	auth := &authTask{}
 	auth.requested(m)
 	s.push(auth)
+	return nil
 }
 
 // derive makes the keys of a new IKE SA.
@@ -235,14 +251,23 @@ func (s *SA) install(chosen *wire.Proposal, prf suite.PRF, seed suite.Secret) er
 
 // initRequested answers IKE_SA_INIT as responder.
 func (s *SA) initRequested(m *message, parsed *wire.Message, problem *wire.Problem) {
-	refuse := func(t wire.NotifyType, data []byte, f *Failure) {
+	data, f := s.initAccepted(m, parsed, problem)
+	if f == nil {
+		return
+	}
+	s.fail(f)
+	if octets, err := s.protect(wire.ExchangeIKESAInit, 0, true, notify(f.Notify, data)); err == nil {
+		s.transmit(m.path, octets...)
+	}
+	s.end(engine.IKEFailed, f.Text, false)
+}
+
+// initAccepted makes the keys and sends the answer to IKE_SA_INIT; or gives the
+// failure that the initiator is told, and the data of its notify.
+func (s *SA) initAccepted(m *message, parsed *wire.Message, problem *wire.Problem) ([]byte, *Failure) {
+	refuse := func(t wire.NotifyType, data []byte, f *Failure) ([]byte, *Failure) {
 		f.Notify = t
-		s.fail(f)
-		octets, err := s.protect(wire.ExchangeIKESAInit, 0, true, notify(t, data))
-		if err == nil {
-			s.transmit(m.path, octets...)
-		}
-		s.end(engine.IKEFailed, f.Text, false)
+		return data, f
 	}
 	var form *wire.Form
 	if problem == nil {
@@ -259,27 +284,22 @@ func (s *SA) initRequested(m *message, parsed *wire.Message, problem *wire.Probl
 		case 0:
 			n = wire.NotifyInvalidSyntax
 		}
-		refuse(n, data, s.malformed(problem.Payload, problem.RFC, "IKE_SA_INIT request", formWords(form), m.payloads, problem.What))
-		return
+		return refuse(n, data, s.malformed(problem.Payload, problem.RFC, "IKE_SA_INIT request", formWords(form), m.payloads, problem.What))
 	}
 	sa, ke, nonce := find[*wire.SA](m, wire.PayloadSA), find[*wire.KE](m, wire.PayloadKE), find[*wire.Nonce](m, wire.PayloadNonce)
 	if sa == nil || ke == nil || nonce == nil {
-		refuse(wire.NotifyInvalidSyntax, nil, s.malformed(0, "RFC 7296 1.2", "IKE_SA_INIT request", "SA, KE and Nonce", m.payloads, "SA, KE or Nonce is missing"))
-		return
+		return refuse(wire.NotifyInvalidSyntax, nil, s.malformed(0, "RFC 7296 1.2", "IKE_SA_INIT request", "SA, KE and Nonce", m.payloads, "SA, KE or Nonce is missing"))
 	}
 	chosen, conns := s.chooseConnection(sa.Proposals, ke.Group)
 	if chosen == nil {
-		refuse(wire.NotifyNoProposalChosen, nil, unfit("no proposal", wire.ProtocolIKE, sa.Proposals, s.proposals(), true))
-		return
+		return refuse(wire.NotifyNoProposalChosen, nil, unfit("no proposal", wire.ProtocolIKE, sa.Proposals, s.proposals(), true))
 	}
 	if want := group(chosen); want != ke.Group {
-		refuse(wire.NotifyInvalidKEPayload, []byte{uint8(want >> 8), uint8(want)}, s.otherGroupWanted("RFC 7296 1.2", want, ke.Group))
-		return
+		return refuse(wire.NotifyInvalidKEPayload, []byte{uint8(want >> 8), uint8(want)}, s.otherGroupWanted("RFC 7296 1.2", want, ke.Group))
 	}
 	public, shared, err := suite.RespondFirst(s.own.spareKeys(), ke.Group, ke.Data)
 	if err != nil {
-		refuse(wire.NotifyInvalidSyntax, nil, s.badValue(ke, err))
-		return
+		return refuse(wire.NotifyInvalidSyntax, nil, s.badValue(ke, err))
 	}
 	s.choices = conns
 	s.ni, s.nr = bytes.Clone(nonce.Data), s.set.Source.Nonce()
@@ -287,21 +307,12 @@ func (s *SA) initRequested(m *message, parsed *wire.Message, problem *wire.Probl
 	s.peerOptions(m, conns[0].NoFragmentation)
 	kept := *chosen
 	kept.SPI = nil
-	nat := s.detectNAT(s.spiI, 0, m)
-	ps := []wire.Payload{payload(wire.PayloadSA, &wire.SA{Proposals: []wire.Proposal{kept}}),
-		payload(wire.PayloadKE, &wire.KE{Group: ke.Group, Data: public}), payload(wire.PayloadNonce, &wire.Nonce{Data: s.nr})}
-	if nat {
-		ps = append(ps, s.natPayloads(s.spiI, s.spiR, m.path, conns[0].ForceEncap)...)
-	}
-	ps = append(ps, authorities(conns)...)
-	ps = append(ps, s.initOptions(conns[0], m)...)
-	octets, err := s.protect(wire.ExchangeIKESAInit, 0, true, ps)
+	octets, err := s.protect(wire.ExchangeIKESAInit, 0, true, s.initAnswer(m, &kept, &wire.KE{Group: ke.Group, Data: public}))
 	if err == nil {
 		err = ikeTransforms(&kept).Possible()
 	}
 	if err != nil {
-		refuse(wire.NotifyNoProposalChosen, nil, s.noKeys(&kept, "RFC 7296 2.14", err))
-		return
+		return refuse(wire.NotifyNoProposalChosen, nil, s.noKeys(&kept, "RFC 7296 2.14", err))
 	}
 	// The keys are made when the peer has its answer, see Endpoint.Prepare; while
 	// it makes its own.
@@ -318,6 +329,20 @@ func (s *SA) initRequested(m *message, parsed *wire.Message, problem *wire.Probl
 	s.start(TimerHalfOpen, s.set.HalfOpen)
 	s.in.keep(answer{id: 0, digest: sha256.Sum256(m.raw), wire: octets}, s.set.Window)
 	s.transmit(m.path, octets...)
+	return nil, nil
+}
+
+// initAnswer gives the payloads of the answer to IKE_SA_INIT.
+func (s *SA) initAnswer(m *message, chosen *wire.Proposal, ke *wire.KE) []wire.Payload {
+	nat := s.detectNAT(s.spiI, 0, m)
+	ps := []wire.Payload{payload(wire.PayloadSA, &wire.SA{Proposals: []wire.Proposal{*chosen}}),
+		payload(wire.PayloadKE, ke), payload(wire.PayloadNonce, &wire.Nonce{Data: s.nr})}
+	conn := s.choices[0]
+	if nat {
+		ps = append(ps, s.natPayloads(s.spiI, s.spiR, m.path, conn.ForceEncap)...)
+	}
+	ps = append(ps, authorities(s.choices)...)
+	return append(ps, s.initOptions(conn, m)...)
 }
 
 // chooseConnection selects a proposal, and the connections that have it. What

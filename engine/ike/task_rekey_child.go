@@ -82,28 +82,14 @@ func (t *rekeyChildTask) answer(s *SA, m *message) {
 	}
 	c := s.takeChild(o, m, o.ni, nr, old)
 	if c == nil {
-		switch {
-		case old.closing() || old.peer != nil:
-		case o.gone:
-			s.closeChild(old, "the peer has closed its replacement already")
-		default:
-			old.state = engine.ChildInstalled
-			old.own = &rekeyChildTask{old: old, group: t.group, tries: t.tries}
-			s.retry(old.own, &unknownError)
-		}
+		t.failed(s, o)
 		return
 	}
 	delete(s.attempts, t.name())
 	rival := old.peer
 	switch {
 	case rival == nil:
-		s.addInstalled(c, true)
-		if !old.gone {
-			old.state = engine.ChildRekeyed
-			s.closeChild(old, "replaced by "+c.String())
-		} else {
-			c.replaces = nil
-		}
+		t.replaced(s, c)
 	case bytes.Compare(lowest(o.ni, nr), rival.lowest) < 0:
 		// Ours has the lowest nonce: it is redundant, and ours to close.
 		s.note("collision", old.cfg.Name, "both sides replaced child SA %s; ours has the lowest nonce and goes", old)
@@ -122,14 +108,33 @@ func (t *rekeyChildTask) answer(s *SA, m *message) {
 			s.awaitDelete(rival.child)
 		}
 		old.peer = nil
-		s.addInstalled(c, true)
-		if !old.gone {
-			old.state = engine.ChildRekeyed
-			s.closeChild(old, "replaced by "+c.String())
-		} else {
-			c.replaces = nil
-		}
+		t.replaced(s, c)
 	}
+}
+
+// failed goes on after an answer that led to no child.
+func (t *rekeyChildTask) failed(s *SA, o *childOffer) {
+	old := t.old
+	switch {
+	case old.closing() || old.peer != nil:
+	case o.gone:
+		s.closeChild(old, "the peer has closed its replacement already")
+	default:
+		old.state = engine.ChildInstalled
+		old.own = &rekeyChildTask{old: old, group: t.group, tries: t.tries}
+		s.retry(old.own, &unknownError)
+	}
+}
+
+// replaced puts a child into the place of the old one, which is closed.
+func (t *rekeyChildTask) replaced(s *SA, c *child) {
+	s.addInstalled(c, true)
+	if t.old.gone {
+		c.replaces = nil
+		return
+	}
+	t.old.state = engine.ChildRekeyed
+	s.closeChild(t.old, "replaced by "+c.String())
 }
 
 // awaitDelete closes a child that the peer has to delete, should it not.
