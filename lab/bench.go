@@ -390,7 +390,7 @@ func (b *Bench) daemon(ctx context.Context, host Host, name string, end *End) (*
 	if !b.Scenario.Guests { // a guest takes its daemons with it
 		b.onClose(d.Close)
 	}
-	if err := end.writeCredentials(d.Dir); err != nil {
+	if err := end.WriteCredentials(d.Dir); err != nil {
 		return d, err
 	}
 	if err := d.Start(ctx); err != nil {
@@ -399,7 +399,9 @@ func (b *Bench) daemon(ctx context.Context, host Host, name string, end *End) (*
 	return d, d.Load(ctx, end.SwanctlConf())
 }
 
-func (e End) writeCredentials(dir string) error {
+// WriteCredentials writes the end's certificates and keys into the folders
+// x509, x509ca and private of dir.
+func (e End) WriteCredentials(dir string) error {
 	for name, pem := range e.certPEM {
 		path := filepath.Join(dir, name)
 		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {

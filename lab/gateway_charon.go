@@ -63,7 +63,7 @@ func (s *charonGateway) Load(ctx context.Context, list ...GatewayConnection) err
 		if err != nil {
 			return err
 		}
-		if err := end.writeCredentials(s.daemon.Dir); err != nil {
+		if err := end.WriteCredentials(s.daemon.Dir); err != nil {
 			return err
 		}
 		ends = append(ends, end)

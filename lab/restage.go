@@ -41,7 +41,7 @@ func (d *Daemon) Restage(ctx context.Context, end *End) error {
 		}
 	}
 	_, flushed := d.Swanctl(ctx, "--flush-certs")
-	return errors.Join(flushed, end.writeCredentials(d.Dir), d.Load(ctx, end.SwanctlConf()))
+	return errors.Join(flushed, end.WriteCredentials(d.Dir), d.Load(ctx, end.SwanctlConf()))
 }
 
 // fresh copies an end, so that changes of the copy leave it alone.

@@ -282,7 +282,7 @@ func (t *testPeer) tools() peer.Tools {
 			if port == 0 {
 				port = t.o.PlainPort
 			}
-			l, err := scan.Dial(netip.Addr{}, to, port, t.o.NATTPort)
+			l, err := scan.DialAsIKE(to, port, t.o.NATTPort)
 			if err != nil {
 				return nil, err
 			}

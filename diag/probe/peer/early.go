@@ -1,7 +1,9 @@
 package peer
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"slices"
 	"strings"
 	"time"
@@ -105,7 +107,12 @@ func (r *run) plainPort() (Status, string) {
 	r.probe.Local, r.probe.PlainPort, r.probe.NATTPort = local.Addr(), remote.Port(), natt.Port()
 	r.prober = scan.NewProber(r.line, scan.Options{Pace: time.Millisecond})
 	q, err := r.prober.Propose(r.ctx, r.target.Proposals, false, 0)
-	if err != nil {
+	switch {
+	case errors.Is(err, fs.ErrPermission):
+		// To the peer it is the same as any other firewall on the way.
+		r.probe.Plain = diag.ReachSilent
+		return Fail, err.Error()
+	case err != nil:
 		r.end("the peer cannot be sent to")
 		return Fail, err.Error()
 	}
@@ -123,22 +130,27 @@ func (r *run) plainPort() (Status, string) {
 
 func (r *run) nattPort() (Status, string) {
 	q, err := r.prober.Propose(r.ctx, r.target.Proposals, true, 0)
-	if err != nil {
+	words := outcome(&q)
+	switch {
+	case errors.Is(err, fs.ErrPermission):
+		r.probe.NATT, words = diag.ReachSilent, err.Error()
+	case err != nil:
 		return Fail, err.Error()
+	default:
+		r.probe.NATT = reach(&q)
 	}
-	r.probe.NATT = reach(&q)
 	if r.probe.Plain != diag.ReachAnswers {
 		if r.probe.NATT != diag.ReachAnswers {
 			r.end("the peer does not answer")
-			return Fail, outcome(&q)
+			return Fail, words
 		}
 		r.end("port %d does not answer, and the engine begins there", r.probe.PlainPort)
-		return Pass, outcome(&q)
+		return Pass, words
 	}
 	if r.probe.NATT != diag.ReachAnswers {
-		return Fail, outcome(&q)
+		return Fail, words
 	}
-	return Pass, outcome(&q)
+	return Pass, words
 }
 
 func (r *run) nat() (Status, string) {

@@ -92,7 +92,8 @@ type Tools struct {
 	// Host looks at this host; nil where nobody looks. Only what concerns a
 	// tunnel that ends in a process is judged: its firewall.
 	Host func(ctx context.Context) *diag.HostFacts
-	// Line leads to the peer's ports.
+	// Line leads to the peer's ports, best from those that Engine has too. It is
+	// closed before Engine is called.
 	Line func(to netip.Addr) (Line, error)
 	// Engine starts an engine that has the peer's connection.
 	Engine func(ctx context.Context, to netip.Addr) (Engine, error)
@@ -203,9 +204,7 @@ func newRun(ctx context.Context, t Target, tools Tools, o *Options) *run {
 
 // finish closes what the test opened and gives its report.
 func (r *run) finish(began time.Time) *Report {
-	if r.line != nil {
-		_ = r.line.Close() // nothing more is expected from it
-	}
+	r.hangUp()
 	if r.engine != nil {
 		_ = r.engine.Close() // its farewell was a step
 	}
@@ -213,6 +212,14 @@ func (r *run) finish(began time.Time) *Report {
 	r.report.Findings = r.findings()
 	r.report.Took = r.o.Now().Sub(began)
 	return r.report
+}
+
+// hangUp closes the line of the early questions.
+func (r *run) hangUp() {
+	if r.line != nil {
+		_ = r.line.Close() // nothing more is expected from it
+		r.line = nil
+	}
 }
 
 // step does one step, and gives it the findings that it brought.
@@ -278,6 +285,7 @@ func (r *run) authentication() (Status, string) {
 	}
 	ctx, cancel := r.patient()
 	defer cancel()
+	r.hangUp() // the engine has the same ports
 	var err error
 	if r.engine, err = r.tools.Engine(ctx, r.probe.Remote); err != nil {
 		r.end("the engine does not run")

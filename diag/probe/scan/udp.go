@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"net/netip"
 	"syscall"
@@ -23,19 +24,44 @@ type UDP struct {
 }
 
 // Dial opens the sockets towards a host. Local is the address to send from, the
-// zero Addr for the one that the system takes.
+// zero Addr for the one that the system takes; the ports are the system's too.
 func Dial(local, host netip.Addr, port, natt uint16) (*UDP, error) {
+	return dial(netip.AddrPortFrom(local, 0), netip.AddrPortFrom(local, 0), netip.AddrPortFrom(host, port), netip.AddrPortFrom(host, natt))
+}
+
+// DialAsIKE is Dial from the very ports that an IKE daemon has, where they can be
+// had: what a firewall on the way does with those it need not do with others.
+func DialAsIKE(host netip.Addr, port, natt uint16) (*UDP, error) {
+	own := netip.IPv4Unspecified()
+	if host.Is6() {
+		own = netip.IPv6Unspecified()
+	}
+	to, toNATT := netip.AddrPortFrom(host, port), netip.AddrPortFrom(host, natt)
+	if u, err := dial(netip.AddrPortFrom(own, wire.PortIKE), netip.AddrPortFrom(own, wire.PortNATT), to, toNATT); err == nil {
+		return u, nil
+	}
+	return Dial(netip.Addr{}, host, port, natt)
+}
+
+func dial(plain, natt, toPlain, toNATT netip.AddrPort) (*UDP, error) {
 	u := &UDP{Timeout: time.Second, Tries: 3}
-	var from *net.UDPAddr
-	if local.IsValid() {
-		from = net.UDPAddrFromAddrPort(netip.AddrPortFrom(local, 0))
+	open := func(own, to netip.AddrPort) (*net.UDPConn, error) {
+		var from *net.UDPAddr
+		if own.Addr().IsValid() {
+			from = net.UDPAddrFromAddrPort(own)
+		}
+		c, err := net.DialUDP("udp", from, net.UDPAddrFromAddrPort(to))
+		if err != nil {
+			return nil, fmt.Errorf("socket towards %s: %w", to.Addr(), err)
+		}
+		return c, nil
 	}
 	var err error
-	if u.plain, err = net.DialUDP("udp", from, net.UDPAddrFromAddrPort(netip.AddrPortFrom(host, port))); err != nil {
-		return nil, fmt.Errorf("socket towards %s: %w", host, err)
+	if u.plain, err = open(plain, toPlain); err != nil {
+		return nil, err
 	}
-	if u.natt, err = net.DialUDP("udp", from, net.UDPAddrFromAddrPort(netip.AddrPortFrom(host, natt))); err != nil {
-		return nil, errors.Join(fmt.Errorf("socket towards %s: %w", host, err), u.plain.Close())
+	if u.natt, err = open(natt, toNATT); err != nil {
+		return nil, errors.Join(err, u.plain.Close())
 	}
 	return u, nil
 }
@@ -77,6 +103,9 @@ func (u *UDP) Ask(ctx context.Context, marked bool, request []byte, fits func([]
 			if errors.Is(err, syscall.ECONNREFUSED) {
 				refused = true // by the ICMP error of an earlier request
 				continue
+			}
+			if errors.Is(err, fs.ErrPermission) {
+				return nil, 0, false, fmt.Errorf("this host's own firewall lets nothing out to %s: %w", c.RemoteAddr(), err)
 			}
 			return nil, 0, false, fmt.Errorf("sending to %s: %w", c.RemoteAddr(), err)
 		}
