@@ -9,6 +9,7 @@ import (
 	tea "charm.land/bubbletea/v2"
 
 	"github.com/cloudvlan/cvlanctl/diag"
+	"github.com/cloudvlan/cvlanctl/tui/feed"
 	"github.com/cloudvlan/cvlanctl/tui/page"
 	"github.com/cloudvlan/cvlanctl/tui/theme"
 	"github.com/cloudvlan/cvlanctl/tui/widget"
@@ -21,6 +22,9 @@ type TestStep struct {
 	Took     time.Duration
 	Detail   string
 	Findings []diag.Finding
+	// Data is what the test has seen, for the pages to show; nil for nothing. It
+	// is the same in each step.
+	Data feed.Data
 }
 
 // peerTest is the test of a peer that runs, or the last one. Its steps come on
@@ -56,13 +60,74 @@ func (m *Model) testPeer(line string) tea.Cmd {
 		return nil
 	}
 	run := &peerTest{pane: &widget.Pane{Title: "Test of " + name}}
-	m.overlay, m.test = run.pane, run
+	m.test = run
+	m.showSteps()
 	m.orders++
 	return func() tea.Msg {
 		words, err := test(name, file, run.tell)
 		return obeyed{page.Order{Verb: "test-peer", Connection: name}, words, err}
 	}
 }
+
+// showSteps lays the steps of the test over the page. Enter shows what they are
+// known from.
+func (m *Model) showSteps() {
+	run := m.test
+	m.overlay = run.pane
+	m.pick = func(key string) (tea.Cmd, bool) {
+		data := run.data()
+		if key != "enter" || data == nil {
+			return nil, false
+		}
+		return func() tea.Msg { return look{data} }, true
+	}
+}
+
+// data is what the test has seen, nil for nothing.
+func (p *peerTest) data() feed.Data {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.steps) == 0 {
+		return nil
+	}
+	return p.steps[len(p.steps)-1].Data
+}
+
+// look has the screen show what a test has seen; nil leads back to the source.
+type look struct{ at feed.Data }
+
+// outside is the screen as it was before it showed what a test has seen.
+type outside struct {
+	options Options
+	pages   []page.Page
+	seen    []uint64
+	filters []string
+	stack   []int
+	open    int
+	paused  bool
+}
+
+// look shows what a test has seen on pages of its own, the findings first, or
+// leads back to where one came from.
+func (m *Model) look(at feed.Data) {
+	switch {
+	case at == nil && m.outer != nil:
+		o := m.outer
+		m.options, m.pages, m.seen, m.filters, m.stack, m.open, m.paused, m.outer = o.options, o.pages, o.seen, o.filters, o.stack, o.open, o.paused, nil
+		m.showSteps()
+	case at != nil && m.outer == nil:
+		m.outer = &outside{m.options, m.pages, m.seen, m.filters, m.stack, m.open, m.paused}
+		inside := m.options
+		inside.Data, inside.Page = at, diagnosesPage
+		inside.Act, inside.TestPeer, inside.Faults, inside.Packet = nil, nil, nil, nil // they are the source's
+		fresh := New(inside)
+		m.options, m.pages, m.seen, m.filters, m.stack, m.open, m.paused = inside, fresh.pages, fresh.seen, fresh.filters, nil, fresh.open, false
+	}
+	m.hold(m.sync)
+}
+
+// diagnosesPage is the key of the page of findings.
+const diagnosesPage = "5"
 
 // showTest brings what is shown of a test up to date.
 func (m *Model) showTest() {
@@ -72,6 +137,9 @@ func (m *Model) showTest() {
 	m.test.mu.Lock()
 	defer m.test.mu.Unlock()
 	m.test.pane.Lines = testLines(m.test.steps, m.width)
+	if n := len(m.test.steps); n > 0 && m.test.steps[n-1].Data != nil {
+		m.test.pane.Lines = append(m.test.pane.Lines, theme.Line{}, theme.L(theme.S(theme.Muted, "  Enter shows what this is known from: findings, messages, log")))
+	}
 }
 
 var testRoles = map[string]theme.Role{"": theme.Busy, "pass": theme.Good, "warn": theme.Warning, "fail": theme.Bad, "skip": theme.Muted}

@@ -33,3 +33,22 @@ func TestTheStepsOfATestStandOnTheScreenWithWhatTheyFound(t *testing.T) {
 	}
 	drive(t, daemon(), 80, 24, atSecond(17)).press(":", "test-peer office site.yaml", "enter").has("no peers to test")
 }
+
+// TestATestsFindingsLeadToWhatTheyAreKnownFromAndBack gives the screen what a
+// test has seen.
+func TestATestsFindingsLeadToWhatTheyAreKnownFromAndBack(t *testing.T) {
+	seen, _ := recorded(t, "wrong-psk")
+	d := drive(t, daemon(), 120, 40, atSecond(17), func(o *tui.Options) {
+		o.TestPeer = func(_, _ string, tell func(tui.TestStep)) (string, error) {
+			tell(tui.TestStep{Name: "authentication", Status: "fail", Detail: "AUTHENTICATION_FAILED", Data: seen})
+			return "", errors.New("the tunnel does not work")
+		}
+	})
+	d.press(":", "test-peer office site.yaml", "enter").send(tui.Tick(at(18 * time.Second)))
+	d.has("fail  authentication", "Enter shows what this is known from")
+	d.press("enter").has("what the test saw", "auth-failed-opaque", "evidence").hasNot("Test of office")
+	d.press("enter", "enter").has("INITIATOR", "IKE_AUTH 1")
+	d.press("u").hasNot("up office") // no orders to the source from here
+	d.press("esc").has("evidence").press("esc", "esc").has("Test of office")
+	d.press("esc").has("vici:", "TUNNEL").hasNot("what the test saw")
+}

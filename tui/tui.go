@@ -69,6 +69,7 @@ type Model struct {
 	pick    func(key string) (cmd tea.Cmd, taken bool) // what the overlay does with a key; nil for nothing
 	prompt  *prompt
 	test    *peerTest // the last one, nil before the first
+	outer   *outside  // what lies behind what a test has seen, nil where that is not shown
 	filters []string
 	last    string // the last action's result
 	lastBad bool

@@ -19,6 +19,10 @@ const wheelRows = 3
 
 // Update takes in one message.
 func (m *Model) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
+	if s, ok := msg.(look); ok { // at other data than what is held for all else
+		m.look(s.at)
+		return m, nil
+	}
 	var cmd tea.Cmd
 	m.hold(func() { cmd = m.update(msg) })
 	return m, cmd
@@ -202,6 +206,8 @@ func (m *Model) outcome(o page.Outcome, a theme.Action) tea.Cmd {
 		m.say(o.Say)
 	}
 	switch {
+	case o.Left && a == theme.Back && m.outer != nil && len(m.stack) == 0 && m.filters[m.open] == "":
+		return func() tea.Msg { return look{} }
 	case o.Left && a == theme.Back:
 		m.back()
 	case o.Jump != "":

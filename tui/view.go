@@ -130,6 +130,8 @@ func (m *Model) state(p feed.Progress) (string, theme.Role) {
 	switch d := m.options.Data.Daemon(); {
 	case m.paused:
 		return "paused", theme.Warning
+	case m.outer != nil:
+		return "what the test saw, Esc leads back", theme.Busy
 	case d != nil:
 		return m.daemonState(d)
 	}
@@ -226,7 +228,7 @@ func (m *Model) worst() theme.Span {
 // it was so before.
 func (m *Model) past() bool {
 	d := m.options.Data.Daemon()
-	return d != nil && (!d.Away.IsZero() || !m.options.Data.Trace().Daemon.Connected || m.silent(d) > 0)
+	return d != nil && m.outer == nil && (!d.Away.IsZero() || !m.options.Data.Trace().Daemon.Connected || m.silent(d) > 0)
 }
 
 // silent is for how long a daemon that is there has owed its list.

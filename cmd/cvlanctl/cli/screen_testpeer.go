@@ -3,13 +3,17 @@ package cli
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
+	"github.com/cloudvlan/cvlanctl/diag"
 	"github.com/cloudvlan/cvlanctl/diag/probe/peer"
 	"github.com/cloudvlan/cvlanctl/diag/rule"
+	"github.com/cloudvlan/cvlanctl/engine/trace"
 	"github.com/cloudvlan/cvlanctl/engine/wire"
 	"github.com/cloudvlan/cvlanctl/tui"
+	"github.com/cloudvlan/cvlanctl/tui/feed"
 )
 
 // testOnScreen tests a peer of a policy file for the screen.
@@ -25,9 +29,16 @@ func testOnScreen(ctx context.Context, app *App, name, file string, tell func(tu
 	if err != nil {
 		return "", fmt.Errorf("%w; %s", err, strings.TrimSpace(said.String()))
 	}
-	r := peer.Run(ctx, target, t.tools(), peer.Options{Rules: rule.All(), Tell: func(s peer.Step) {
-		tell(tui.TestStep{Name: s.Name, Status: string(s.Status), Took: s.Duration, Detail: s.Detail, Findings: s.Findings})
+	var found []diag.Finding
+	store := feed.NewStore(feed.Options{Title: "test of " + name, Daemon: true, Trace: trace.Options{KeepOctets: true},
+		Diagnose: func(*trace.Trace) []diag.Finding { return slices.Clone(found) }})
+	r := peer.Run(ctx, target, t.tools(), peer.Options{Rules: rule.All(), Event: store.Add, Tell: func(s peer.Step) {
+		found = append(found, s.Findings...)
+		store.Diagnose()
+		tell(tui.TestStep{Name: s.Name, Status: string(s.Status), Took: s.Duration, Detail: s.Detail, Findings: s.Findings, Data: store})
 	}})
+	found = r.Findings
+	store.Finish(nil)
 	switch r.Worst() {
 	case peer.Fail:
 		return "", fmt.Errorf("the tunnel does not work")

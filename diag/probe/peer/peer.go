@@ -118,6 +118,9 @@ type Options struct {
 	Now   func() time.Time
 	// Tell is told each step as it begins (with no Status) and as it ends.
 	Tell func(Step)
+	// Event is told each event of the test's own engine, and is done with it when
+	// it returns; nil for nobody.
+	Event func(*event.Event)
 	// Patience is how long one step of the tunnel waits: 0 for 20 s.
 	Patience time.Duration
 	// Ladder is how many Variations are tried, one after the other, where the
@@ -276,7 +279,12 @@ func (r *run) patient() (context.Context, context.CancelFunc) {
 }
 
 // add folds an event of the engine in.
-func (r *run) add(e *event.Event) { r.trace.Add(e) }
+func (r *run) add(e *event.Event) {
+	r.trace.Add(e)
+	if r.o.Event != nil {
+		r.o.Event(e)
+	}
+}
 
 func (r *run) authentication() (Status, string) {
 	if r.probe.NATT != diag.ReachAnswers && r.plain.NATLocal != nil && (*r.plain.NATLocal || *r.plain.NATRemote) {
