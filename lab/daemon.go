@@ -154,7 +154,7 @@ func (d *Daemon) Start(ctx context.Context) error {
 		return err
 	}
 	d.process = p
-	return Eventually(ctx, 20*time.Second, "charon in "+d.Dir+" to answer", d.answers)
+	return Eventually(ctx, time.Minute, "charon in "+d.Dir+" to answer", d.answers)
 }
 
 // answers says whether the daemon takes commands.

@@ -30,8 +30,8 @@ type Guest struct {
 var guestInit string
 
 const (
-	guestBoot   = 60 * time.Second // on a busy machine; 5 s is usual
-	guestOrder  = 2 * time.Minute  // what a command may take, where its caller allows more
+	guestBoot   = 3 * time.Minute // on a busy machine; 5 s is usual
+	guestOrder  = 2 * time.Minute // what a command may take, where its caller allows more
 	guestMemory = "192M"
 )
 

@@ -71,7 +71,7 @@ func newLoop(t testing.TB) *loop {
 		LocalTS:    all, RemoteTS: all, Local: addr, Remote: addr}); err != nil {
 		t.Fatal(err)
 	}
-	l := &loop{transmitter: p.out, receiver: p.newReceiver(), child: p.children[pair], batch: &outgoing{n: perBatch}}
+	l := &loop{transmitter: p.out, receiver: p.newReceiver(), child: p.children.stand[pair], batch: &outgoing{n: perBatch}}
 	for range perBatch {
 		l.batch.bufs, l.batch.sizes = append(l.batch.bufs, make([]byte, offset+maxDatagram+tail)), append(l.batch.sizes, 1400)
 	}

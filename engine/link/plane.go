@@ -70,9 +70,8 @@ type Plane struct {
 	closed atomic.Bool
 
 	mu       sync.Mutex // of what follows; readers take the pointers
-	children map[ike.SPIPair]*planeChild
+	children children[*planeChild]
 	order    []*planeChild // in which they came
-	late     []*planeChild // replaced and ended; their last packets may still come
 	tables   *tables
 	trapped  []*planeTrap
 	held     holds
@@ -90,7 +89,7 @@ type planeChild struct {
 	out     *esp.Out
 	sending atomic.Bool
 	turn    uint64 // the later it came to send, the higher
-	until   int64  // the second up to which it is opened after its end, 0 for no longer
+	late    bool   // replaced: what is under way is still taken
 	path    atomic.Pointer[planePath]
 
 	lastIn, lastOut, told atomic.Int64 // seconds
@@ -127,7 +126,7 @@ func NewPlane(d Device, o PlaneOptions) (*Plane, error) {
 	if o.Raw == nil {
 		o.Raw = ListenRaw
 	}
-	p := &Plane{device: d, o: o, stop: make(chan struct{}), children: map[ike.SPIPair]*planeChild{}, tables: newTables()}
+	p := &Plane{device: d, o: o, stop: make(chan struct{}), children: children[*planeChild]{stand: map[ike.SPIPair]*planeChild{}}, tables: newTables()}
 	p.traps.Store(esp.NewTable[*planeTrap](nil))
 	return p, nil
 }
@@ -166,23 +165,15 @@ func (p *Plane) tick() {
 func (p *Plane) second(now int64) {
 	p.clock.Store(now)
 	p.mu.Lock()
-	p.forgetLate(now)
+	for _, c := range p.children.forget(now) {
+		p.tables.shut(c)
+	}
 	p.tables.merge(p.order)
 	p.mu.Unlock()
 	p.unclaimed.Add(uint64(p.held.expire(now)))
 	if now%discoverEvery == 0 {
 		p.discoverPaths(now)
 	}
-}
-
-// forgetLate forgets replaced SAs whose last packets have had their time.
-func (p *Plane) forgetLate(now int64) {
-	p.late = slices.DeleteFunc(p.late, func(c *planeChild) bool {
-		if now > c.until {
-			p.tables.shut(c)
-		}
-		return now > c.until
-	})
 }
 
 // Close ends all tunnels and the device.
@@ -193,8 +184,8 @@ func (p *Plane) Close() error {
 	close(p.stop)
 	var err error
 	p.mu.Lock()
-	for pair := range p.children {
-		err = errors.Join(err, p.remove(pair))
+	for _, c := range p.children.stand {
+		err = errors.Join(err, p.remove(c))
 	}
 	err = errors.Join(err, p.setTraps(nil))
 	for _, c := range []*batchConn{p.conn, p.raw} {
@@ -212,21 +203,7 @@ func (p *Plane) Close() error {
 func (p *Plane) Update(u *ike.Update) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	c := p.children[u.SPIs]
-	if (c == nil) != (u.Kind == ike.Install) {
-		return fmt.Errorf("%s of child SA %s, %s in, %s out: it is not as it should be", u.Kind, u.Name, u.SPIs.In, u.SPIs.Out)
-	}
-	switch u.Kind {
-	case ike.Install:
-		return p.install(u)
-	case ike.Switch:
-		p.send(c)
-	case ike.Move:
-		return p.move(c, u)
-	case ike.Remove:
-		return p.remove(u.SPIs)
-	}
-	return nil
+	return p.children.update(u, orders[*planeChild]{p.install, p.send, p.move, p.remove})
 }
 
 // install takes a child in.
@@ -262,11 +239,11 @@ func (p *Plane) install(u *ike.Update) error {
 			return err
 		}
 	}
-	p.children[u.SPIs] = c
+	p.children.stand[u.SPIs] = c
 	p.order = append(p.order, c)
 	p.tables.open(c)
 	if u.Outbound {
-		p.send(c)
+		return p.send(c)
 	}
 	return nil
 }
@@ -388,13 +365,14 @@ func elsewhere(local netip.Addr) netip.Addr {
 }
 
 // send makes a child the one that is sent with, instead of what it replaces.
-func (p *Plane) send(c *planeChild) {
+func (p *Plane) send(c *planeChild) error {
 	p.tables.send(c, p.order)
-	if old := p.children[c.update.Replaces]; old != nil {
-		old.until = lateFor
+	if old := p.children.stand[c.update.Replaces]; old != nil {
+		old.late = true
 		p.tables.silence(old, p.order)
 	}
 	p.release()
+	return nil
 }
 
 // move follows a peer to another address, which has to be reachable too.
@@ -411,28 +389,18 @@ func (p *Plane) move(c *planeChild, u *ike.Update) error {
 	return p.place(c, u)
 }
 
-// lateFor is how long packets of an SA are taken that a rekeying has replaced,
-// in seconds: those under way when it ended.
-const lateFor = 5
-
-// maxLate is how many such SAs are kept; a peer can rekey as often as it likes.
-const maxLate = 256
-
-func (p *Plane) remove(pair ike.SPIPair) error {
-	c := p.children[pair]
-	delete(p.children, pair)
+// remove forgets a child. Of one that was replaced packets are taken a moment
+// longer.
+func (p *Plane) remove(c *planeChild) error {
+	delete(p.children.stand, c.update.SPIs)
 	if i := slices.Index(p.order, c); i >= 0 {
 		p.order = slices.Delete(p.order, i, i+1)
 	}
 	p.tables.silence(c, p.order)
-	if c.until == 0 {
+	if !c.late {
 		p.tables.shut(c)
-	} else {
-		c.until += p.clock.Load()
-		if p.late = append(p.late, c); len(p.late) > maxLate {
-			p.tables.shut(p.late[0])
-			p.late = p.late[1:]
-		}
+	} else if gone, ok := p.children.keep(c, p.clock.Load()); ok {
+		p.tables.shut(gone)
 	}
 	if r, ok := p.device.(Router); ok {
 		return r.Unroute(c.update.LocalTS, c.update.RemoteTS)
@@ -443,7 +411,7 @@ func (p *Plane) remove(pair ike.SPIPair) error {
 // Traffic gives what a child has carried.
 func (p *Plane) Traffic(pair ike.SPIPair) (Traffic, bool) {
 	p.mu.Lock()
-	c := p.children[pair]
+	c := p.children.stand[pair]
 	p.mu.Unlock()
 	if c == nil {
 		return Traffic{}, false

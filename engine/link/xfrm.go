@@ -40,9 +40,8 @@ type XFRM struct {
 
 	mu       sync.Mutex // of what follows
 	closed   bool
-	children map[ike.SPIPair]*xfrmChild
+	children children[*xfrmChild]
 	states   map[xfrmID]*xfrmChild // both SAs of each, and of late ones the one that opens
-	late     []*xfrmChild          // replaced and ended; their last packets may still come
 	policies map[xfrmKey]*xfrmSlot
 	traps    []*xfrmTrap
 	base     uint32 // of the numbers that policies know states by
@@ -114,8 +113,7 @@ type xfrmChild struct {
 	sent    []xfrmKey
 	led     bool
 	sending bool
-	late    bool  // replaced: what is under way is still taken
-	until   int64 // the second up to which it is, once it has ended
+	late    bool // replaced: what is under way is still taken
 
 	soft, hard      bool // told
 	lastIn, lastOut time.Time
@@ -145,7 +143,7 @@ func newXFRM(k kernel, o XFRMOptions, base uint32) *XFRM {
 	if o.Window == 0 {
 		o.Window = 64
 	}
-	return &XFRM{kernel: k, window: o.Window, base: base, stop: make(chan struct{}), children: map[ike.SPIPair]*xfrmChild{},
+	return &XFRM{kernel: k, window: o.Window, base: base, stop: make(chan struct{}), children: children[*xfrmChild]{stand: map[ike.SPIPair]*xfrmChild{}},
 		states: map[xfrmID]*xfrmChild{}, policies: map[xfrmKey]*xfrmSlot{}}
 }
 
@@ -181,21 +179,7 @@ func (p *XFRM) Receive([]ESPPacket) {}
 func (p *XFRM) Update(u *ike.Update) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	c := p.children[u.SPIs]
-	if (c == nil) != (u.Kind == ike.Install) {
-		return fmt.Errorf("%s of child SA %s, %s in, %s out: it is not as it should be", u.Kind, u.Name, u.SPIs.In, u.SPIs.Out)
-	}
-	switch u.Kind {
-	case ike.Install:
-		return p.install(u)
-	case ike.Switch:
-		return p.send(c)
-	case ike.Move:
-		return p.move(c, u)
-	case ike.Remove:
-		return p.remove(c)
-	}
-	return nil
+	return p.children.update(u, orders[*xfrmChild]{p.install, p.send, p.move, p.remove})
 }
 
 // install takes a child in. Of one that cannot be, nothing is left.
@@ -209,7 +193,7 @@ func (p *XFRM) install(u *ike.Update) error {
 	if err := c.keys(); err != nil {
 		return err
 	}
-	p.children[u.SPIs] = c
+	p.children.stand[u.SPIs] = c
 	err = p.begin(c)
 	if err == nil && u.Outbound {
 		err = p.send(c)
@@ -275,7 +259,7 @@ func (p *XFRM) send(c *xfrmChild) error {
 		}
 	}
 	c.sending = true
-	if old := p.children[c.update.Replaces]; old != nil {
+	if old := p.children.stand[c.update.Replaces]; old != nil {
 		old.sending, old.late = false, true
 	}
 	return nil
@@ -319,7 +303,7 @@ func (p *XFRM) move(c *xfrmChild, u *ike.Update) error {
 // remove forgets a child, whatever of it stands. Of one that was replaced the
 // inbound SA stays a moment for what is under way.
 func (p *XFRM) remove(c *xfrmChild) error {
-	delete(p.children, c.update.SPIs)
+	delete(p.children.stand, c.update.SPIs)
 	var err error
 	for _, keys := range [][]xfrmKey{c.sent, c.inbound, c.forward} {
 		for _, k := range keys {
@@ -332,11 +316,11 @@ func (p *XFRM) remove(c *xfrmChild) error {
 	}
 	err = errors.Join(err, p.drop(c, &c.out))
 	if c.late && !p.closed {
-		c.until = time.Now().Unix() + lateFor
-		if p.late = append(p.late, c); len(p.late) <= maxLate {
+		gone, ok := p.children.keep(c, time.Now().Unix())
+		if !ok {
 			return err
 		}
-		c, p.late = p.late[0], p.late[1:]
+		c = gone
 	}
 	return errors.Join(err, p.drop(c, &c.in))
 }
@@ -360,11 +344,11 @@ func (p *XFRM) Close() error {
 	p.closed = true
 	close(p.stop)
 	var err error
-	for _, c := range p.children {
+	for _, c := range p.children.stand {
 		err = errors.Join(err, p.remove(c))
 	}
-	for _, c := range p.late {
-		err = errors.Join(err, p.drop(c, &c.in))
+	for _, l := range p.children.late {
+		err = errors.Join(err, p.drop(l.child, &l.child.in))
 	}
 	err = errors.Join(err, p.setTraps(nil))
 	p.mu.Unlock()

@@ -92,7 +92,7 @@ func (p *XFRM) leave(k xfrmKey, c *xfrmChild) error {
 // of the child that it replaces, that of the trap that it was asked for by, or
 // one of its own.
 func (p *XFRM) reqid(u *ike.Update) uint32 {
-	if old := p.children[u.Replaces]; old != nil {
+	if old := p.children.stand[u.Replaces]; old != nil {
 		return old.in.reqid
 	}
 	for _, t := range p.traps {

@@ -74,13 +74,9 @@ func (p *XFRM) acquired(e xfrmEvent) {
 // packets have had their time.
 func (p *XFRM) look(now time.Time) {
 	p.mu.Lock()
-	p.late = slices.DeleteFunc(p.late, func(c *xfrmChild) bool {
-		over := now.Unix() > c.until
-		if over {
-			_ = p.drop(c, &c.in) // the kernel lets go of what it has, or has let go of it before
-		}
-		return over
-	})
+	for _, c := range p.children.forget(now.Unix()) {
+		_ = p.drop(c, &c.in) // the kernel lets go of what it has, or has let go of it before
+	}
 	empty := len(p.states) == 0
 	p.mu.Unlock()
 	if empty {
@@ -114,7 +110,7 @@ func (p *XFRM) look(now time.Time) {
 // Traffic gives what a child has carried.
 func (p *XFRM) Traffic(pair ike.SPIPair) (Traffic, bool) {
 	p.mu.Lock()
-	c := p.children[pair]
+	c := p.children.stand[pair]
 	if c == nil {
 		p.mu.Unlock()
 		return Traffic{}, false

@@ -194,7 +194,7 @@ func TestNothingIsLeftOfAChildThatCannotBeInstalled(t *testing.T) {
 			t.Errorf("order %d: %v", fail, err)
 		}
 		k.empty(t)
-		if len(p.policies)+len(p.states)+len(p.children) > 0 {
+		if len(p.policies)+len(p.states)+len(p.children.stand) > 0 {
 			t.Errorf("order %d: the plane remembers %v", fail, p.policies)
 		}
 	}
