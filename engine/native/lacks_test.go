@@ -91,3 +91,27 @@ func TestAListOfNothingThatTheEngineHasIsRefusedWhereItIsLoaded(t *testing.T) {
 		t.Errorf("by command: error %v, want one that says %q", err, says)
 	}
 }
+
+func TestARefusalIsToldWithTheConnectionAndByTheOtherSideWithThePeer(t *testing.T) {
+	b := start(t, loadPolicy(t, policyOf("b", "a", 0, "none"), "lab only"), nil)
+	a := start(t, loadPolicy(t, policyOf("a", "b", b.LocalAddr().Port(), "none"), "another"), nil)
+	lines := func(kind event.CheckKind) func(*event.Event) string {
+		return func(e *event.Event) string {
+			if e.Check == nil || e.Check.OK || e.Check.Kind != kind {
+				return ""
+			}
+			l := event.Line(e)
+			return "<" + l.IKE + "> " + l.Text
+		}
+	}
+	asked, heard := a.watch(t, lines(event.CheckRefusal)), b.watch(t, lines(event.CheckMAC))
+	if err := a.Up(limited(t), backend.Target{IKE: "gw", Child: "net"}, backend.UpOptions{}, nil); !errors.Is(err, backend.ErrRefused) {
+		t.Errorf("with another key: %v", err)
+	}
+	if text := <-asked; !strings.HasPrefix(text, "<gw> refusal: IKE_AUTH: here IDi a.example") || !strings.Contains(text, "the peer says AUTHENTICATION_FAILED") {
+		t.Errorf("the initiator tells %q", text)
+	}
+	if text := <-heard; !strings.HasPrefix(text, "<> peer 127.0.0.1: mac: AUTH of a.example") {
+		t.Errorf("the responder tells %q", text)
+	}
+}
