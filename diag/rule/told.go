@@ -3,10 +3,12 @@ package rule
 import (
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
 	"github.com/cloudvlan/cvlanctl/diag"
+	"github.com/cloudvlan/cvlanctl/engine/event"
 	"github.com/cloudvlan/cvlanctl/engine/trace"
 )
 
@@ -65,7 +67,7 @@ type keyedFact struct {
 
 var toldTables = []told{
 	{failureTellings, failureFacts},
-	{checkTellings, checkFacts},
+	{slices.Concat(checkTellings, refusedTellings, refusalTellings), checkFacts},
 	{stepTellings, stepFacts},
 	{alertTellings, alertFacts},
 }
@@ -98,17 +100,28 @@ func alertFacts(t *trace.Trace) []keyedFact {
 }
 
 // checkFacts gives the comparisons of our own engine's that failed. {what},
-// {local}, {remote} and {why} are their details.
+// {local}, {remote} and {why} are their details; times is the how-manieth of its
+// kind it is in its SA.
 func checkFacts(t *trace.Trace) []keyedFact {
+	type same struct {
+		sa           *trace.IKESA
+		kind, remote string
+	}
 	var l []keyedFact
+	times := map[same]int{}
 	for i := range t.Daemon.Checks {
 		c := &t.Daemon.Checks[i]
 		text := c.What + ": here " + c.Local + "; the peer " + c.Remote
 		if c.Why != "" {
 			text += " (" + c.Why + ")"
 		}
+		key := same{sa: c.SA, kind: string(c.Kind)}
+		if c.Kind == event.CheckRefusal {
+			key.remote = c.Remote
+		}
+		times[key]++
 		l = append(l, keyedFact{string(c.Kind), fact{time: c.Time, sa: c.SA, text: text, local: true, peer: c.Peer,
-			detail: map[string]string{"what": c.What, "local": c.Local, "remote": c.Remote, "why": c.Why, "near": c.Near}}})
+			detail: map[string]string{"what": c.What, "local": c.Local, "remote": c.Remote, "why": c.Why, "near": c.Near, "times": strconv.Itoa(times[key])}}})
 	}
 	return l
 }
