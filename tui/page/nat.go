@@ -214,6 +214,10 @@ func (p *NAT) View(t *theme.Theme, r widget.Rect) []theme.Line {
 	return append(lines, p.pane.View(t, below)...)
 }
 
+// ours says whether the near end of an SA is this side: of one that the daemon
+// never named, and that only its messages show, it is the initiator.
+func (p *NAT) ours(sa *trace.IKESA) bool { return p.live && sa.Name != "" }
+
 // compose makes what is known about the selected SA.
 func (p *NAT) compose(t *theme.Theme, width int) {
 	sa := p.selected()
@@ -224,7 +228,7 @@ func (p *NAT) compose(t *theme.Theme, width int) {
 	}
 	f.lines = append(f.lines, p.picture(t, sa)...)
 	near, far := "initiator", "responder"
-	if p.live {
+	if p.ours(sa) {
 		near, far = "this side", "the peer"
 	}
 	f.add(near, identity(sa.Local))
@@ -295,7 +299,7 @@ func (p *NAT) picture(t *theme.Theme, sa *trace.IKESA) []theme.Line {
 		local = false
 	}
 	near, far := "initiator", "responder"
-	if p.live {
+	if p.ours(sa) {
 		near, far = "you", "peer"
 	}
 	line := theme.Line{Spans: []theme.Span{theme.S(theme.Plain, "  ")}}
