@@ -77,5 +77,5 @@ clean: ## delete what was built
 
 # Break real tunnels in one way at a time, and write docs/accuracy.md.
 lab-faults:
-	go test -count=1 -parallel 7 -timeout 40m ./lab/faults -all
+	go test -count=1 -parallel 6 -timeout 40m ./lab/faults -all
 .PHONY: lab-faults

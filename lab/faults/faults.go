@@ -97,9 +97,15 @@ func (f *Fault) Healthy() bool { return len(f.Want) == 0 && f.Hidden == "" }
 // role gives the daemon whose view a source shares.
 var role = map[Source]Source{EngineInitiator: VICIInitiator, EngineResponder: VICIResponder, Host: VICIInitiator}
 
+// leftOut says that our engine is left out of a fault where it would be a
+// source.
+func (f *Fault) leftOut(s Source) bool {
+	return f.NoEngine[s] != "" || s == EngineHost && f.NoEngine[EngineInitiator] != ""
+}
+
 // want gives the id that a source has to name first, "" where it sees nothing.
 func (f *Fault) want(s Source) string {
-	if f.NoEngine[s] != "" {
+	if f.leftOut(s) {
 		return ""
 	}
 	if id, own := f.Want[s]; own {
@@ -108,7 +114,7 @@ func (f *Fault) want(s Source) string {
 	if s != EngineHost {
 		return f.Want[role[s]]
 	}
-	if id := f.Want[Host]; id != "" && f.NoEngine[EngineInitiator] == "" {
+	if id := f.Want[Host]; id != "" {
 		return id
 	}
 	return f.want(EngineInitiator)
@@ -138,7 +144,7 @@ func (f *Fault) sources(p pairing) []Source {
 // takes says that a pair of ends has something to show of a fault.
 func (f *Fault) takes(p pairing) bool {
 	for _, s := range f.sources(p) {
-		if f.want(s) != "" || f.Healthy() && f.NoEngine[s] == "" {
+		if f.want(s) != "" || f.Healthy() && !f.leftOut(s) {
 			return true
 		}
 	}

@@ -71,12 +71,10 @@ func TestEachFaultOfARealTunnelIsNamedFirstAndNoHealthyOneIsBlamed(t *testing.T)
 }
 
 // groups of faults have a lab of their own each.
-var groups = map[string]bool{"ends": true, "paths": true, "peers": true, "callers": true, "roads": true, "long": true, "natives": true}
+var groups = map[string]bool{"ends": true, "paths": true, "peers": true, "roads": true, "long": true, "natives": true}
 
 func groupOf(f *Fault) string {
 	switch {
-	case f.Calls:
-		return "callers"
 	case f.Software != "":
 		return "peers"
 	case f.Long:

@@ -130,9 +130,10 @@ func (p *peers) gateway(ctx context.Context, s lab.Software) (lab.Gateway, error
 			return nil, err
 		}
 	}
-	p.running = s
+	p.running = "" // until it runs
 	if err := gw.Start(ctx); err != nil {
 		return nil, fmt.Errorf("%s: %w", s, err)
 	}
+	p.running = s
 	return gw, nil
 }
