@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"sync"
 
 	"github.com/vishvananda/netlink"
@@ -20,6 +21,7 @@ import (
 type TUN struct {
 	tun.Device
 	file  *tunFile
+	empty bool // the last read found nothing; it is the reader's
 	Name  string
 	index int
 	mtu   int
@@ -83,18 +85,48 @@ func (t *TUN) raise(dir string) (err error) {
 // MTU gives the size that the device was made with.
 func (t *TUN) MTU() (int, error) { return t.mtu, nil }
 
+// singles is how many packets that come one by one are read at once.
+const singles = 64
+
+// BatchSize leaves room for what the system may join behind the last single one.
+func (t *TUN) BatchSize() int { return t.Device.BatchSize() + singles }
+
 // Read gives the packets that the system sends through the device, and waits for
-// one; see Device.
-func (t *TUN) Read(bufs [][]byte, sizes []int, offset int) (int, error) {
+// one; see Device. Those that are there already and were not joined by the system
+// are given together: they can be sent together.
+func (t *TUN) Read(bufs [][]byte, sizes []int, offset int) (n int, err error) {
 	for {
-		n, err := t.Device.Read(bufs, sizes, offset)
-		if !errors.Is(err, unix.EAGAIN) {
+		if n == 0 && t.empty {
+			if err := t.file.wait(); err != nil {
+				return 0, err
+			}
+		}
+		k, err := t.Device.Read(bufs[n:], sizes[n:], offset)
+		t.empty = errors.Is(err, unix.EAGAIN)
+		switch {
+		case t.empty && n == 0:
+			continue
+		case t.empty:
+			return n, nil
+		case err != nil:
 			return n, err
 		}
-		if err := t.file.wait(); err != nil {
-			return 0, err
+		n += k
+		if k != 1 || len(bufs)-n < t.Device.BatchSize() {
+			return n, nil
 		}
 	}
+}
+
+// Write hands packets to the system; see Device. So many at once as the device
+// itself takes: of small packets of UDP it joins all, and the system refuses what
+// has more than 128 in it.
+func (t *TUN) Write(bufs [][]byte, offset int) (n int, err error) {
+	for part := range slices.Chunk(bufs, t.Device.BatchSize()) {
+		k, failed := t.Device.Write(part, offset)
+		n, err = n+k, errors.Join(err, failed)
+	}
+	return n, err
 }
 
 // Close removes the device and its routes.

@@ -310,3 +310,81 @@ func TestAReaderOfATUNDeviceWaitsForPacketsAndEndsWithIt(t *testing.T) {
 		t.Error("the device outlives its file")
 	}
 }
+
+func TestABurstOfSmallPacketsIsReadAndWrittenTogetherAndWhole(t *testing.T) {
+	const burst, size = 200, 20 + 8 + 64 // more than the system takes in one that is joined
+	ns := wired(t)
+	tun := openTUN(t, ns, t.TempDir())
+	defer func() {
+		if err := tun.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	if err := tun.Route(network("10.1.0.0/16"), network("10.2.0.0/16"), peer); err != nil {
+		t.Fatal(err)
+	}
+	var c net.Conn
+	if err := ns.Do(func() (err error) {
+		c, err = net.Dial("udp", "10.2.0.1:9")
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = c.Close() }() // all was read
+	for i := range burst {
+		if _, err := c.Write(append(make([]byte, 63), byte(i))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const offset = 64
+	bufs, sizes := make([][]byte, tun.BatchSize()), make([]int, tun.BatchSize())
+	for i := range bufs {
+		bufs[i] = make([]byte, offset+65535)
+	}
+	var back [][]byte
+	reads := 0
+	for len(back) < burst {
+		n, err := tun.Read(bufs, sizes, offset)
+		if err != nil {
+			t.Fatal(err)
+		}
+		reads++
+		for i := range n {
+			if b := bufs[i][offset : offset+sizes[i]]; len(b) == size && b[0] == 0x45 && b[9] == 17 {
+				b = append(make([]byte, offset, offset+65535), b...)
+				echo(b[offset:])
+				back = append(back, b)
+			}
+		}
+	}
+	if reads > burst/8 {
+		t.Errorf("%d packets that were there took %d reads", burst, reads)
+	}
+	if _, err := tun.Write(back, offset); err != nil {
+		t.Error(err)
+	}
+	if err := c.SetReadDeadline(time.Now().Add(time.Minute)); err != nil {
+		t.Fatal(err)
+	}
+	b := make([]byte, 100)
+	for i := range burst {
+		n, err := c.Read(b)
+		if err != nil {
+			t.Fatalf("packet %d of %d: %v", i, burst, err)
+		}
+		if n != 64 || b[63] != byte(i) {
+			t.Fatalf("packet %d came back as % x", i, b[:n])
+		}
+	}
+}
+
+// echo turns a UDP packet back to its sender; its checksums stay right.
+func echo(b []byte) {
+	swap := func(i, j, n int) {
+		for k := range n {
+			b[i+k], b[j+k] = b[j+k], b[i+k]
+		}
+	}
+	swap(12, 16, 4)
+	swap(20, 22, 2)
+}
