@@ -27,6 +27,13 @@ type tested struct {
 		}
 	}
 	Findings []struct{ ID string }
+	ESP      struct {
+		Worst      string
+		Transforms []struct {
+			Keyword, Suite, Grade string
+			Accepted              bool
+		}
+	}
 }
 
 // testPeer runs the program's test of the bench's peer.
@@ -153,5 +160,29 @@ func TestATestOfAPeerNamesTheStepThatFailsAndWhy(t *testing.T) {
 				t.Errorf("%s has %v and not %s", s.Step, s.Findings, x.id)
 			}
 		})
+	}
+}
+
+// TestATestOfAPeerGradesExactlyTheESPThatIsConfiguredThere asks a strongSwan for
+// one ESP algorithm after another.
+func TestATestOfAPeerGradesExactlyTheESPThatIsConfiguredThere(t *testing.T) {
+	b := benchOf(t, func(e *lab.End) { e.ESP = "aes256gcm16-chacha20poly1305,aes256-aes128-sha256-sha1" })
+	d, code, _ := testPeer(t, b, program(t), "net", "--config", policy(t, b, "none"), "--grade", "rfc")
+	if code != 0 {
+		t.Errorf("exit code %d", code)
+	}
+	want := map[string]string{"aes256gcm16": "good", "chacha20poly1305": "good", "aes256": "good", "aes128": "good", "sha256": "good", "sha1": "weak"}
+	for _, x := range d.ESP.Transforms {
+		grade, configured := want[x.Keyword]
+		if x.Accepted != configured || configured && x.Grade != grade || x.Accepted && !strings.Contains(x.Suite, x.Keyword) {
+			t.Errorf("%s: accepted %t as %s, graded %s", x.Keyword, x.Accepted, x.Suite, x.Grade)
+		}
+		delete(want, x.Keyword)
+	}
+	if len(want) > 0 || d.ESP.Worst != "weak" || len(d.ESP.Transforms) > 40 {
+		t.Errorf("not asked for: %v; worst %q of %d", want, d.ESP.Worst, len(d.ESP.Transforms))
+	}
+	if text, err := b.B.Swanctl(t.Context(), "--list-sas"); err != nil || strings.TrimSpace(text) != "" {
+		t.Errorf("left at the peer (%v): %s", err, text)
 	}
 }

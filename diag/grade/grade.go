@@ -1,7 +1,7 @@
-// Package grade judges the algorithms of IKEv2 by what the RFCs say of them and
+// Package grade judges the algorithms of IKEv2 and ESP by what the RFCs say of them and
 // by profiles that organisations prescribe.
 //
-// Contract: pure tables. A profile grades each transform of an IKE proposal on
+// Contract: pure tables. A profile grades each transform of a proposal on
 // its own; an algorithm that it does not name is Unnamed, never guessed.
 package grade
 
@@ -41,6 +41,17 @@ type Profile struct {
 	Title  string
 	Source string
 	of     func(t wire.TransformType, id uint16, bits int) Grade
+	esp    func(t wire.TransformType, id uint16, bits int) Grade
+	// ESPSource is where it says so of ESP, where that is elsewhere.
+	ESPSource string
+}
+
+// OfESP grades a transform of an ESP proposal as Of does one of IKE.
+func (p *Profile) OfESP(t wire.TransformType, id uint16, bits int) Grade {
+	if g := p.esp(t, id, bits); g.Level != 0 {
+		return g
+	}
+	return Grade{Unnamed, p.ESPSource + " does not name it"}
 }
 
 // Of grades a transform of an IKE proposal by type, id and key length in bits,
@@ -54,10 +65,10 @@ func (p *Profile) Of(t wire.TransformType, id uint16, bits int) Grade {
 
 // Profiles are the profiles there are; the first is the usual one.
 var Profiles = []*Profile{
-	{Name: "rfc", Title: "IETF requirements for IKEv2", Source: "RFC 8247 with RFC 9395", of: ietf},
-	{Name: "cnsa1", Title: "Commercial National Security Algorithm Suite 1.0", Source: "CNSA 1.0 (RFC 9206)", of: cnsa1},
-	{Name: "cnsa2", Title: "Commercial National Security Algorithm Suite 2.0", Source: "CNSA 2.0", of: cnsa2},
-	{Name: "nist", Title: "Guide to IPsec VPNs, FIPS-approved algorithms", Source: "NIST SP 800-77r1", of: nist},
+	{Name: "rfc", Title: "IETF requirements for IKEv2", Source: "RFC 8247 with RFC 9395", of: ietf, esp: ietfESP, ESPSource: "RFC 8221 with RFC 9395"},
+	{Name: "cnsa1", Title: "Commercial National Security Algorithm Suite 1.0", Source: "CNSA 1.0 (RFC 9206)", of: cnsa1, esp: cnsa1ESP, ESPSource: "CNSA 1.0 (RFC 9206)"},
+	{Name: "cnsa2", Title: "Commercial National Security Algorithm Suite 2.0", Source: "CNSA 2.0", of: cnsa2, esp: cnsa2, ESPSource: "CNSA 2.0"},
+	{Name: "nist", Title: "Guide to IPsec VPNs, FIPS-approved algorithms", Source: "NIST SP 800-77r1", of: nist, esp: nist, ESPSource: "NIST SP 800-77r1"},
 }
 
 // Named finds a profile by its name.

@@ -47,3 +47,30 @@ func TestAnAlgorithmThatAProfileDoesNotNameIsUnnamed(t *testing.T) {
 		t.Error("a profile that is not there was found")
 	}
 }
+
+func TestProfilesGradeESPAsTheirSourcesSay(t *testing.T) {
+	for _, r := range []struct {
+		profile, keyword string
+		want             Level
+	}{
+		{"rfc", "aes128gcm16", Good}, {"rfc", "aes192", Allowed}, {"rfc", "chacha20poly1305", Good}, {"rfc", "aes128ccm8", Allowed}, {"rfc", "3des", Weak},
+		{"rfc", "null", Weak}, {"rfc", "des", Forbidden}, {"rfc", "sha256", Good}, {"rfc", "sha1", Weak}, {"rfc", "md5", Forbidden},
+		{"cnsa1", "aes256gcm16", Good}, {"cnsa1", "aes256", Forbidden}, {"cnsa2", "aes256gcm16", Good}, {"cnsa2", "aes128gcm16", Forbidden},
+		{"nist", "aes128", Good}, {"nist", "null", Forbidden}, {"nist", "chacha20poly1305", Forbidden}, {"nist", "sha1", Weak},
+	} {
+		tr, ok := wire.ParseKeyword(r.keyword)
+		if !ok {
+			t.Fatalf("keyword %s", r.keyword)
+		}
+		p, err := Named(r.profile)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if g := p.OfESP(tr.Type, tr.ID, tr.KeyLength()); g.Level != r.want || g.Why == "" {
+			t.Errorf("%s of %s: %s (%s), want %s", r.profile, r.keyword, g.Level, g.Why, r.want)
+		}
+	}
+	if g := Profiles[0].OfESP(wire.TransformEncr, 60000, 0); g.Level != Unnamed {
+		t.Errorf("a private algorithm is %s", g.Level)
+	}
+}

@@ -15,6 +15,7 @@ import (
 	"github.com/cloudvlan/cvlanctl/cmd/cvlanctl/cli/doc"
 	"github.com/cloudvlan/cvlanctl/cmd/cvlanctl/cli/print"
 	"github.com/cloudvlan/cvlanctl/diag"
+	"github.com/cloudvlan/cvlanctl/diag/grade"
 	"github.com/cloudvlan/cvlanctl/diag/probe"
 	"github.com/cloudvlan/cvlanctl/diag/probe/peer"
 	"github.com/cloudvlan/cvlanctl/diag/probe/scan"
@@ -47,6 +48,8 @@ type TestPeerOptions struct {
 	// pause before each.
 	Ladder int
 	Pace   time.Duration
+	// Grade is the profile to grade ESP by, "" for not at all.
+	Grade string
 
 	// As responder.
 	Listen                 bool
@@ -79,6 +82,11 @@ form of signature, and what else the policy holds. The first that the peer takes
 names the cause. Each is one more failed attempt at the peer, which may lock out
 who fails often: they are few, have a pause between them, and are counted.
 
+With --grade the peer is asked, once the tunnel stands, for one CHILD SA after
+another, each with one ESP algorithm, and what it takes is graded: by RFC 8221 or
+a profile. Each that comes up is taken down at once; there are 40 at most. A scan
+without credentials cannot see ESP.
+
 With --listen it is the peer that calls:
 then each transform, the identities, the preshared key or certificate and the
 selectors that it sends are compared with what is configured here, and what
@@ -90,6 +98,7 @@ have to be free on this host, and who may not open them needs CAP_NET_BIND_SERVI
   cvlanctl ipsec test-peer 192.0.2.2 --id me@example.org --remote-id gw.example.org --psk-file psk \
     --local-ts 10.1.0.1/32 --remote-ts 10.2.0.0/16
   cvlanctl ipsec test-peer office --config site.yaml --ladder
+  cvlanctl ipsec test-peer office --config site.yaml --grade cnsa2
   sudo cvlanctl ipsec test-peer office --config site.yaml --listen
   cvlanctl ipsec test-peer office --config site.yaml -o json | jq -r '.steps[] | select(.status == "fail")'`,
 		Args: func(cmd *cobra.Command, args []string) error {
@@ -123,6 +132,8 @@ have to be free on this host, and who may not open them needs CAP_NET_BIND_SERVI
 	f.IntVar(&opts.Ladder, "ladder", 0, "how many other ways to authenticate to try where the peer refuses without a reason")
 	f.Lookup("ladder").NoOptDefVal = strconv.Itoa(peer.DefaultLadder)
 	f.DurationVar(&opts.Pace, "pace", peer.DefaultPace, "with --ladder: the pause before each try")
+	f.StringVar(&opts.Grade, "grade", "", "ask for each ESP algorithm once the tunnel stands, and grade what the peer takes: rfc, cnsa1, cnsa2, nist")
+	complete(cmd, "grade", words("rfc", "cnsa1", "cnsa2", "nist"))
 	f.BoolVar(&opts.Listen, "listen", false, "let the peer call, and say what is wrong with what it sends")
 	f.DurationVar(&opts.Call, "call", 2*time.Minute, "with --listen: how long to wait for the peer's call")
 	f.Uint16Var(&opts.ListenPort, "listen-port", wire.PortIKE, "with --listen: our own UDP port for IKE")
@@ -141,6 +152,7 @@ type testPeer struct {
 	others []policy.Connection // of the policy
 	// variants are other ways to authenticate.
 	variants []native.Variant
+	profile  *grade.Profile // nil where ESP is not graded
 }
 
 // tested is our engine with a stack inside its tunnel.
@@ -176,6 +188,9 @@ func (t *testPeer) prepare(ctx context.Context) (peer.Target, error) {
 		if t.variants, err = native.Variants(ctx, p, t.conn, t.others, t.own()); err != nil && o.Ladder > 0 {
 			return target, err
 		}
+		if t.profile != nil {
+			target.ESP = t.espOffers()
+		}
 		for i := range t.variants {
 			v := &t.variants[i]
 			target.Variations = append(target.Variations, peer.Variation{Connection: v.Name, Kind: v.Kind, Near: v.Near, Says: v.Says})
@@ -186,6 +201,10 @@ func (t *testPeer) prepare(ctx context.Context) (peer.Target, error) {
 
 func runTestPeer(ctx context.Context, app *App, o *TestPeerOptions) error {
 	t := &testPeer{app: app, o: o}
+	var err error
+	if t.profile, err = o.graded(); err != nil {
+		return err
+	}
 	target, err := t.prepare(ctx)
 	if err != nil {
 		return err
@@ -205,10 +224,13 @@ func runTestPeer(ctx context.Context, app *App, o *TestPeerOptions) error {
 		return ctx.Err()
 	}
 	d := doc.NewTestPeer(r, began)
+	d.ESP = doc.NewTestPeerESP(r, t.profile)
 	switch {
 	case app.Output == print.JSONL:
 	case app.Output.Text():
-		err = t.close(r)
+		if err = t.closeESP(r); err == nil {
+			err = t.close(r)
+		}
 	default:
 		err = print.Document(app.Term.Out, app.Output, d, d.Steps)
 	}

@@ -109,6 +109,9 @@ type Target struct {
 	Ping       netip.Addr         // inside the tunnel; not set for none
 	// Variations are other ways to authenticate, the likelier first.
 	Variations []Variation
+	// ESP are children to ask for once the tunnel stands; none where ESP is not
+	// to be graded.
+	ESP []ESPOffer
 }
 
 // Options of a Run.
@@ -140,6 +143,7 @@ type Report struct {
 	Remote   netip.Addr
 	Steps    []Step
 	Findings []diag.Finding // of all steps, ranked
+	ESP      []ESPAnswer    // in the order of the target's
 	Took     time.Duration
 }
 
@@ -177,15 +181,18 @@ type run struct {
 func Run(ctx context.Context, t Target, tools Tools, o Options) *Report {
 	r := newRun(ctx, t, tools, &o)
 	began := o.Now()
-	for _, s := range []struct {
+	steps := []struct {
 		name string
 		do   func() (Status, string)
 	}{
 		{StepResolve, r.resolve}, {StepRoute, r.route}, {StepHost, r.hostSettings}, {StepPlain, r.plainPort}, {StepNATT, r.nattPort}, {StepNAT, r.nat},
 		{StepSizes, r.sizes}, {StepProposal, r.proposal}, {StepAuth, r.authentication}, {StepChild, r.child}, {StepTraffic, r.traffic},
-		{StepDPD, r.dpd}, {StepRekey, r.rekey}, {StepDelete, r.remove},
-	} {
-		r.step(s.name, s.do)
+		{StepDPD, r.dpd}, {StepRekey, r.rekey}, {StepESP, r.esp}, {StepDelete, r.remove},
+	}
+	for _, s := range steps {
+		if s.name != StepESP || len(t.ESP) > 0 {
+			r.step(s.name, s.do)
+		}
 	}
 	return r.finish(began)
 }

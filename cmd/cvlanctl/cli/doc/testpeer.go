@@ -5,7 +5,9 @@ import (
 	"time"
 
 	"github.com/cloudvlan/cvlanctl/diag"
+	"github.com/cloudvlan/cvlanctl/diag/grade"
 	"github.com/cloudvlan/cvlanctl/diag/probe/peer"
+	"github.com/cloudvlan/cvlanctl/engine/wire"
 )
 
 // TestPeerSchema is the kind of a TestPeer.
@@ -24,6 +26,52 @@ type TestPeer struct {
 	Duration   json.Number    `json:"duration"`
 	Steps      []TestPeerStep `json:"steps"`
 	Findings   []diag.Finding `json:"findings"`
+	ESP        *TestPeerESP   `json:"esp,omitempty"`
+}
+
+// TestPeerESP is what the peer takes for ESP, graded by a profile.
+type TestPeerESP struct {
+	Profile    string              `json:"profile"`
+	Worst      string              `json:"worst,omitempty"` // the worst grade of what is accepted
+	Transforms []TestPeerTransform `json:"transforms"`
+}
+
+// TestPeerTransform is one ESP algorithm that was asked for alone.
+type TestPeerTransform struct {
+	Type      string `json:"type"`
+	TypeID    uint8  `json:"type_id"`
+	ID        uint16 `json:"id"`
+	Name      string `json:"name"`
+	KeyLength int    `json:"key_length,omitempty"`
+	Keyword   string `json:"keyword"`
+	Accepted  bool   `json:"accepted"`
+	Suite     string `json:"suite,omitempty"`
+	Answer    string `json:"answer,omitempty"`
+	Grade     string `json:"grade"`
+	Why       string `json:"why"`
+}
+
+// NewTestPeerESP makes the part about ESP, nil where it was not asked for.
+func NewTestPeerESP(r *peer.Report, p *grade.Profile) *TestPeerESP {
+	if p == nil || len(r.ESP) == 0 {
+		return nil
+	}
+	d := &TestPeerESP{Profile: p.Name}
+	worst := grade.Level(0)
+	for i := range r.ESP {
+		a := &r.ESP[i]
+		t := &a.Algorithm
+		g := p.OfESP(t.Type, t.ID, t.KeyLength())
+		if a.Accepted && g.Level != grade.Unnamed {
+			worst = max(worst, g.Level)
+		}
+		d.Transforms = append(d.Transforms, TestPeerTransform{Type: t.Type.String(), TypeID: uint8(t.Type), ID: t.ID, Name: wire.TransformName(t.Type, t.ID),
+			KeyLength: t.KeyLength(), Keyword: t.Keyword(), Accepted: a.Accepted, Suite: a.Suite, Answer: a.Answer, Grade: g.Level.String(), Why: g.Why})
+	}
+	if worst > 0 {
+		d.Worst = worst.String()
+	}
+	return d
 }
 
 // TestPeerStep is one step.
