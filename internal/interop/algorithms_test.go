@@ -7,7 +7,6 @@ import (
 	"testing"
 
 	"github.com/cloudvlan/cvlanctl/engine"
-	"github.com/cloudvlan/cvlanctl/engine/ike"
 	"github.com/cloudvlan/cvlanctl/engine/wire"
 	"github.com/cloudvlan/cvlanctl/internal/interop"
 )
@@ -159,13 +158,7 @@ func first(t *testing.T, p wire.ProtocolID, text string, group bool) string {
 // rekeyChild has us (Initiator) or the peer rekey the one child.
 func (tn *tunnel) rekeyChild(who interop.Role) (ours *engine.IKESA) {
 	tn.t.Helper()
-	old := tn.spis()[0]
-	if who == interop.Initiator {
-		tn.command(ike.RekeyChild{SPI: old})
-	} else {
-		tn.peerRekeys("net")
-	}
-	tn.until("the rekeying of the child", func() bool { s := tn.spis(); return len(s) == 1 && s[0] != old })
+	tn.childRekeyed(tn.by(who, "net"))
 	ours, _ = tn.agree(1)
 	return ours
 }
@@ -174,16 +167,15 @@ func (tn *tunnel) rekeyChild(who interop.Role) (ours *engine.IKESA) {
 func (tn *tunnel) rekeyIKE(who interop.Role) (ours *engine.IKESA) {
 	tn.t.Helper()
 	n := len(tn.spis())
-	old := tn.ours()[0]
-	if who == interop.Initiator {
-		tn.command(ike.RekeyIKE{})
-	} else {
-		tn.peerRekeys("")
-	}
-	tn.until("the rekeying of the IKE SA", func() bool {
-		s := tn.ours()
-		return len(s) == 1 && (s[0].InitiatorSPI != old.InitiatorSPI || s[0].ResponderSPI != old.ResponderSPI)
-	})
+	tn.ikeRekeyed(tn.by(who, ""))
 	ours, _ = tn.agree(n)
 	return ours
+}
+
+// by gives what has the peer begin a rekeying, nil where we are to.
+func (tn *tunnel) by(who interop.Role, child string) func() {
+	if who == interop.Initiator {
+		return nil
+	}
+	return func() { tn.peerRekeys(child) }
 }

@@ -6,15 +6,12 @@ import (
 	"net/netip"
 	"os"
 	"slices"
-	"strings"
 	"testing"
 	"time"
 
 	"github.com/cloudvlan/cvlanctl/engine"
-	"github.com/cloudvlan/cvlanctl/engine/auth"
 	"github.com/cloudvlan/cvlanctl/engine/event"
 	"github.com/cloudvlan/cvlanctl/engine/ike"
-	"github.com/cloudvlan/cvlanctl/engine/suite"
 	"github.com/cloudvlan/cvlanctl/engine/wire"
 	"github.com/cloudvlan/cvlanctl/internal/interop"
 	"github.com/cloudvlan/cvlanctl/lab"
@@ -157,14 +154,9 @@ func (r *gatewayRig) pair(t *testing.T, role interop.Role, change func(*pairing)
 	r.pairs++
 	name, ours, peer := fmt.Sprintf("p%d", r.pairs), fmt.Sprintf("ours-%d.lab", r.pairs), fmt.Sprintf("peer-%d.lab", r.pairs)
 	ikeText, espText := r.suites()
-	both := &pairing{ignoresChains: r.ignoresChains(), conn: &ike.Connection{Name: name, Local: r.local, LocalID: id(t, ours), RemoteID: auth.Exactly(id(t, peer)),
-		Credentials: auth.SharedKeys{{Key: suite.NewSecret([]byte(secret))}},
-		Children:    []*ike.ChildConfig{{Name: "net", LocalTS: prefixes("10.1.0.0/24"), RemoteTS: prefixes("10.2.0.0/24")}}},
+	both := &pairing{ignoresChains: r.ignoresChains(), conn: r.connection(t, role, name, ours, peer, "10.1.0.0/24", "10.2.0.0/24"),
 		theirs: lab.GatewayConnection{Name: name, Local: r.remote.String(), Remote: r.seen, LocalID: peer, RemoteID: ours, PSK: secret,
 			LocalTS: []string{"10.2.0.0/24"}, RemoteTS: []string{"10.1.0.0/24"}, IKE: []string{ikeText}, ESP: []string{espText}}}
-	if role == interop.Initiator {
-		both.conn.Remote = r.remote
-	}
 	if change != nil {
 		change(both)
 	}
@@ -178,21 +170,11 @@ func (r *gatewayRig) pair(t *testing.T, role interop.Role, change func(*pairing)
 			c.Proposals = proposals(t, wire.ProtocolESP, p.theirs.ESP...)
 		}
 	}
-	r.mu.Lock()
-	r.events, r.errs = nil, nil
-	r.mu.Unlock()
 	if info, err := os.Stat(r.gateway.Log()); err == nil {
 		p.logAt = info.Size()
 	}
 	t.Cleanup(p.close)
-	var added error
-	r.do(t, func(_ time.Time, e *ike.Endpoint) ike.Output {
-		added = e.Add(p.conn)
-		return ike.Output{}
-	})
-	if added != nil {
-		t.Fatal(added)
-	}
+	p.add()
 	if !p.beginsWhenLoaded() {
 		p.load()
 	}
@@ -217,21 +199,7 @@ func (p *pair) close() {
 	if p.t.Failed() {
 		p.show(ctx)
 	}
-	err := p.pump.Do(ctx, func(now time.Time, e *ike.Endpoint) ike.Output {
-		e.Drop(p.conn.Name)
-		var all ike.Output
-		for _, s := range e.SAs() {
-			if s.Connection() == p.conn {
-				out := e.Command(now, s, ike.DeleteIKE{})
-				all.Datagrams = append(all.Datagrams, out.Datagrams...)
-				all.Updates = append(all.Updates, out.Updates...)
-			}
-		}
-		return all
-	})
-	if err != nil {
-		p.t.Error(err)
-	}
+	p.drop(ctx)
 	mine := func() bool {
 		left := true
 		err := p.pump.Do(ctx, func(_ time.Time, e *ike.Endpoint) ike.Output {
@@ -272,14 +240,7 @@ func (p *pair) close() {
 
 // show logs what both sides saw.
 func (p *pair) show(ctx context.Context) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.t.Logf("our errors: %s", strings.Join(p.errs, "; "))
-	for i := range p.events {
-		if s := p.events[i].Step; s != nil {
-			p.t.Logf("%s: %s", s.Kind, s.Text)
-		}
-	}
+	p.ourEnd.show()
 	status, err := p.gateway.Status(ctx)
 	p.t.Logf("the peer's status: %s (%v)", status, err)
 	if log, err := os.ReadFile(p.gateway.Log()); err == nil {
@@ -313,13 +274,7 @@ func (p *pair) initiate() {
 		p.must(p.gateway.Initiate(p.t.Context(), p.theirs.Name))
 		return
 	}
-	p.do(p.t, func(now time.Time, e *ike.Endpoint) ike.Output {
-		_, out, err := e.Initiate(now, p.conn.Name, netip.Addr{})
-		if err != nil {
-			p.t.Errorf("initiate: %v", err)
-		}
-		return out
-	})
+	p.begin()
 }
 
 // up brings the tunnel up and gives our IKE SA.
@@ -397,15 +352,4 @@ func (p *pair) asked(exchange wire.ExchangeType, ok func(*event.IKE) bool) int {
 		}
 	}
 	return len(ids)
-}
-
-// probe makes a liveness check and waits for the answer.
-func (p *pair) probe() {
-	p.t.Helper()
-	before := p.ours()[0].DPD.Answered
-	p.command(ike.Probe{})
-	p.until("the answer to a liveness check", func() bool {
-		s := p.ours()
-		return len(s) == 1 && s[0].DPD.Answered == before+1
-	})
 }

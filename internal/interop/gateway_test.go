@@ -1,6 +1,7 @@
 package interop_test
 
 import (
+	"context"
 	"crypto/elliptic"
 	"crypto/x509"
 	"errors"
@@ -220,30 +221,28 @@ const byLifetime = 3 * time.Second
 // rekeyChild has us (Initiator) or the peer rekey the one child.
 func (p *pair) rekeyChild(who interop.Role) {
 	p.t.Helper()
-	old := p.spis()[0]
-	if who == interop.Initiator {
-		p.command(ike.RekeyChild{SPI: old})
-	} else if p.theirs.RekeyChild == 0 {
-		p.must(p.gateway.RekeyChild(p.t.Context(), p.theirs.Name))
-	}
-	p.until("the rekeying of the child", func() bool { s := p.spis(); return len(s) == 1 && s[0] != old })
+	p.childRekeyed(p.by(who, p.theirs.RekeyChild, p.gateway.RekeyChild))
 	p.settled(who)
 }
 
 // rekeyIKE has us (Initiator) or the peer rekey the IKE SA.
 func (p *pair) rekeyIKE(who interop.Role) {
 	p.t.Helper()
-	old := p.ours()[0]
-	if who == interop.Initiator {
-		p.command(ike.RekeyIKE{})
-	} else if p.theirs.RekeyIKE == 0 {
-		p.must(p.gateway.RekeyIKE(p.t.Context(), p.theirs.Name))
-	}
-	p.until("the rekeying of the IKE SA", func() bool {
-		s := p.ours()
-		return len(s) == 1 && (s[0].InitiatorSPI != old.InitiatorSPI || s[0].ResponderSPI != old.ResponderSPI)
-	})
+	p.ikeRekeyed(p.by(who, p.theirs.RekeyIKE, p.gateway.RekeyIKE))
 	p.settled(who)
+}
+
+// by gives what has the peer begin a rekeying, nil where we are to: an order, or
+// nothing where it does so by itself after a time.
+func (p *pair) by(who interop.Role, after time.Duration, order func(context.Context, string) error) func() {
+	if who == interop.Initiator {
+		return nil
+	}
+	return func() {
+		if after == 0 {
+			p.must(order(p.t.Context(), p.theirs.Name))
+		}
+	}
 }
 
 // settled proves that both sides agree after a rekeying, and by whom it was

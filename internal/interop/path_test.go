@@ -29,17 +29,6 @@ func (tn *tunnel) whole() {
 	tn.gone()
 }
 
-// probe makes a liveness check and waits for the answer.
-func (tn *tunnel) probe() {
-	tn.t.Helper()
-	before := tn.ours()[0].DPD.Answered
-	tn.command(ike.Probe{})
-	tn.until("the answer to a liveness check", func() bool {
-		s := tn.ours()
-		return len(s) == 1 && s[0].DPD.Answered == before+1
-	})
-}
-
 func TestInteropPathsWithStrongSwan(t *testing.T) {
 	for _, row := range []struct {
 		name   string

@@ -3,13 +3,10 @@ package interop_test
 import (
 	"context"
 	"net/netip"
-	"slices"
-	"strings"
 	"sync"
 	"testing"
 	"time"
 
-	"github.com/cloudvlan/cvlanctl/engine"
 	"github.com/cloudvlan/cvlanctl/engine/event"
 	"github.com/cloudvlan/cvlanctl/engine/ike"
 	"github.com/cloudvlan/cvlanctl/engine/link"
@@ -94,103 +91,4 @@ func (st *station) installed() int {
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	return len(st.children)
-}
-
-// ourEnd is our side of one connection.
-type ourEnd struct {
-	at   *station
-	t    *testing.T
-	conn *ike.Connection
-}
-
-// ours gives our IKE SAs of the tunnel that stand.
-func (o *ourEnd) ours() []*engine.IKESA {
-	o.t.Helper()
-	var list []*engine.IKESA
-	o.at.do(o.t, func(_ time.Time, p *ike.Endpoint) ike.Output {
-		for _, s := range p.SAs() {
-			if s.Connection() == o.conn && s.State() == engine.IKEEstablished {
-				list = append(list, s.Model())
-			}
-		}
-		return ike.Output{}
-	})
-	return list
-}
-
-// until waits for something to become true.
-func (o *ourEnd) until(what string, ok func() bool) {
-	o.t.Helper()
-	if err := lab.Eventually(o.t.Context(), patience, what, ok); err != nil {
-		o.t.Fatal(err)
-	}
-}
-
-// spis gives the inbound SPIs of our children of the tunnel.
-func (o *ourEnd) spis() []wire.ESPSPI {
-	o.t.Helper()
-	var list []wire.ESPSPI
-	for _, s := range o.ours() {
-		for _, c := range s.Children {
-			list = append(list, c.SPIIn.Or(0))
-		}
-	}
-	return list
-}
-
-// command gives a command to our IKE SA of the tunnel.
-func (o *ourEnd) command(c ike.Command) {
-	o.t.Helper()
-	found := false
-	o.at.do(o.t, func(now time.Time, p *ike.Endpoint) ike.Output {
-		for _, s := range p.SAs() {
-			if s.Connection() == o.conn && s.State() == engine.IKEEstablished {
-				found = true
-				return p.Command(now, s, c)
-			}
-		}
-		return ike.Output{}
-	})
-	if !found {
-		o.t.Fatalf("no IKE SA stands for %T", c)
-	}
-}
-
-// checks gives what our side compared, of one kind.
-func (o *ourEnd) checks(kind event.CheckKind) []event.Check {
-	o.at.mu.Lock()
-	defer o.at.mu.Unlock()
-	var list []event.Check
-	for i := range o.at.events {
-		if c := o.at.events[i].Check; c != nil && c.Kind == kind {
-			list = append(list, *c)
-		}
-	}
-	return list
-}
-
-// stepped says whether our side reported a step of a kind.
-func (o *ourEnd) stepped(kind string) bool {
-	o.at.mu.Lock()
-	defer o.at.mu.Unlock()
-	return slices.ContainsFunc(o.at.events, func(e event.Event) bool { return e.Step != nil && e.Step.Kind == kind })
-}
-
-// signature gives how the peer signed, by the check of its signature.
-func (o *ourEnd) signature() string {
-	for _, c := range o.checks(event.CheckSignature) {
-		if c.OK && c.RFC != "RFC 7427 4" {
-			how, _, _ := strings.Cut(c.Remote, ",")
-			return how
-		}
-	}
-	return "no signature"
-}
-
-// tookCookie proves that the peer came back with our cookie.
-func (o *ourEnd) tookCookie() {
-	o.t.Helper()
-	if c := o.checks(event.CheckCookie); !slices.ContainsFunc(c, func(c event.Check) bool { return c.OK }) {
-		o.t.Errorf("checks of cookies: %v", c)
-	}
 }

@@ -15,7 +15,6 @@ import (
 	"github.com/cloudvlan/cvlanctl/engine/auth"
 	"github.com/cloudvlan/cvlanctl/engine/backend"
 	"github.com/cloudvlan/cvlanctl/engine/ike"
-	"github.com/cloudvlan/cvlanctl/engine/suite"
 	"github.com/cloudvlan/cvlanctl/engine/wire"
 	"github.com/cloudvlan/cvlanctl/internal/interop"
 	"github.com/cloudvlan/cvlanctl/lab"
@@ -49,16 +48,10 @@ func (r *rig) tunnel(t *testing.T, role interop.Role, s settings) *tunnel {
 		s.esp = suiteESP
 	}
 	r.tunnels++
-	tn := &tunnel{rig: r, ourEnd: ourEnd{at: r.station, t: t}, role: role, name: fmt.Sprintf("t%d", r.tunnels)}
-	ours, peer := fmt.Sprintf("ours-%d.lab", r.tunnels), fmt.Sprintf("peer-%d.lab", r.tunnels)
-	tn.conn = &ike.Connection{Name: tn.name, Local: r.local, LocalID: id(t, ours), RemoteID: auth.Exactly(id(t, peer)),
-		Credentials: auth.SharedKeys{{Key: suite.NewSecret([]byte(secret))}},
-		Proposals:   proposals(t, wire.ProtocolIKE, s.ike),
-		Children: []*ike.ChildConfig{{Name: "net", Proposals: proposals(t, wire.ProtocolESP, s.esp),
-			LocalTS: prefixes("10.1.0.1/32"), RemoteTS: prefixes("10.2.0.1/32")}}}
-	if role == interop.Initiator {
-		tn.conn.Remote = r.remote
-	}
+	name, ours, peer := fmt.Sprintf("t%d", r.tunnels), fmt.Sprintf("ours-%d.lab", r.tunnels), fmt.Sprintf("peer-%d.lab", r.tunnels)
+	conn := r.connection(t, role, name, ours, peer, "10.1.0.1/32", "10.2.0.1/32")
+	conn.Proposals, conn.Children[0].Proposals = proposals(t, wire.ProtocolIKE, s.ike), proposals(t, wire.ProtocolESP, s.esp)
+	tn := &tunnel{rig: r, ourEnd: ourEnd{at: r.station, t: t, conn: conn}, role: role, name: name}
 	tn.theirs = &backend.Section{}
 	tn.theirs.Set("version", "2")
 	if role == interop.Responder {
@@ -77,21 +70,11 @@ func (r *rig) tunnel(t *testing.T, role interop.Role, s settings) *tunnel {
 	if s.change != nil {
 		s.change(tn.conn, tn.theirs)
 	}
-	r.mu.Lock()
-	r.events, r.errs = nil, nil
-	r.mu.Unlock()
 	if info, err := os.Stat(r.daemon.LogPath()); err == nil {
 		tn.logAt = info.Size()
 	}
 	t.Cleanup(tn.close)
-	var added error
-	r.do(t, func(_ time.Time, p *ike.Endpoint) ike.Output {
-		added = p.Add(tn.conn)
-		return ike.Output{}
-	})
-	if added != nil {
-		t.Fatal(added)
-	}
+	tn.add()
 	if err := r.client.LoadConnection(t.Context(), tn.name, tn.theirs); err != nil {
 		t.Fatal(err)
 	}
@@ -112,21 +95,7 @@ func (tn *tunnel) close() {
 	if err := tn.client.UnloadConnection(ctx, tn.name); err != nil {
 		tn.t.Error(err)
 	}
-	err := tn.pump.Do(ctx, func(now time.Time, p *ike.Endpoint) ike.Output {
-		p.Drop(tn.name)
-		var all ike.Output
-		for _, s := range p.SAs() {
-			if s.Connection() == tn.conn {
-				out := p.Command(now, s, ike.DeleteIKE{})
-				all.Datagrams = append(all.Datagrams, out.Datagrams...)
-				all.Updates = append(all.Updates, out.Updates...)
-			}
-		}
-		return all
-	})
-	if err != nil {
-		tn.t.Error(err)
-	}
+	tn.drop(ctx)
 	empty := func() bool {
 		list, err := tn.client.SAs(ctx, backend.Filter{IKE: tn.name})
 		return err == nil && len(list) == 0
@@ -135,7 +104,7 @@ func (tn *tunnel) close() {
 		return
 	}
 	// What we do not know of, or the peer does not hear.
-	err = tn.client.Down(ctx, backend.Target{IKE: tn.name}, backend.DownOptions{Force: true, NoWait: true}, nil)
+	err := tn.client.Down(ctx, backend.Target{IKE: tn.name}, backend.DownOptions{Force: true, NoWait: true}, nil)
 	if err != nil && !errors.Is(err, backend.ErrRefused) {
 		tn.t.Error(err)
 	}
@@ -143,14 +112,7 @@ func (tn *tunnel) close() {
 
 // show logs what both sides saw.
 func (tn *tunnel) show() {
-	tn.mu.Lock()
-	defer tn.mu.Unlock()
-	tn.t.Logf("our errors: %s", strings.Join(tn.errs, "; "))
-	for i := range tn.events {
-		if s := tn.events[i].Step; s != nil {
-			tn.t.Logf("%s: %s", s.Kind, s.Text)
-		}
-	}
+	tn.ourEnd.show()
 	if log, err := os.ReadFile(tn.daemon.LogPath()); err == nil {
 		tn.t.Logf("the peer's log:\n%s", log[min(tn.logAt, int64(len(log))):])
 	}
@@ -189,13 +151,7 @@ func (tn *tunnel) initiate() {
 		tn.peerUp("net")
 		return
 	}
-	tn.do(tn.t, func(now time.Time, p *ike.Endpoint) ike.Output {
-		_, out, err := p.Initiate(now, tn.name, netip.Addr{})
-		if err != nil {
-			tn.t.Errorf("initiate: %v", err)
-		}
-		return out
-	})
+	tn.begin()
 }
 
 // peerUp has the peer bring a child up, or with "" the IKE SA alone.
