@@ -131,7 +131,7 @@ func exists(path string) bool {
 // secrets are names of every form that a source may hold, each planted where a
 // daemon, a certificate or a host tells it.
 var secrets = []string{"acme-hq", "branch_zh", "vpn.acme.example", "ike.acme.example", "remote.acme.example", "jane.doe@acme.example",
-	"C=CH, O=Acme, CN=gate seven", "gate seven", "203.0.113.77", "2001:db8:77::7", "fe80::77", "/home/jane/acme.pem", "f00dfeedf00dfeed", "c0ffee77", "Acme", "x7"}
+	"C=CH, O=Acme, CN=gate seven", "gate seven", "203.0.113.77", "2001:db8:77::7", "fe80::77", "/srv/jane/acme.pem", "f00dfeedf00dfeed", "c0ffee77", "Acme", "x7"}
 
 // Whatever text a finding holds, in whatever field, and however often and close
 // together names stand in it.
@@ -154,7 +154,7 @@ func TestAPseudonymHidesANameInEveryFieldOfAFinding(t *testing.T) {
 			Subject: diag.Subject{Local: "203.0.113.77", Remote: "2001:db8:77::7", SPIi: "f00dfeedf00dfeed", ChildSPI: "c0ffee77", Connection: "acme-hq"},
 			Summary: text, Cause: e.Cause + text, Surer: text, Claims: []string{text}, Remedies: []diag.Remedy{{Side: "both", Platform: "strongswan", Change: text}},
 			Evidence: []diag.Evidence{{Time: at, What: text}, {Time: at, What: strings.Repeat("vpn.acme.example ", 3)}}}
-		tellsNone(t, &diag.Facts{Source: "vici:/home/jane/acme.pem", Trace: tr, Now: at}, []diag.Finding{f}, names)
+		tellsNone(t, &diag.Facts{Source: "vici:/srv/jane/acme.pem", Trace: tr, Now: at}, []diag.Finding{f}, names)
 	}
 }
 
