@@ -209,11 +209,24 @@ says more than seconds. %d CPUs, %s, %s.
 		fmt.Fprintf(&b, "| %s | %.0f | %.1fx | %.2fx | %.2f | %.2f | %.1fx | %d MiB |\n", r.name,
 			r.rate(), r.rate()/reference, r.rate()/loop, r.wall.Seconds(), r.effort(), results[0].effort()/r.effort(), r.rss>>20)
 	}
+	if tables, findings := named(results, "cvlanctl pcap sas"), named(results, "cvlanctl pcap diagnose"); tables != nil && findings != nil {
+		fmt.Fprintf(&b, "\n`pcap diagnose` has %.2f of the speed of `pcap sas`, by CPU time %.2f.\n",
+			findings.rate()/tables.rate(), tables.effort()/findings.effort())
+	}
 	fmt.Fprintf(&b, `
 Start-up, median of %d runs each by turns: `+"`cvlanctl version`"+` %.1f ms, a bare
 cobra program %.1f ms: %.2fx.
 `, startupRuns, ms(ours), ms(bare), float64(ours)/float64(bare))
 	return b.String()
+}
+
+// named gives a program's result, nil where it was not measured.
+func named(results []result, name string) *result {
+	i := slices.IndexFunc(results, func(r result) bool { return r.name == name })
+	if i < 0 {
+		return nil
+	}
+	return &results[i]
 }
 
 func ms(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
