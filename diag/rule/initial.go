@@ -149,7 +149,7 @@ func keLoop(sa *trace.IKESA, xs []*trace.Exchange) (diag.Finding, bool) {
 	d.Confidence = diag.Certain
 	switch {
 	case stranger != "" && !movedOn(last):
-		d.Summary = fmt.Sprintf("%s asks for %s, which %s does not offer", last.Response.Src.Addr(), stranger, last.Request.Src.Addr())
+		d.Summary = fmt.Sprintf("%s asks for %s, which %s does not offer", last.Response.Src.Addr(), stranger, last.Response.Dst.Addr())
 	case rounds >= 2:
 		d.Summary = fmt.Sprintf("%s answered INVALID_KE_PAYLOAD %s and asked for %s; %s offered each, and none was accepted",
 			last.Response.Src.Addr(), count(rounds), join(groups), last.Response.Dst.Addr())

@@ -133,6 +133,9 @@ func natFinding(sa *trace.IKESA) diag.Finding {
 		d.Evidence = append(d.Evidence, at(m, "NAT detection of the %s: source %s %s, destination %s %s",
 			side.who, side.pair.SrcSeen, matchText(side.pair.Source), side.pair.DstSeen, matchText(side.pair.Destination)))
 	}
+	if len(d.Evidence) == 0 { // a message of the two, or a hash of it, is not there
+		d.Evidence = []diag.Evidence{{Frame: sa.FirstFrame, Time: sa.First, What: "a NAT detection hash of IKE_SA_INIT does not fit the address seen"}}
+	}
 	return d
 }
 
