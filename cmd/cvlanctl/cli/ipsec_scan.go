@@ -54,7 +54,7 @@ it agrees to and then does not go on with: it may not have it.
 Requests go to this host alone, one at a time. A responder's log shows each of
 them; SAs that it sets up half are closed under the identity "cvlanctl scan".
 Scan only what is yours to scan. It needs no root and no credentials, and so it
-sees no ESP proposals. The usual host is asked 30 to 80 times; --max bounds it,
+sees no ESP proposals: test-peer --grade does. The usual host is asked 30 to 80 times; --max bounds it,
 and --resume FILE keeps what was answered, and goes on from it.
 
 The exit code is 3 where something accepted is graded as bad as --fail-on.`,
