@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/netip"
 	"os"
@@ -12,11 +11,9 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/cloudvlan/cvlanctl/cmd/cvlanctl/cli/print"
 	"github.com/cloudvlan/cvlanctl/diag"
 	"github.com/cloudvlan/cvlanctl/diag/probe"
 	"github.com/cloudvlan/cvlanctl/diag/report"
-	"github.com/cloudvlan/cvlanctl/diag/rule"
 	"github.com/cloudvlan/cvlanctl/engine/backend"
 	"github.com/cloudvlan/cvlanctl/engine/event"
 	"github.com/cloudvlan/cvlanctl/engine/trace"
@@ -43,9 +40,7 @@ func (o *GatherOptions) flags(cmd *cobra.Command) {
 // IPsecDiagnoseOptions is what ipsec diagnose takes.
 type IPsecDiagnoseOptions struct {
 	GatherOptions
-	ReportOptions
-	VendorOptions
-	FailOn diag.Severity
+	VerdictOptions
 }
 
 // ReportOptions say where a report goes.
@@ -102,7 +97,7 @@ func (o *ReportOptions) write(f *diag.Facts, findings []diag.Finding) error {
 
 // NewCmdIPsecDiagnose makes `cvlanctl ipsec diagnose`.
 func NewCmdIPsecDiagnose(app *App, runF func(context.Context, *IPsecDiagnoseOptions) error) *cobra.Command {
-	opts := &IPsecDiagnoseOptions{FailOn: diag.High}
+	opts := &IPsecDiagnoseOptions{}
 	if runF == nil {
 		runF = func(ctx context.Context, o *IPsecDiagnoseOptions) error { return runIPsecDiagnose(ctx, app, o) }
 	}
@@ -122,20 +117,12 @@ bad as --fail-on, or worse.`,
 		RunE: func(cmd *cobra.Command, _ []string) error { return runF(cmd.Context(), opts) },
 	}
 	opts.GatherOptions.flags(cmd)
-	opts.ReportOptions.flags(cmd)
-	opts.VendorOptions.flags(cmd)
-	cmd.Flags().Var((*severityFlag)(&opts.FailOn), "fail-on", "exit with 3 from this severity on: critical, high, medium, low, info")
-	fromEnv(cmd.Flags(), "fail-on")
-	complete(cmd, "fail-on", words("critical", "high", "medium", "low", "info"))
+	opts.VerdictOptions.flags(cmd)
 	return cmd
 }
 
 func runIPsecDiagnose(ctx context.Context, app *App, o *IPsecDiagnoseOptions) error {
-	if err := o.ReportOptions.check(); err != nil {
-		return err
-	}
-	vendors, err := o.vendors()
-	if err != nil {
+	if err := o.ready(); err != nil {
 		return err
 	}
 	return app.withBackend(ctx, func(ctx context.Context, c *vici.Client) error {
@@ -143,23 +130,7 @@ func runIPsecDiagnose(ctx context.Context, app *App, o *IPsecDiagnoseOptions) er
 		if err != nil {
 			return err
 		}
-		facts.Vendors = vendors
-		findings := diag.Diagnose(facts, rule.All())
-		if app.Output.Text() {
-			err = writeFindings(app.Term, facts.Trace, facts.Source, findings)
-			if err == nil {
-				writeNotes(app, facts.Host)
-			}
-		} else {
-			err = print.Document(app.Term.Out, app.Output, diag.Report{Source: facts.Source, Findings: findings}, findings)
-		}
-		if err = errors.Join(err, o.ReportOptions.write(facts, findings)); err != nil {
-			return err
-		}
-		if worst := diag.Worst(findings); len(findings) > 0 && worst.AtLeast(o.FailOn) {
-			return &findingsError{worst.String()}
-		}
-		return nil
+		return o.judge(app, facts, facts.Source, nil)
 	})
 }
 

@@ -2,28 +2,23 @@ package cli
 
 import (
 	"context"
-	"errors"
 
 	"github.com/spf13/cobra"
 
-	"github.com/cloudvlan/cvlanctl/cmd/cvlanctl/cli/print"
 	"github.com/cloudvlan/cvlanctl/diag"
-	"github.com/cloudvlan/cvlanctl/diag/rule"
 	"github.com/cloudvlan/cvlanctl/engine/trace"
 )
 
 // DiagnoseOptions is what pcap diagnose takes.
 type DiagnoseOptions struct {
 	ReadOptions
-	ReportOptions
-	VendorOptions
-	Files  []string
-	FailOn diag.Severity
+	VerdictOptions
+	Files []string
 }
 
 // NewCmdPcapDiagnose makes `cvlanctl pcap diagnose`.
 func NewCmdPcapDiagnose(app *App, runF func(context.Context, *DiagnoseOptions) error) *cobra.Command {
-	opts := &DiagnoseOptions{FailOn: diag.High}
+	opts := &DiagnoseOptions{}
 	if runF == nil {
 		runF = func(ctx context.Context, o *DiagnoseOptions) error { return runDiagnose(ctx, app, o) }
 	}
@@ -44,20 +39,12 @@ finding is as bad as --fail-on, or worse.`,
 		},
 	}
 	opts.ReadOptions.flags(cmd)
-	opts.ReportOptions.flags(cmd)
-	opts.VendorOptions.flags(cmd)
-	cmd.Flags().Var((*severityFlag)(&opts.FailOn), "fail-on", "exit with 3 from this severity on: critical, high, medium, low, info")
-	fromEnv(cmd.Flags(), "fail-on")
-	complete(cmd, "fail-on", words("critical", "high", "medium", "low", "info"))
+	opts.VerdictOptions.flags(cmd)
 	return cmd
 }
 
 func runDiagnose(ctx context.Context, app *App, o *DiagnoseOptions) error {
-	if err := o.check(); err != nil {
-		return err
-	}
-	vendors, err := o.vendors()
-	if err != nil {
+	if err := o.ready(); err != nil {
 		return err
 	}
 	r, err := o.open(ctx, app, o.Files)
@@ -68,39 +55,8 @@ func runDiagnose(ctx context.Context, app *App, o *DiagnoseOptions) error {
 	if interrupted(failed) {
 		return failed
 	}
-	facts := &diag.Facts{Source: sourceName(o.Files), Trace: t, Now: t.Last, Vendors: vendors}
-	findings := diag.Diagnose(facts, rule.All())
-	if app.Output.Text() {
-		err = writeFindings(app.Term, t, shortName(o.Files), findings)
-	} else {
-		err = print.Document(app.Term.Out, app.Output, diag.Report{Source: facts.Source, Findings: findings}, findings)
-	}
-	if err = errors.Join(err, o.write(facts, findings), failed); err != nil {
-		// A capture that could not be read to its end cannot vouch for what
-		// was found: the failure decides the exit code.
-		return err
-	}
-	if worst := diag.Worst(findings); len(findings) > 0 && worst.AtLeast(o.FailOn) {
-		return &findingsError{worst.String()}
-	}
-	return nil
+	facts := &diag.Facts{Source: sourceName(o.Files), Trace: t, Now: t.Last}
+	// A capture that could not be read to its end cannot vouch for what was
+	// found: the failure decides the exit code.
+	return o.judge(app, facts, shortName(o.Files), failed)
 }
-
-// severityFlag is the value of --fail-on.
-type severityFlag diag.Severity
-
-// String gives the severity's word.
-func (s *severityFlag) String() string { return diag.Severity(*s).String() }
-
-// Set reads the severity's word.
-func (s *severityFlag) Set(word string) error {
-	v, err := diag.ParseSeverity(word)
-	if err != nil {
-		return err
-	}
-	*s = severityFlag(v)
-	return nil
-}
-
-// Type names the value in help.
-func (s *severityFlag) Type() string { return "severity" }
