@@ -100,10 +100,14 @@ type Finding struct {
 	Surer        string // what would make it surer, "" where it is certain
 }
 
+// NoSPI is what stands for the SPI of an IKE SA that ended before its source told
+// the SPI: it is known by its name alone.
+const NoSPI = "0000000000000000"
+
 // Subject says what a finding is about.
 type Subject struct {
 	Local, Remote string // addresses, "" where not known
-	SPIi, SPIr    string // 16 digits, "" where not known
+	SPIi, SPIr    string // 16 digits, "" where not known; SPIi is NoSPI on an SA whose source tells none
 	ChildSPI      string // 8 digits of an ESP SA, "" where it is about none
 	Connection    string
 }

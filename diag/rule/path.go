@@ -237,13 +237,26 @@ func openWhileDown(f *diag.Facts) []diag.Finding {
 				d.Surer = fmt.Sprintf("a capture on %s: tcpdump -ni %s dst net %s", r.Dev, r.Dev, ts)
 				d.Evidence = hostEvidence(f, "child %s is not up, no policy holds %s back, and a route leads there by %s", child.Name, ts, r.Dev)
 				d.Summary = fmt.Sprintf("while child %s is down, packets to %s leave by %s in the clear", child.Name, ts, r.Dev)
-				d.Remedies = instead("cleartext-leak-when-down", swan("local", "connections.%s.children.%s.start_action = trap", c.Name, child.Name))
+				d.Remedies = holdBack(c.Name, child.Name, ts)
 				found = append(found, d)
 				break
 			}
 		}
 	}
 	return found
+}
+
+// holdBack is how to hold back what belongs into a child that is down.
+func holdBack(conn, child string, to netip.Prefix) []diag.Remedy {
+	all := instead("cleartext-leak-when-down", swan("local", "connections.%s.children.%s.start_action = trap", conn, child))
+	fill := strings.NewReplacer("<remote_ts>", to.String())
+	if to.Addr().Is6() {
+		fill = strings.NewReplacer("<remote_ts>", to.String(), "iptables", "ip6tables")
+	}
+	for i := range all {
+		all[i].Change = fill.Replace(all[i].Change)
+	}
+	return all
 }
 
 // holdsBack says that a child is up, or that some policy stands for it.

@@ -4,7 +4,6 @@ import (
 	"github.com/cloudvlan/cvlanctl/diag"
 	"github.com/cloudvlan/cvlanctl/engine"
 	"github.com/cloudvlan/cvlanctl/engine/trace"
-	"github.com/cloudvlan/cvlanctl/engine/wire"
 )
 
 // blame finds the findings about an SA. Findings come ranked, so the first
@@ -35,7 +34,7 @@ func newBlame(findings []diag.Finding) blame {
 		switch {
 		case s.ChildSPI != "":
 			b.byChild[s.ChildSPI] = append(b.byChild[s.ChildSPI], i)
-		case s.SPIi != "" && s.SPIi != noSPI:
+		case s.SPIi != "" && s.SPIi != diag.NoSPI:
 			b.byIKE[s.SPIi] = append(b.byIKE[s.SPIi], i)
 		case s.Connection != "":
 			b.byConn[s.Connection] = append(b.byConn[s.Connection], i)
@@ -43,10 +42,6 @@ func newBlame(findings []diag.Finding) blame {
 	}
 	return b
 }
-
-// noSPI is what stands for the SPI of an IKE SA that ended before its daemon
-// listed it.
-var noSPI = wire.SPI(0).String()
 
 func hosts(a, b string) [2]string {
 	if b < a {

@@ -105,7 +105,7 @@ func subject(s *diag.Subject) string {
 	if s.Local != "" || s.Remote != "" {
 		parts = append(parts, orUnknown(s.Local)+" ↔ "+orUnknown(s.Remote))
 	}
-	if s.SPIi != "" && s.SPIi != noSPI {
+	if s.SPIi != "" && s.SPIi != diag.NoSPI {
 		parts = append(parts, "IKE "+s.SPIi)
 	}
 	if s.ChildSPI != "" {
@@ -437,7 +437,7 @@ func (p *Diagnoses) Show(t Target) bool {
 		}
 		fits := 0
 		switch {
-		case t.SA != nil && f.Subject.SPIi == t.SA.InitiatorSPI.String() && (f.Subject.SPIi != noSPI || f.Subject.Connection == t.SA.Name):
+		case t.SA != nil && f.Subject.SPIi == t.SA.InitiatorSPI.String() && (f.Subject.SPIi != diag.NoSPI || f.Subject.Connection == t.SA.Name):
 			fits = 2
 		case t.Connection != "" && f.Subject.Connection == t.Connection:
 			fits = 1

@@ -124,12 +124,16 @@ func (p *Tunnels) failureWords(f *backend.Failure) string {
 	return "failed " + p.age(f.At, time.Time{}) + " ago: " + words
 }
 
-// peerWords names the peer of a connection, by what is configured.
+// peerWords names the peer of a connection: where it is while the connection is
+// up, and by what is configured.
 func (p *Tunnels) peerWords(t *backend.Tunnel) string {
 	if t.Connection == nil {
 		return ""
 	}
 	words := strings.Join(t.Connection.RemoteAddrs, ",")
+	if len(t.SAs) == 1 && t.SAs[0].Remote.Host.IsValid() {
+		words = t.SAs[0].Remote.Host.String()
+	}
 	for _, r := range t.Connection.Remote {
 		if r.ID != "" {
 			return words + "  " + r.ID

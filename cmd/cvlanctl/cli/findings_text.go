@@ -244,7 +244,7 @@ func subjectText(s *diag.Subject) string {
 	if s.Local != "" || s.Remote != "" {
 		parts = append(parts, s.Local+" -> "+s.Remote)
 	}
-	if s.SPIi != "" {
+	if s.SPIi != "" && s.SPIi != diag.NoSPI {
 		parts = append(parts, "IKE SA "+s.SPIi)
 	}
 	if s.ChildSPI != "" {

@@ -16,6 +16,7 @@ const usage = `usage: lab COMMAND [options]
   list                          name every scenario
   ensure                        install what the lab needs (Debian, root)
   run [-o DIR] NAME...          run scenarios, keep captures, keys and logs in DIR
+  up NAME                       run a scenario, and leave its peers there until interrupted
   captures [-o DIR] [NAME...]   record the corpus, or a part of it, with its manifest
   verify [-o DIR]               decrypt the corpus with tshark
   gen -frames N -o FILE         write a synthetic capture
@@ -40,7 +41,7 @@ func run(ctx context.Context, args []string) error {
 		return nil
 	}
 	commands := map[string]func(context.Context, []string) error{
-		"list": list, "run": runScenarios, "captures": captures, "verify": verify, "gen": generate, "ensure": ensure, "sweep": sweep,
+		"list": list, "run": runScenarios, "up": up, "captures": captures, "verify": verify, "gen": generate, "ensure": ensure, "sweep": sweep,
 	}
 	f, ok := commands[args[0]]
 	if !ok {
