@@ -47,9 +47,9 @@ func (o *DataOptions) flags(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.StringVar(&o.Data, "data", "auto", "how traffic is carried: xfrm, by the ESP of the kernel; tun, in user space through a TUN device; none; auto, which is the first of them that is possible")
 	f.StringVar(&o.Device, "tun-name", "cvl%d", "the name of the TUN device")
-	f.IntVar(&o.MTU, "mtu", 1400, "the MTU inside the tunnels, in octets, with a TUN device or --netstack")
-	f.IntVar(&o.PathMTU, "path-mtu", 1500, "the size of the largest packet that the path to the peers takes, in octets, with a TUN device or --netstack")
-	f.BoolVar(&o.MSS, "clamp-mss", false, "lower the segment size of TCP to what fits the tunnels, with a TUN device or --netstack")
+	f.IntVar(&o.MTU, "mtu", 1400, "the MTU inside the tunnels, in octets, where ESP is done in user space")
+	f.IntVar(&o.PathMTU, "path-mtu", 1500, "the size of the largest packet that the path to the peers takes, in octets, where ESP is done in user space")
+	f.BoolVar(&o.MSS, "clamp-mss", false, "lower the segment size of TCP to what fits the tunnels, where ESP is done in user space")
 	f.IntVar(&o.Window, "replay-window", 64, "the anti-replay window, in packets")
 	complete(cmd, "data", words(dataWays...))
 	o.changed = f.Changed
