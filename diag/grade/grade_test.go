@@ -6,11 +6,32 @@ import (
 	"github.com/cloudvlan/cvlanctl/engine/wire"
 )
 
+// verdict is what a profile says of an algorithm.
+type verdict struct {
+	profile, keyword string
+	want             Level
+}
+
+// graded holds what profiles say, by one of their methods, against verdicts.
+func graded(t *testing.T, of func(*Profile, wire.TransformType, uint16, int) Grade, rows []verdict) {
+	t.Helper()
+	for _, r := range rows {
+		tr, ok := wire.ParseKeyword(r.keyword)
+		if !ok {
+			t.Fatalf("keyword %s", r.keyword)
+		}
+		p, err := Named(r.profile)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if g := of(p, tr.Type, tr.ID, tr.KeyLength()); g.Level != r.want || g.Why == "" {
+			t.Errorf("%s of %s: %s (%s), want %s", r.profile, r.keyword, g.Level, g.Why, r.want)
+		}
+	}
+}
+
 func TestProfilesGradeAsTheirSourcesSay(t *testing.T) {
-	rows := []struct {
-		profile, keyword string
-		want             Level
-	}{
+	rows := []verdict{
 		{"rfc", "aes256", Good}, {"rfc", "aes192", Allowed}, {"rfc", "aes256gcm16", Good}, {"rfc", "aes128ccm8", Good}, {"rfc", "aes256ccm8", Allowed},
 		{"rfc", "3des", Weak}, {"rfc", "des", Forbidden}, {"rfc", "null", Forbidden}, {"rfc", "blowfish128", Forbidden},
 		{"rfc", "prfsha256", Good}, {"rfc", "prfsha1", Weak}, {"rfc", "prfmd5", Forbidden},
@@ -21,19 +42,7 @@ func TestProfilesGradeAsTheirSourcesSay(t *testing.T) {
 		{"cnsa2", "aes256gcm16", Good}, {"cnsa2", "mlkem1024", Good}, {"cnsa2", "ecp384", Allowed}, {"cnsa2", "ke1_mlkem1024", Good}, {"cnsa2", "ke1_mlkem768", Forbidden},
 		{"nist", "aes128", Good}, {"nist", "chacha20poly1305", Forbidden}, {"nist", "curve25519", Forbidden}, {"nist", "modp1024", Forbidden}, {"nist", "ecp256", Good}, {"nist", "sha1", Weak},
 	}
-	for _, r := range rows {
-		tr, ok := wire.ParseKeyword(r.keyword)
-		if !ok {
-			t.Fatalf("keyword %s", r.keyword)
-		}
-		p, err := Named(r.profile)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if g := p.Of(tr.Type, tr.ID, tr.KeyLength()); g.Level != r.want || g.Why == "" {
-			t.Errorf("%s of %s: %s (%s), want %s", r.profile, r.keyword, g.Level, g.Why, r.want)
-		}
-	}
+	graded(t, (*Profile).Of, rows)
 }
 
 func TestAnAlgorithmThatAProfileDoesNotNameIsUnnamed(t *testing.T) {
@@ -49,27 +58,12 @@ func TestAnAlgorithmThatAProfileDoesNotNameIsUnnamed(t *testing.T) {
 }
 
 func TestProfilesGradeESPAsTheirSourcesSay(t *testing.T) {
-	for _, r := range []struct {
-		profile, keyword string
-		want             Level
-	}{
+	graded(t, (*Profile).OfESP, []verdict{
 		{"rfc", "aes128gcm16", Good}, {"rfc", "aes192", Allowed}, {"rfc", "chacha20poly1305", Good}, {"rfc", "aes128ccm8", Allowed}, {"rfc", "3des", Weak},
 		{"rfc", "null", Weak}, {"rfc", "des", Forbidden}, {"rfc", "sha256", Good}, {"rfc", "sha1", Weak}, {"rfc", "md5", Forbidden},
 		{"cnsa1", "aes256gcm16", Good}, {"cnsa1", "aes256", Forbidden}, {"cnsa2", "aes256gcm16", Good}, {"cnsa2", "aes128gcm16", Forbidden},
 		{"nist", "aes128", Good}, {"nist", "null", Forbidden}, {"nist", "chacha20poly1305", Forbidden}, {"nist", "sha1", Weak},
-	} {
-		tr, ok := wire.ParseKeyword(r.keyword)
-		if !ok {
-			t.Fatalf("keyword %s", r.keyword)
-		}
-		p, err := Named(r.profile)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if g := p.OfESP(tr.Type, tr.ID, tr.KeyLength()); g.Level != r.want || g.Why == "" {
-			t.Errorf("%s of %s: %s (%s), want %s", r.profile, r.keyword, g.Level, g.Why, r.want)
-		}
-	}
+	})
 	if g := Profiles[0].OfESP(wire.TransformEncr, 60000, 0); g.Level != Unnamed {
 		t.Errorf("a private algorithm is %s", g.Level)
 	}

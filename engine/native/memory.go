@@ -1,6 +1,7 @@
 package native
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"time"
@@ -54,12 +55,7 @@ func weight(ev *event.Event) int { return len(ev.Packet.Octets) + len(ev.Packet.
 // all gives what is kept in the order in which it was told.
 func (m *memory) all() []*event.Event {
 	all := slices.Concat(m.events, m.messages)
-	slices.SortFunc(all, func(a, b *event.Event) int {
-		if a.Number < b.Number {
-			return -1
-		}
-		return 1
-	})
+	slices.SortFunc(all, func(a, b *event.Event) int { return cmp.Compare(a.Number, b.Number) })
 	return all
 }
 
