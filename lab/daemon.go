@@ -26,6 +26,10 @@ type DaemonConfig struct {
 	// KernelESP leaves ESP to the kernel, which must have it. Otherwise the
 	// daemon does ESP itself, always inside UDP, and claims a NAT for that.
 	KernelESP bool
+	// Roams lets the daemon tell its peers of every change of the host's
+	// addresses and routes. A lab still settles when the first SA is up, so
+	// that the exchange for it would come in some runs and not in others.
+	Roams bool
 	// LogLevels are further lines of the filelog section, for example "enc = 3".
 	LogLevels []string
 }
@@ -93,6 +97,10 @@ func NewDaemon(host Host, dir string, config DaemonConfig) (*Daemon, error) {
 	if config.KernelESP {
 		kernel = "kernel-netlink"
 	}
+	roams := "no"
+	if config.Roams {
+		roams = "yes"
+	}
 	in := host.Path(dir)
 	conf := fmt.Sprintf(`charon-systemd {
   load_modular = no
@@ -104,6 +112,9 @@ func NewDaemon(host Host, dir string, config DaemonConfig) (*Daemon, error) {
     }
     kernel-libipsec {
       allow_peer_ts = yes
+    }
+    kernel-netlink {
+      roam_events = %s
     }
   }
   filelog {
@@ -125,7 +136,7 @@ func NewDaemon(host Host, dir string, config DaemonConfig) (*Daemon, error) {
   }
   %s
 }
-`, fmt.Sprintf(charonPlugins, kernel), d.run, d.uri(), in, strings.Join(config.LogLevels, "\n      "), strings.Join(config.Options, "\n  "))
+`, fmt.Sprintf(charonPlugins, kernel), d.run, d.uri(), roams, in, strings.Join(config.LogLevels, "\n      "), strings.Join(config.Options, "\n  "))
 	if err := os.WriteFile(filepath.Join(dir, "strongswan.conf"), []byte(conf), 0o600); err != nil {
 		return nil, fmt.Errorf("configuration of daemon: %w", err)
 	}

@@ -47,7 +47,7 @@ func pathScenarios() []Scenario {
 			Name: "mobike", KeysAnyAddress: true,
 			Shows: "The initiator loses the address that it used and moves the IKE SA and its child to another one by MOBIKE.",
 			Ends: func(a, _ *End) error {
-				a.LocalAddrs = ""
+				a.LocalAddrs, a.Daemon.Roams = "", true
 				return nil
 			},
 			Prepare: func(ctx context.Context, b *Bench) error {
