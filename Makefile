@@ -5,10 +5,12 @@ GO ?= go
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
 LDFLAGS = -s -w -X github.com/cloudvlan/cvlanctl/cmd/cvlanctl/cli.version=$(VERSION)
 FUZZTIME ?= 30s
+FUZZIN ?= .
+FUZZFLAGS ?=
 STATICCHECK = $(GO) run honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test race fuzz bench bench-decode bench-tui cover lint fmt docs docs-check cross clean
+.PHONY: help build demo test race fuzz fuzz-engine bench bench-decode bench-tui cover lint fmt docs docs-check cross clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -28,12 +30,15 @@ test: ## vet and run every test; say at the end which were skipped and why
 race: ## run every test under the race detector
 	CGO_ENABLED=1 $(GO) run ./internal/testrun -race $(TESTFLAGS) ./...
 
-fuzz: ## run every fuzz target for FUZZTIME (default 30s each)
-	@set -e; for file in $$(grep -rl --include='*_test.go' '^func Fuzz' .); do \
+fuzz: ## run every fuzz target below FUZZIN (default .) for FUZZTIME (default 30s each)
+	@set -e; for file in $$(grep -rl --include='*_test.go' '^func Fuzz' $(FUZZIN)); do \
 	  for target in $$(sed -n 's/^func \(Fuzz[A-Za-z0-9_]*\)(.*/\1/p' $$file); do \
 	    echo "$$target in $$(dirname $$file)"; \
-	    $(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) $$(dirname $$file); \
+	    $(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) $(FUZZFLAGS) $$(dirname $$file); \
 	  done; done
+
+fuzz-engine: ## run the fuzz targets of IKE and ESP in each of their states, on one core
+	@$(MAKE) --no-print-directory fuzz FUZZIN='./engine/ike ./engine/esp' FUZZFLAGS=-parallel=1
 
 bench: ## run every benchmark
 	$(GO) test -run '^$$' -bench . -benchmem ./...

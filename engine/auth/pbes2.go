@@ -65,41 +65,9 @@ func decryptPKCS8(der []byte, passphrase suite.Secret) (plain []byte, is bool, e
 	if rest, err := asn1.Unmarshal(der, &k); err != nil || len(rest) > 0 {
 		return nil, false, nil
 	}
-	var p pbes2Parameters
-	var d pbkdf2Parameters
-	if !k.Algorithm.Algorithm.Equal(oidPBES2) {
-		return nil, true, fmt.Errorf("encrypted by %s; only PBES2 is supported", k.Algorithm.Algorithm)
-	}
-	if rest, err := asn1.Unmarshal(k.Algorithm.Parameters.FullBytes, &p); err != nil || len(rest) > 0 {
-		return nil, true, errors.New("malformed parameters of PBES2")
-	}
-	if !p.Derivation.Algorithm.Equal(oidPBKDF2) {
-		return nil, true, fmt.Errorf("encrypted by a key derived with %s; only PBKDF2 is supported", p.Derivation.Algorithm)
-	}
-	if rest, err := asn1.Unmarshal(p.Derivation.Parameters.FullBytes, &d); err != nil || len(rest) > 0 {
-		return nil, true, errors.New("malformed parameters of PBKDF2")
-	}
-	if d.Iterations < 1 || d.Iterations > maxIterations {
-		return nil, true, fmt.Errorf("PBKDF2 with %d iterations, 1 to %d are possible", d.Iterations, maxIterations)
-	}
-	prf := sha1.New
-	if len(d.PRF.Algorithm) > 0 {
-		prf = nil
-		for _, f := range keyPRFs {
-			if f.oid.Equal(d.PRF.Algorithm) {
-				prf = f.new
-			}
-		}
-	}
-	size := 0
-	for _, c := range keyCiphers {
-		if c.oid.Equal(p.Encryption.Algorithm) {
-			size = c.size
-		}
-	}
-	var iv []byte
-	if rest, err := asn1.Unmarshal(p.Encryption.Parameters.FullBytes, &iv); err != nil || len(rest) > 0 || len(iv) != aes.BlockSize || prf == nil || size == 0 {
-		return nil, true, errors.New("encrypted by something else than PBKDF2 with HMAC-SHA and AES-CBC")
+	scheme, err := readPBES2(&k.Algorithm)
+	if err != nil {
+		return nil, true, err
 	}
 	if n := len(k.Data); n == 0 || n%aes.BlockSize != 0 {
 		return nil, true, fmt.Errorf("encrypted data of %d octets, which is no number of blocks", n)
@@ -107,27 +75,86 @@ func decryptPKCS8(der []byte, passphrase suite.Secret) (plain []byte, is bool, e
 	if passphrase.Len() == 0 {
 		return nil, true, errors.New("it is encrypted, and no passphrase is given")
 	}
+	plain, err = scheme.decrypt(k.Data, passphrase)
+	return plain, true, err
+}
+
+// pbes2 is how a key is encrypted: by AES-CBC, with a key of so many octets
+// that PBKDF2 makes of a passphrase.
+type pbes2 struct {
+	prf        func() hash.Hash
+	salt       []byte
+	iterations int
+	keySize    int
+	iv         []byte
+}
+
+// readPBES2 reads the parameters of PBES2 (RFC 8018 A.4) and of the schemes
+// within. All comes from a file that anybody may have made.
+func readPBES2(a *pkix.AlgorithmIdentifier) (*pbes2, error) {
+	var p pbes2Parameters
+	var d pbkdf2Parameters
+	if !a.Algorithm.Equal(oidPBES2) {
+		return nil, fmt.Errorf("encrypted by %s; only PBES2 is supported", a.Algorithm)
+	}
+	if rest, err := asn1.Unmarshal(a.Parameters.FullBytes, &p); err != nil || len(rest) > 0 {
+		return nil, errors.New("malformed parameters of PBES2")
+	}
+	if !p.Derivation.Algorithm.Equal(oidPBKDF2) {
+		return nil, fmt.Errorf("encrypted by a key derived with %s; only PBKDF2 is supported", p.Derivation.Algorithm)
+	}
+	if rest, err := asn1.Unmarshal(p.Derivation.Parameters.FullBytes, &d); err != nil || len(rest) > 0 {
+		return nil, errors.New("malformed parameters of PBKDF2")
+	}
+	if d.Iterations < 1 || d.Iterations > maxIterations {
+		return nil, fmt.Errorf("PBKDF2 with %d iterations, 1 to %d are possible", d.Iterations, maxIterations)
+	}
+	s := &pbes2{salt: d.Salt, iterations: d.Iterations}
+	if len(d.PRF.Algorithm) == 0 {
+		s.prf = sha1.New
+	}
+	for _, f := range keyPRFs {
+		if f.oid.Equal(d.PRF.Algorithm) {
+			s.prf = f.new
+		}
+	}
+	for _, c := range keyCiphers {
+		if c.oid.Equal(p.Encryption.Algorithm) {
+			s.keySize = c.size
+		}
+	}
+	rest, err := asn1.Unmarshal(p.Encryption.Parameters.FullBytes, &s.iv)
+	if err != nil || len(rest) > 0 || len(s.iv) != aes.BlockSize || s.prf == nil || s.keySize == 0 {
+		return nil, errors.New("encrypted by something else than PBKDF2 with HMAC-SHA and AES-CBC")
+	}
+	return s, nil
+}
+
+// decrypt gives what was encrypted, without its padding. Data are whole blocks,
+// at least one. A wrong passphrase is noticed by the padding, but for one in some
+// 256.
+func (s *pbes2) decrypt(data []byte, passphrase suite.Secret) ([]byte, error) {
 	pass := passphrase.Reveal()
 	defer clear(pass)
-	key, err := pbkdf2.Key(prf, string(pass), d.Salt, d.Iterations, size)
+	key, err := pbkdf2.Key(s.prf, string(pass), s.salt, s.iterations, s.keySize)
 	if err != nil {
-		return nil, true, fmt.Errorf("PBKDF2: %w", err)
+		return nil, fmt.Errorf("PBKDF2: %w", err)
 	}
 	defer clear(key)
 	block, err := aes.NewCipher(key)
 	if err != nil {
-		return nil, true, fmt.Errorf("AES: %w", err)
+		return nil, fmt.Errorf("AES: %w", err)
 	}
-	plain = make([]byte, len(k.Data))
-	cipher.NewCBCDecrypter(block, iv).CryptBlocks(plain, k.Data)
+	plain := make([]byte, len(data))
+	cipher.NewCBCDecrypter(block, s.iv).CryptBlocks(plain, data)
 	pad := int(plain[len(plain)-1])
 	if pad < 1 || pad > aes.BlockSize {
-		return nil, true, errors.New("the passphrase is wrong")
+		return nil, errors.New("the passphrase is wrong")
 	}
 	for _, c := range plain[len(plain)-pad:] {
 		if int(c) != pad {
-			return nil, true, errors.New("the passphrase is wrong")
+			return nil, errors.New("the passphrase is wrong")
 		}
 	}
-	return plain[:len(plain)-pad], true, nil
+	return plain[:len(plain)-pad], nil
 }

@@ -214,44 +214,70 @@ func (s *SA) peerWindow(m *message) {
 
 // answerAuth answers IKE_AUTH as responder.
 func (s *SA) answerAuth(m *message) []wire.Payload {
-	idi, proof := find[*wire.ID](m, wire.PayloadIDi), find[*wire.Auth](m, wire.PayloadAuth)
-	refuse := func(f *Failure) []wire.Payload {
+	f := s.admit(m)
+	var ps []wire.Payload
+	if f == nil {
+		ps, f = s.proof(m)
+	}
+	if f != nil {
 		f.Notify = wire.NotifyAuthenticationFailed
 		s.fail(f)
 		s.over, s.why = true, f.Text
 		return notify(wire.NotifyAuthenticationFailed, nil)
 	}
+	s.peerWindow(m)
+	s.up()
+	if find[*wire.SA](m, wire.PayloadSA) == nil {
+		return ps // RFC 6023
+	}
+	c, more, refusal := s.acceptChild(m, childRequest{ni: s.ni, nr: s.nr, configs: s.conn.Children})
+	if refusal != nil {
+		return append(ps, refusal...)
+	}
+	s.addInstalled(c, true)
+	return append(ps, more...)
+}
+
+// admit finds the initiator's connection and checks its proof, and whether one
+// more IKE SA with it may stand. It gives why not.
+func (s *SA) admit(m *message) *Failure {
+	idi, proof := find[*wire.ID](m, wire.PayloadIDi), find[*wire.Auth](m, wire.PayloadAuth)
 	if idi == nil {
-		return refuse(s.malformed(wire.PayloadIDi, rfcAuth, "IKE_AUTH request", "IDi", m.payloads, "no IDi"))
+		return s.malformed(wire.PayloadIDi, rfcAuth, "IKE_AUTH request", "IDi", m.payloads, "no IDi")
 	}
 	s.remoteID = wire.ID{Type: idi.Type, Data: bytes.Clone(idi.Data)}
 	conn := s.identify(m, &s.remoteID)
 	if conn == nil {
 		s.explain(m, idi, proof)
-		return refuse(&Failure{Payload: wire.PayloadIDi, RFC: "RFC 7296 3.5", Text: fmt.Sprintf("no connection for %s", s.remoteID.String())})
+		return &Failure{Payload: wire.PayloadIDi, RFC: "RFC 7296 3.5", Text: fmt.Sprintf("no connection for %s", s.remoteID.String())}
 	}
 	s.localID = conn.LocalID
 	if proof == nil {
-		return refuse(s.refused(wire.PayloadAuth, event.Check{Kind: event.CheckMethod, RFC: "RFC 7296 2.16", What: "authentication method of " + s.remoteID.String(),
-			Local: "a proof in AUTH", Remote: "EAP", Why: "the initiator left AUTH out"}, "the initiator asks for EAP, which this connection does not have"))
+		return s.refused(wire.PayloadAuth, event.Check{Kind: event.CheckMethod, RFC: "RFC 7296 2.16", What: "authentication method of " + s.remoteID.String(),
+			Local: "a proof in AUTH", Remote: "EAP", Why: "the initiator left AUTH out"}, "the initiator asks for EAP, which this connection does not have")
 	}
 	signed := s.prf.SignedOctets(s.initRequest, s.nr, s.keys.PI, wire.AppendBody(nil, idi))
 	if v := s.verify(conn, m, s.remoteID, s.localID, signed); v.Err != nil {
 		if s.set.Explain {
 			s.compareChild(m, conn)
 		}
-		return refuse(&Failure{Payload: wire.PayloadAuth, RFC: v.Err.RFC, Text: v.Err.What})
+		return &Failure{Payload: wire.PayloadAuth, RFC: v.Err.RFC, Text: v.Err.What}
 	}
 	s.conn = conn
 	if !s.unique(m) {
-		return refuse(&Failure{RFC: "RFC 7296 2.4", Text: fmt.Sprintf("an IKE SA with %s stands already, and is kept", s.remoteID.String())})
+		return &Failure{RFC: "RFC 7296 2.4", Text: fmt.Sprintf("an IKE SA with %s stands already, and is kept", s.remoteID.String())}
 	}
-	signed = s.prf.SignedOctets(s.initResponse, s.ni, s.keys.PR, wire.AppendBody(nil, &s.localID))
-	own, err := conn.Credentials.Prove(&auth.Statement{Prover: s.localID, Verifier: s.remoteID, PRF: s.prf, Signed: signed,
+	return nil
+}
+
+// proof makes IDr, CERT and AUTH, by which the responder proves itself.
+func (s *SA) proof(m *message) ([]wire.Payload, *Failure) {
+	signed := s.prf.SignedOctets(s.initResponse, s.ni, s.keys.PR, wire.AppendBody(nil, &s.localID))
+	own, err := s.conn.Credentials.Prove(&auth.Statement{Prover: s.localID, Verifier: s.remoteID, PRF: s.prf, Signed: signed,
 		Hashes: s.peerHashes, Requested: requested(m)})
 	if err != nil {
 		s.credentialTrouble(err)
-		return refuse(&Failure{Payload: wire.PayloadAuth, RFC: rfcAuth, Text: err.Error()})
+		return nil, &Failure{Payload: wire.PayloadAuth, RFC: rfcAuth, Text: err.Error()}
 	}
 	ps := []wire.Payload{payload(wire.PayloadIDr, &s.localID)}
 	for i := range own.Certs {
@@ -261,18 +287,7 @@ func (s *SA) answerAuth(m *message) []wire.Payload {
 	if s.set.Window > 1 {
 		ps = append(ps, s.windowNotify())
 	}
-	s.peerWindow(m)
-	ni, nr := s.ni, s.nr
-	s.up()
-	if find[*wire.SA](m, wire.PayloadSA) == nil {
-		return ps // RFC 6023
-	}
-	c, more, refusal := s.acceptChild(m, childRequest{ni: ni, nr: nr, configs: conn.Children})
-	if refusal != nil {
-		return append(ps, refusal...)
-	}
-	s.addInstalled(c, true)
-	return append(ps, more...)
+	return ps, nil
 }
 
 // identify finds the connection for the identities of an IKE_AUTH request. What
