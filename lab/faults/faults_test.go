@@ -14,7 +14,10 @@ import (
 	"github.com/cloudvlan/cvlanctl/lab"
 )
 
-var whole = flag.Bool("all", false, "run every fault and write docs/accuracy.md")
+var (
+	whole = flag.Bool("all", false, "run every fault and write docs/accuracy.md")
+	show  = flag.Bool("show", false, "log what each source finds, right or not")
+)
 
 // few are the faults and healthy variants of the ordinary test: one of each
 // kind.
@@ -102,12 +105,15 @@ func try(t *testing.T, l *Lab, f *Fault) []Result {
 		return results
 	}
 	for _, r := range results {
-		if r.Verdict == First || r.Verdict == Unseen {
-			continue
-		}
 		var found []string
 		for _, d := range r.Findings {
 			found = append(found, fmt.Sprintf("%s %s %s: %s", d.Severity, d.ID, d.Confidence, d.Summary))
+		}
+		if *show {
+			t.Logf("%s: %s:\n%s", r.Source, r.Verdict, strings.Join(found, "\n"))
+		}
+		if r.Verdict == First || r.Verdict == Unseen {
+			continue
 		}
 		say := t.Errorf
 		if *whole && !f.Healthy() {

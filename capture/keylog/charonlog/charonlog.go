@@ -93,6 +93,8 @@ var (
 	dumpRE    = regexp.MustCompile(`^(.+) => (\d+) bytes @ `)
 	hexRE     = regexp.MustCompile(`^\s*(\d+): ((?:[0-9A-Fa-f]{2} ){1,16})`)
 	checkinRE = regexp.MustCompile(`^checkin IKEv([12]) SA .* with SPIs ([0-9a-f]{16})_i ([0-9a-f]{16})_r`)
+	checkedRE = regexp.MustCompile(`^checkout IKEv([12]) SA .*with SPIs ([0-9a-f]{16})_i ([0-9a-f]{16})_r`)
+	destroyRE = regexp.MustCompile(`^checkin and destroy IKE_SA .*\[(\d+)\]$`)
 	messageRE = regexp.MustCompile(`^(?:parsed|generating) (\S+) (request|response) `)
 	spiRE     = regexp.MustCompile(`^\s+SPI 0x([0-9a-f]{1,8}), src (\S+) dst (\S+)`)
 )
@@ -106,8 +108,12 @@ type thread struct {
 
 	initiated bool // the exchange at hand was begun by this daemon
 
-	ikeSuite Suite
-	ike      map[string]Key // by label; nil when no key set is open
+	// version, spii and spir are of the SA that was checked out last.
+	version, spii, spir string
+
+	ikeSuite  Suite
+	ike       map[string]Key // by label; nil when no key set is open
+	derivedIn string         // the daemon's number for the SA in which the open key set was derived
 
 	espSuite Suite
 	esp      map[string]Key
@@ -159,6 +165,9 @@ func (p *parser) line(s string) error {
 	if group == "IKE" || group == "CHD" {
 		if d := dumpRE.FindStringSubmatch(text); d != nil {
 			t.openDump(d[1], d[2])
+			if d[1] == "SKEYSEED" {
+				t.derivedIn = sa
+			}
 			if d[1] == "SKEYSEED" && t.ikeSuite == (Suite{}) {
 				// A responder derives its keys when IKE_AUTH arrives, in
 				// whatever thread that may be.
@@ -185,6 +194,19 @@ func (p *parser) line(s string) error {
 			t.espSuite = parseSuite(name)
 		}
 	case "MGR":
+		if m := checkedRE.FindStringSubmatch(text); m != nil {
+			t.version, t.spii, t.spir = m[1], m[2], m[3]
+			t.ike, t.ikeSuite = nil, Suite{} // what is left of the SA before is not this one's
+			return nil
+		}
+		if m := destroyRE.FindStringSubmatch(text); m != nil {
+			var err error
+			if m[1] == t.derivedIn { // and not a new SA that a rekeying gave up
+				err = p.checkin(t, t.version, t.spii, t.spir)
+			}
+			t.ike, t.ikeSuite = nil, Suite{}
+			return err
+		}
 		if m := checkinRE.FindStringSubmatch(text); m != nil {
 			err := p.checkin(t, m[1], m[2], m[3])
 			t.ikeSuite = Suite{} // the thread may turn to another SA

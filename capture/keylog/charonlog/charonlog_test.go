@@ -60,6 +60,27 @@ const (
 	checkinLine = "1700000000 05[MGR] <gw|1> checkin IKEv2 SA gw[1] with SPIs 00000000000000aa_i 00000000000000bb_r\n"
 )
 
+// An SA whose authentication fails is destroyed and never put back: the thread
+// that derived its keys turns to the next SA.
+func TestKeysOfAnSAThatFailedAreItsOwnAndNotThoseOfTheNext(t *testing.T) {
+	checkout := func(spi string) string {
+		return "1700000000 05[MGR] checkout IKEv2 SA by message with SPIs 00000000000000" + spi + "_i 00000000000000bb_r\n"
+	}
+	derived := func(first byte) string {
+		return dump("SKEYSEED", octets(32, 1)) + dump("Sk_ei secret", octets(36, first)) + dump("Sk_er secret", octets(36, first+1))
+	}
+	failed := checkout("aa") + ikeLine + derived(1) + "1700000000 05[MGR] <gw|1> checkin and destroy IKE_SA gw[1]\n1700000000 05[MGR] checkin and destroy of IKE_SA successful\n"
+	next := "1700000000 05[MGR] checkout IKEv2 SA by message with SPIs 00000000000000cc_i 0000000000000000_r\n" + strings.NewReplacer("gw|1", "2", "gw[1]", "(unnamed)[2]", "aa_i", "cc_i").Replace(ikeLine+checkinLine)
+	keys := parseText(t, failed+next)
+	if len(keys.IKE) != 1 || keys.IKE[0].SPIi != 0xaa || !bytes.Equal(keys.IKE[0].EncrI, octets(36, 1)) {
+		t.Errorf("keys of %d SAs: %+v", len(keys.IKE), keys.IKE)
+	}
+	// A rekeying's new SA that lost against the peer's has SPIs that no line tells.
+	if keys := parseText(t, checkout("aa")+ikeLine+derived(1)+"1700000000 05[MGR] <gw|1> checkin and destroy IKE_SA gw[2]\n"+checkinLine); len(keys.IKE) != 0 {
+		t.Errorf("the keys of an SA that was given up went to SPI %x", keys.IKE[0].SPIi)
+	}
+}
+
 func TestBothEndsOfATunnelTellTheSameKeys(t *testing.T) {
 	i, r := parseFile(t, "initiator.log"), parseFile(t, "responder.log")
 	if len(i.IKE) != 1 || len(i.ESP) != 2 {
