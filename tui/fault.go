@@ -44,7 +44,7 @@ func (m *Model) showFaults() {
 	list := m.options.Faults[:min(len(m.options.Faults), len(faultKeys))]
 	p := &widget.Pane{Title: "What to make wrong: a key, or :fault NAME"}
 	row := func(key, id, what string) {
-		p.Lines = append(p.Lines, theme.L(theme.S(theme.Accent, "  "+key+"  "), theme.S(theme.Plain, fmt.Sprintf("%-26s ", id)), theme.S(theme.Muted, what)))
+		p.Lines = append(p.Lines, widget.Labelled(fmt.Sprintf("  %s  %s", key, id), 32, theme.S(theme.Muted, what), m.width)...)
 	}
 	row(noFaultKey, "none", "all is mended")
 	for i, f := range list {

@@ -9,6 +9,8 @@ import (
 	tea "charm.land/bubbletea/v2"
 
 	"github.com/cloudvlan/cvlanctl/diag"
+	"github.com/cloudvlan/cvlanctl/internal/typo"
+	"github.com/cloudvlan/cvlanctl/tui/feed"
 	"github.com/cloudvlan/cvlanctl/tui/page"
 	"github.com/cloudvlan/cvlanctl/tui/theme"
 	"github.com/cloudvlan/cvlanctl/tui/widget"
@@ -103,7 +105,7 @@ func (m *Model) command(line string) tea.Cmd {
 			m.fail(fmt.Sprintf("frame %d is not on the Packets page", frame))
 		}
 	default:
-		m.fail(verb + " is no command; there are up, down, rekey and dpd NAME, up NAME keys DIR, test-peer NAME FILE, explain ID, goto FRAME, help, quit; in the demo fault NAME")
+		m.fail(verb + " is no command; there are " + theme.Commands)
 	}
 	return nil
 }
@@ -138,7 +140,7 @@ func (m *Model) commandOrder(verb, name string) tea.Cmd {
 		}
 	}
 	if o.Connection == "" {
-		m.fail("nothing is configured under the name " + name)
+		m.fail("nothing is configured under the name " + name + "; there is " + configured(d))
 		return nil
 	}
 	if verb == "dpd" {
@@ -157,6 +159,22 @@ func (m *Model) commandOrder(verb, name string) tea.Cmd {
 	return m.order(o)
 }
 
+// configured names the first connections of a daemon.
+func configured(d *feed.Daemon) string {
+	const most = 8
+	var names []string
+	for _, c := range d.Connections[:min(len(d.Connections), most)] {
+		names = append(names, c.Name)
+	}
+	switch {
+	case len(names) == 0:
+		return "no connection"
+	case len(d.Connections) > most:
+		names = append(names, "...")
+	}
+	return strings.Join(names, ", ")
+}
+
 // explain shows an entry of the catalogue.
 func (m *Model) explain(id string) {
 	if m.options.Explain == nil {
@@ -169,7 +187,7 @@ func (m *Model) explain(id string) {
 	}
 	e, ok := m.options.Explain(id)
 	if !ok {
-		m.fail("the catalogue has no " + id)
+		m.fail("the catalogue has no " + id + typo.Question(id, diag.Names()))
 		return
 	}
 	m.overlay = entryPane(&e, m.width)

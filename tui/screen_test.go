@@ -275,6 +275,7 @@ func TestCommandsDoWhatTheySay(t *testing.T) {
 	d := drive(t, handMade(), 80, 24)
 	d.press(":", "explain no-proposal-ike", "enter").has("no common IKE proposal", "RFC 7296 2.7").press("esc")
 	d.press(":", "explain unheard-of", "enter").has("the catalogue has no unheard-of")
+	d.press(":", "explain proposal-ike", "enter").has("did you mean no-proposal-ike?")
 	d.press(":", "explain", "enter").has("explain wants the id")
 	d.press(":", "goto frame 41", "enter")
 	if !strings.Contains(cursorRow(d), "response 0: N(N") {
@@ -286,6 +287,17 @@ func TestCommandsDoWhatTheySay(t *testing.T) {
 	d.press(":", "esc").hasNot("dance")
 	if d.press(":", "quit", "enter"); !d.quit {
 		t.Error(":quit does not quit")
+	}
+}
+
+func TestWordsThatHaveNoRoomOnOneLineAreReadToTheirEnd(t *testing.T) {
+	for _, size := range sizes {
+		d := drive(t, handMade(), size.width, size.height)
+		d.press(":", "dance", "enter").has("dance is no command", "goto FRAME, quit")
+		if rows := d.rows(); len(rows) != size.height {
+			t.Errorf("the screen of %d rows has %d", size.height, len(rows))
+		}
+		d.press("j").hasNot("dance", "goto FRAME").has("? keys")
 	}
 }
 

@@ -34,6 +34,18 @@ type peerTest struct {
 
 	mu    sync.Mutex
 	steps []TestStep
+	ended string // what came of it, "" while it runs
+	bad   bool
+}
+
+// end takes what came of the test.
+func (p *peerTest) end(words string, err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.ended, p.bad = words, err != nil
+	if err != nil {
+		p.ended = err.Error()
+	}
 }
 
 // tell takes a step as it begins, and again as it ends.
@@ -65,6 +77,7 @@ func (m *Model) testPeer(line string) tea.Cmd {
 	m.orders++
 	return func() tea.Msg {
 		words, err := test(name, file, run.tell)
+		run.end(words, err)
 		return obeyed{page.Order{Verb: "test-peer", Connection: name}, words, err}
 	}
 }
@@ -137,6 +150,16 @@ func (m *Model) showTest() {
 	m.test.mu.Lock()
 	defer m.test.mu.Unlock()
 	m.test.pane.Lines = testLines(m.test.steps, m.width)
+	if m.test.ended != "" {
+		role := theme.Good
+		if m.test.bad {
+			role = theme.Bad
+		}
+		m.test.pane.Lines = append(m.test.pane.Lines, theme.Line{})
+		for _, words := range widget.Wrap(m.test.ended, min(m.width, 120)-3) {
+			m.test.pane.Lines = append(m.test.pane.Lines, theme.L(theme.S(role, "  "+words)))
+		}
+	}
 	if n := len(m.test.steps); n > 0 && m.test.steps[n-1].Data != nil {
 		m.test.pane.Lines = append(m.test.pane.Lines, theme.Line{}, theme.L(theme.S(theme.Muted, "  Enter shows what this is known from: findings, messages, log")))
 	}

@@ -27,9 +27,11 @@ func TestTheStepsOfATestStandOnTheScreenWithWhatTheyFound(t *testing.T) {
 	for _, size := range [][2]int{{80, 24}, {120, 40}} {
 		d := drive(t, daemon(), size[0], size[1], test, atSecond(17))
 		d.press(":", "test-peer office site.yaml", "enter").send(tui.Tick(at(18 * time.Second)))
-		d.has("Test of office", "pass  resolve", "fail  authentication", "the keys differ", "psk-mismatch", "seen: AUTH does not verify", "do: both: enter it anew", "skip  clean delete")
+		d.has("Test of office", "pass  resolve", "fail  authentication", "the keys differ", "psk-mismatch", "seen: AUTH does not verify", "do: both: enter it anew", "skip  clean delete", "  the tunnel does not work")
 		d.press("esc").hasNot("Test of office")
 		d.press(":", "test-peer office", "enter").has("test-peer wants a peer and the policy file")
+		d.press(":", "test-peer away site.yaml", "enter").send(tui.Tick(at(19 * time.Second)))
+		d.has("Test of away", "  no such peer").press("esc")
 	}
 	drive(t, daemon(), 80, 24, atSecond(17)).press(":", "test-peer office site.yaml", "enter").has("no peers to test")
 }

@@ -50,7 +50,8 @@ func (m *Model) render() string {
 			fade(body)
 		}
 	}
-	for i := range m.frame.page.H {
+	status := m.status()
+	for i := range m.frame.page.H + 1 - len(status) {
 		if i < len(body) {
 			line(body[i])
 		} else {
@@ -58,7 +59,12 @@ func (m *Model) render() string {
 		}
 		b.WriteByte('\n')
 	}
-	line(m.statusLine())
+	for i, l := range status {
+		if i > 0 {
+			b.WriteByte('\n')
+		}
+		line(l)
+	}
 	return b.String()
 }
 
@@ -259,13 +265,67 @@ func (m *Model) tabAt(x int) int {
 	return -1
 }
 
-// statusLine shows the prompt, or filter, selection, what was dropped and the
-// last action's result.
-func (m *Model) statusLine() theme.Line {
+// status shows the prompt, or filter, selection, what was dropped and the last
+// action's result. It is one line, but for words that have no room on one: what
+// went wrong is read to its end, over the last rows of the page.
+func (m *Model) status() []theme.Line {
 	if p := m.prompt; p != nil {
-		spans := []theme.Span{theme.S(theme.Accent, " "+p.label)}
-		return theme.Line{Bar: true, Spans: append(spans, p.input.View(m.width-theme.Width(p.label)-2)...)}
+		return m.promptLines(p)
 	}
+	right := m.standing()
+	room := m.width - 3
+	for _, s := range right {
+		room -= theme.Width(s.Text)
+	}
+	words, role := m.message()
+	switch {
+	case theme.Width(words) > room:
+		return m.barLines(words, role)
+	case words != "":
+		return []theme.Line{{Bar: true, Spans: sides(m.width, []theme.Span{theme.S(role, " "+words)}, right)}}
+	case m.overlay != nil:
+		return []theme.Line{{Bar: true, Spans: sides(m.width, hints([]theme.Binding{{Keys: []string{"esc"}, Hint: "close"}, {Keys: []string{"down"}, Hint: "scroll"}}), right)}}
+	}
+	return []theme.Line{{Bar: true, Spans: sides(m.width, hints(m.hinted()), right)}}
+}
+
+// barLines sets words over as many lines as they need, but never over more than
+// half of the page.
+func (m *Model) barLines(words string, role theme.Role) []theme.Line {
+	var lines []theme.Line
+	for _, part := range widget.Wrap(words, m.width-2) {
+		lines = append(lines, theme.Line{Bar: true, Spans: []theme.Span{theme.S(role, " "+part)}})
+	}
+	return lines[:min(len(lines), m.frame.page.H/2)]
+}
+
+// promptLines shows what is typed behind its label, and a question that has no
+// room beside its answer over several lines.
+func (m *Model) promptLines(p *prompt) []theme.Line {
+	label := theme.Width(p.label)
+	if p.yes != nil && label > m.width-2 {
+		return m.barLines(p.label, theme.Accent)
+	}
+	spans := []theme.Span{theme.S(theme.Accent, " "+p.label)}
+	return []theme.Line{{Bar: true, Spans: append(spans, p.input.View(m.width-label-2)...)}}
+}
+
+// message is what the last action came to, or what is wrong with the source.
+func (m *Model) message() (string, theme.Role) {
+	switch err := m.options.Data.Progress().Err; {
+	case m.last != "" && m.lastBad:
+		return m.last, theme.Bad
+	case m.last != "":
+		return m.last, theme.Plain
+	case m.overlay == nil && err != nil:
+		return err.Error(), theme.Bad
+	}
+	return "", theme.Plain
+}
+
+// standing is what the status line always shows: what was dropped, the filter,
+// and where the selection is.
+func (m *Model) standing() []theme.Span {
 	st := m.current().Status()
 	var right []theme.Span
 	if st.Dropped > 0 {
@@ -283,27 +343,7 @@ func (m *Model) statusLine() theme.Line {
 	if st.Shown > 0 {
 		right = append(right, theme.S(theme.Muted, fmt.Sprintf("%s of %s ", page.Thousands(int64(st.At)), page.Thousands(int64(st.Shown)))))
 	}
-	var left []theme.Span
-	say := func(role theme.Role, words string) {
-		room := m.width - 3
-		for _, s := range right {
-			room -= theme.Width(s.Text)
-		}
-		left = append(left, theme.S(role, " "+m.theme.Fit(words, room, false)))
-	}
-	switch err := m.options.Data.Progress().Err; {
-	case m.last != "" && m.lastBad:
-		say(theme.Bad, m.last)
-	case m.last != "":
-		say(theme.Plain, m.last)
-	case m.overlay != nil:
-		left = hints([]theme.Binding{{Keys: []string{"esc"}, Hint: "close"}, {Keys: []string{"down"}, Hint: "scroll"}})
-	case err != nil:
-		say(theme.Bad, err.Error())
-	default:
-		left = hints(m.hinted())
-	}
-	return theme.Line{Bar: true, Spans: sides(m.width, left, right)}
+	return right
 }
 
 // hinted are the few keys that the status line reminds of: the page's own
@@ -340,6 +380,6 @@ func (m *Model) help() *widget.Pane {
 			{Title: "everywhere", Bindings: m.shared()},
 			{Title: "moving", Bindings: theme.Moving()},
 			{Title: "pages", Bindings: pages},
-		}),
+		}, m.width),
 	}
 }

@@ -155,8 +155,8 @@ func (r *Report) sections() []section {
 			l = append(l, section{0, f.Cause})
 		}
 		l = append(l, section{3, "How we know"})
-		for _, e := range f.Evidence {
-			what := e.What
+		for _, e := range f.Sightings() {
+			what := e.Words()
 			if e.Frame > 0 {
 				what = fmt.Sprintf("frame %d: %s", e.Frame, what)
 			}

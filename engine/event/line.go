@@ -34,7 +34,7 @@ func Line(e *Event) *Log {
 		return l
 	case e.Packet != nil:
 		p := e.Packet
-		l := &Log{Group: "ENC", Level: 1, Text: fmt.Sprintf("%s[%d] to %s[%d]: %s", p.Src, p.SrcPort, p.Dst, p.DstPort, Summary(e))}
+		l := &Log{Group: "ENC", Level: 1, Text: fmt.Sprintf("%s; %s[%d] to %s[%d]", Summary(e), p.Src, p.SrcPort, p.Dst, p.DstPort)}
 		if p.IKE != nil && p.IKE.Message != nil {
 			l.SPIi, l.SPIr = p.IKE.Message.InitiatorSPI, p.IKE.Message.ResponderSPI
 		}

@@ -52,6 +52,18 @@ func message(ms int, sent, response bool, x wire.ExchangeType, id uint32, payloa
 	return []*event.Event{d, m}
 }
 
+func TestAnSAThatEndsBeforeItIsListedHasItsNumberFromWhatTheEngineTells(t *testing.T) {
+	m := &wire.Message{Header: wire.Header{InitiatorSPI: 7, Exchange: wire.ExchangeIKESAInit, Flags: wire.FlagInitiator}}
+	tr := folded(
+		&event.Event{Time: after(0), Packet: &event.Packet{Src: netip.MustParseAddr("192.0.2.1"), Dst: netip.MustParseAddr("192.0.2.2"),
+			SrcPort: 500, DstPort: 500, Proto: event.IKEv2, IKE: &event.IKE{Message: m}}},
+		&event.Event{Time: after(1), Step: &event.Step{Kind: "ended", Text: "by command", IKE: "gw", IKEID: 40, SPIi: 7}},
+	)
+	if len(tr.SAs) != 1 || tr.SAs[0].Name != "gw" || tr.SAs[0].UniqueID != 40 {
+		t.Errorf("the SAs are %+v, want gw[40]", tr.SAs)
+	}
+}
+
 func TestLogLinesBecomeExchangesWithSizesAndRoundTrip(t *testing.T) {
 	var events []*event.Event
 	events = append(events, message(0, true, false, wire.ExchangeIKESAInit, 0, "SA", "KE", "No", "N(NATD_S_IP)")...)

@@ -42,17 +42,28 @@ var keptEngineSteps = map[string]bool{"collision": true, "give-up": true, "recov
 // would push out what two sides could not agree on.
 func (t *Trace) addCheck(at time.Time, c *event.Check) {
 	t.Daemon.Known = true
+	sa := t.told(c.SPIi, c.SPIr, c.IKE, c.IKEID)
 	if !c.OK && c.Kind != event.CheckMessage {
-		t.Daemon.Checks = bounded(t.Daemon.Checks, Check{at, t.ofSPIs(c.SPIi, c.SPIr), *c})
+		t.Daemon.Checks = bounded(t.Daemon.Checks, Check{at, sa, *c})
 	}
 }
 
 func (t *Trace) addStep(at time.Time, s *event.Step) {
 	t.Daemon.Known = true
-	if !keptEngineSteps[s.Kind] {
-		return
+	sa := t.told(s.SPIi, s.SPIr, s.IKE, s.IKEID)
+	if keptEngineSteps[s.Kind] {
+		t.Daemon.Steps = bounded(t.Daemon.Steps, Step{Time: at, SA: sa, Kind: s.Kind, Text: s.Text})
 	}
-	t.Daemon.Steps = bounded(t.Daemon.Steps, Step{Time: at, SA: t.ofSPIs(s.SPIi, s.SPIr), Kind: s.Kind, Text: s.Text})
+}
+
+// told gives the SA that our own engine tells something of, nil where it is not
+// known. One that ends before it is listed has its name and number from here.
+func (t *Trace) told(i, r wire.SPI, name string, id uint32) *IKESA {
+	sa := t.ofSPIs(i, r)
+	if sa != nil && sa.UniqueID == 0 && id != 0 {
+		sa.Name, sa.UniqueID = name, id
+	}
+	return sa
 }
 
 // ofSPIs gives the SA with these SPIs, nil where there is none.

@@ -226,18 +226,18 @@ func (p *Diagnoses) compose() {
 		blank()
 		put(1, theme.Muted, "evidence")
 		about := p.find(&f.Subject)
-		for _, e := range f.Evidence {
-			it := item{line: len(p.lines), to: evidenceTarget(about, &e), copy: e.What}
-			where := pad("", 12)
+		for _, e := range f.Sightings() {
+			it := item{line: len(p.lines), to: evidenceTarget(about, &e.Evidence), copy: e.What}
+			where := pad("", 13)
 			switch {
 			case e.Frame > 0:
-				where = pad(fmt.Sprintf("frame %d", e.Frame), 12)
+				where = pad(fmt.Sprintf("frame %d", e.Frame), 13)
 			case !e.Time.IsZero():
-				where = pad(e.Time.UTC().Format("15:04:05.0"), 12)
+				where = pad(e.Time.UTC().Format("15:04:05.000"), 13)
 			}
-			for _, line := range widget.Wrap(e.What, text-17) {
+			for _, line := range widget.Wrap(e.Words(), text-18) {
 				p.lines = append(p.lines, theme.L(theme.S(theme.Plain, " "), theme.S(theme.Accent, "  "+where), theme.S(theme.Plain, line)))
-				where = pad("", 12)
+				where = pad("", 13)
 			}
 			it.lines = len(p.lines) - it.line
 			p.items = append(p.items, it)

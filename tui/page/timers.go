@@ -133,10 +133,10 @@ func (r *timerRow) owner() string {
 
 // timerMeanings say what happens when a timer runs out.
 var timerMeanings = map[string]string{
-	"retransmit": "the request is sent again", "retry": "a task is tried again", "rekey": "the SA is replaced",
-	"reauth": "the IKE SA is made anew", "expire": "the SA ends", "dpd": "the peer is asked for a sign of life",
-	"nat-keepalive": "the NAT mapping is kept open", "half-open": "the peer has to have proved itself",
-	"delete": "what the peer did not close is closed", "fragments": "an incomplete message is dropped",
+	"retransmit": "request sent again", "retry": "task tried again", "rekey": "SA replaced",
+	"reauth": "IKE SA made anew", "expire": "SA ends", "dpd": "peer asked for life",
+	"nat-keepalive": "keepalive to the NAT", "half-open": "given up, unproven",
+	"delete": "closed by this side", "fragments": "parts thrown away",
 }
 
 var timerColumns = []widget.Column{

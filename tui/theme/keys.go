@@ -76,6 +76,9 @@ func Moving() []Binding {
 	}
 }
 
+// Commands are what can be typed after ":".
+const Commands = "up NAME [keys DIR], down, rekey, dpd NAME, test-peer NAME FILE, fault NAME, explain ID, goto FRAME, quit"
+
 // Shared are the keys that work on every page.
 func Shared() []Binding {
 	return []Binding{
@@ -84,7 +87,7 @@ func Shared() []Binding {
 		{Action: Previous, Keys: []string{"N"}, Does: "previous row with a problem"},
 		{Action: Copy, Keys: []string{"y"}, Does: "copy what is selected"},
 		{Action: Write, Keys: []string{"w"}, Does: "write what is shown to a file (.json or .md)"},
-		{Action: Command, Keys: []string{":"}, Does: "command: up NAME [keys DIR], down, rekey, dpd NAME, test-peer NAME FILE, fault NAME, explain ID, goto FRAME, quit"},
+		{Action: Command, Keys: []string{":"}, Does: "command: " + Commands},
 		{Action: Break, Keys: []string{"B"}, Does: "break the demo on purpose, in one way of several"},
 		{Action: Pause, Keys: []string{"space"}, Does: "stop the picture, and go on"},
 		{Action: NextTab, Keys: []string{"tab"}, Does: "next page"},

@@ -7,9 +7,9 @@ import (
 	"github.com/cloudvlan/cvlanctl/tui/theme"
 )
 
-// Help makes the lines that explain bindings. A key that cannot be used now
-// says why.
-func Help(groups []HelpGroup) []theme.Line {
+// Help makes the lines of at most width cells that explain bindings. A key that
+// cannot be used now says why.
+func Help(groups []HelpGroup, width int) []theme.Line {
 	wide := 0
 	for _, g := range groups {
 		for _, b := range g.Bindings {
@@ -23,17 +23,11 @@ func Help(groups []HelpGroup) []theme.Line {
 		}
 		lines = append(lines, theme.L(theme.S(theme.Muted, "  "+g.Title)))
 		for _, b := range g.Bindings {
-			keys := keyList(b)
-			line := theme.L(
-				theme.S(theme.Accent, "  "+keys),
-				theme.S(theme.Plain, strings.Repeat(" ", wide-theme.Width(keys)+3)),
-			)
+			does := theme.S(theme.Plain, b.Does)
 			if b.Off != "" {
-				line.Spans = append(line.Spans, theme.S(theme.Muted, b.Does+" (not now: "+b.Off+")"))
-			} else {
-				line.Spans = append(line.Spans, theme.S(theme.Plain, b.Does))
+				does = theme.S(theme.Muted, b.Does+" (not now: "+b.Off+")")
 			}
-			lines = append(lines, line)
+			lines = append(lines, Labelled("  "+keyList(b), wide+5, does, width)...)
 		}
 	}
 	return lines
@@ -43,6 +37,18 @@ func Help(groups []HelpGroup) []theme.Line {
 type HelpGroup struct {
 	Title    string
 	Bindings []theme.Binding
+}
+
+// Labelled sets a text at column indent behind a label, and breaks it so that no
+// line is wider than width.
+func Labelled(label string, indent int, text theme.Span, width int) []theme.Line {
+	var lines []theme.Line
+	for _, words := range Wrap(text.Text, width-indent-1) {
+		space := strings.Repeat(" ", max(0, indent-theme.Width(label)))
+		lines = append(lines, theme.L(theme.S(theme.Accent, label), theme.S(theme.Plain, space), theme.S(text.Role, words)))
+		label = ""
+	}
+	return lines
 }
 
 func keyList(b theme.Binding) string {

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bufio"
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -13,6 +14,7 @@ import (
 	"github.com/cloudvlan/cvlanctl/cmd/cvlanctl/cli/term"
 	"github.com/cloudvlan/cvlanctl/diag"
 	"github.com/cloudvlan/cvlanctl/diag/rule"
+	"github.com/cloudvlan/cvlanctl/internal/typo"
 )
 
 // ExplainOptions is what explain takes.
@@ -62,7 +64,7 @@ func runExplain(app *App, o *ExplainOptions) error {
 	if o.ID != "" {
 		e, ok := diag.Lookup(strings.ToLower(o.ID))
 		if !ok {
-			return usagef("there is no diagnosis %q%s; 'cvlanctl explain' lists them all", o.ID, nearest(o.ID))
+			return usagef("there is no diagnosis %q%s 'cvlanctl explain' lists them all", o.ID, cmp.Or(typo.Question(o.ID, diag.Names()), ";"))
 		}
 		entries = []diag.Entry{e}
 	}
@@ -84,29 +86,6 @@ func runExplain(app *App, o *ExplainOptions) error {
 		rows.Add(print.C(e.ID), print.Cell{Text: e.Severity.String(), Meaning: severityMeaning(e.Severity)}, print.C(found), print.C(e.Title), print.C(string(e.Ownership)))
 	}
 	return rows.Write(app.Term, app.Output)
-}
-
-// nearest proposes an ID that shares the longest beginning or contains the
-// word.
-func nearest(id string) string {
-	id = strings.ToLower(id)
-	best, score := "", 2
-	for _, name := range diag.Names() {
-		n := 0
-		for n < len(id) && n < len(name) && id[n] == name[n] {
-			n++
-		}
-		if strings.Contains(name, id) && len(id) > 2 {
-			n = max(n, len(id))
-		}
-		if n > score {
-			best, score = name, n
-		}
-	}
-	if best == "" {
-		return ""
-	}
-	return fmt.Sprintf(" (did you mean %q?)", best)
 }
 
 func writeEntry(t *term.Terminal, e *diag.Entry, rules []diag.Rule) error {

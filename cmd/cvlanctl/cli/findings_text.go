@@ -136,14 +136,15 @@ func (w *wrapper) finding(n int, f *diag.Finding) {
 
 func (w *wrapper) evidence(f *diag.Finding) {
 	label := "   seen:  "
-	for i, e := range f.Evidence {
+	seen := f.Sightings()
+	for i, e := range seen {
 		if i == maxEvidenceShown {
-			w.line(term.Plain, "          ", fmt.Sprintf("and %d more", len(f.Evidence)-i))
+			w.line(term.Plain, "          ", fmt.Sprintf("and %d more", len(seen)-i))
 			break
 		}
-		text := e.What
+		text := e.Words()
 		if e.Frame > 0 {
-			text = fmt.Sprintf("frame %d: %s", e.Frame, e.What)
+			text = fmt.Sprintf("frame %d: %s", e.Frame, text)
 		}
 		w.line(term.Plain, label, text)
 		label = "          "

@@ -21,7 +21,7 @@ func yamlText(s string) string {
 func (o *TestPeerOptions) policyText() ([]byte, error) {
 	switch {
 	case o.ID == "":
-		return nil, usagef("without --config, --id says who we are")
+		return nil, usagef("without --config, --id says who we are: a name or an address that the peer knows us by")
 	case (o.PSKFile == "") == (o.PSKEnv == ""):
 		return nil, usagef("without --config, one of --psk-file and --psk-env has the preshared key")
 	}

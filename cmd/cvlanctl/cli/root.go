@@ -1,12 +1,15 @@
 package cli
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/cloudvlan/cvlanctl/cmd/cvlanctl/cli/print"
+	"github.com/cloudvlan/cvlanctl/internal/typo"
 )
 
 // NewCmdRoot makes the whole tree.
@@ -45,7 +48,7 @@ above --fail-on, 4 not permitted, 5 source unreachable, 130 interrupted.`,
 	cmd.SetIn(app.Term.In)
 	cmd.SetOut(app.Term.Out)
 	cmd.SetErr(app.Term.Err)
-	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
+	cmd.SetFlagErrorFunc(badFlag)
 	cmd.CompletionOptions.DisableDefaultCmd = true
 
 	global := cmd.PersistentFlags()
@@ -102,17 +105,30 @@ func (l *levelFlag) Set(s string) error {
 // Type names the value in help.
 func (l *levelFlag) Type() string { return "level" }
 
+// badFlag says what is wrong with a flag, and which one may have been meant.
+func badFlag(cmd *cobra.Command, err error) error {
+	var unknown *pflag.NotExistError
+	if errors.As(err, &unknown) && unknown.GetSpecifiedShortnames() == "" {
+		var names []string
+		cmd.Flags().VisitAll(func(f *pflag.Flag) { names = append(names, "--"+f.Name) })
+		err = fmt.Errorf("%w%s", err, typo.Question("--"+unknown.GetSpecifiedName(), names))
+	}
+	return &usageError{err}
+}
+
 // noArgs refuses arguments, with the word that was not understood.
 func noArgs(cmd *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		return nil
 	}
 	if cmd.HasAvailableSubCommands() {
-		text := fmt.Sprintf("unknown command %q for %q", args[0], cmd.CommandPath())
-		if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
-			text += fmt.Sprintf("; did you mean %q?", near[0])
+		var names []string
+		for _, c := range cmd.Commands() {
+			if c.IsAvailableCommand() {
+				names = append(names, c.Name())
+			}
 		}
-		return usagef("%s", text)
+		return usagef("unknown command %q for %q%s", args[0], cmd.CommandPath(), typo.Question(args[0], names))
 	}
 	return usagef("%q takes no argument, got %q", cmd.CommandPath(), args[0])
 }

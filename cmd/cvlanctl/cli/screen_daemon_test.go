@@ -118,7 +118,7 @@ func TestTheScreenDrivesARealTunnel(t *testing.T) {
 	}
 	w.until(t, "252") // octets, in and out
 	w.press('4')
-	w.until(t, "rekey", "the SA is replaced")
+	w.until(t, "rekey", "SA replaced")
 	w.press('2')
 	w.until(t, "IKE_SA_INIT 0", "IKE_AUTH 1")
 	w.press('7')
