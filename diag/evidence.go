@@ -32,9 +32,9 @@ func (s *Sighting) Words() string {
 	switch {
 	case s.Times == 1:
 		return s.What
-	case s.Last.Frame > 0:
+	case s.Last.Frame > s.Frame:
 		return fmt.Sprintf("%s (%d times, last in frame %d)", s.What, s.Times, s.Last.Frame)
-	case !s.Last.Time.IsZero():
+	case s.Last.Time.After(s.Time):
 		return fmt.Sprintf("%s (%d times, last at %s)", s.What, s.Times, s.Last.Time.UTC().Format("15:04:05.000"))
 	}
 	return fmt.Sprintf("%s (%d times)", s.What, s.Times)

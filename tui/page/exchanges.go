@@ -146,6 +146,10 @@ func (p *Exchanges) line(t *theme.Theme, r rung, selected bool, when, arrow int)
 		add(theme.Muted, t.Fit("", when, true)+"  "+t.Glyphs.More+" "+count(r.sa.Skipped, "exchange")+" not kept "+t.Glyphs.More)
 		return line
 	}
+	if r.kind == rungQuiet {
+		add(theme.Muted, t.Fit("", when, true)+"  no message since this screen follows the daemon")
+		return line
+	}
 	note, at := rungNote(r), p.when(r.time)
 	if r.kind == rungMeaning {
 		at = ""

@@ -41,3 +41,13 @@ func TestUnansweredIsSaidOnceAndAfterEveryRepeat(t *testing.T) {
 		t.Error("a request of the responder points right")
 	}
 }
+
+func TestAnSAOfADaemonThatIsQuietSaysSo(t *testing.T) {
+	p := NewExchanges()
+	p.daemon = true
+	p.addSA(&trace.IKESA{})
+	p.addSA(&trace.IKESA{Ended: trace.EndVanished})
+	if n := len(p.rows); n != 3 || p.rows[1].kind != rungQuiet {
+		t.Errorf("there are %d rows, want the two heads, and one for the quiet one that stands", n)
+	}
+}

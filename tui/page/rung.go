@@ -38,6 +38,7 @@ const (
 	rungSilence // the request has no response
 	rungMeaning // what the error notify of the message before says, in words
 	rungSkipped // exchanges that are not kept
+	rungQuiet   // nothing was exchanged while a daemon was watched
 )
 
 // addSA adds the rows of one SA that the filter lets through.
@@ -71,6 +72,9 @@ func (p *Exchanges) addSA(sa *trace.IKESA) {
 		slices.SortStableFunc(body, func(a, b rung) int { return a.time.Compare(b.time) })
 	}
 	if p.filter.Empty() {
+		if p.daemon && len(body) == 0 && sa.Ended == "" {
+			p.rows = append(p.rows, rung{kind: rungQuiet, sa: sa, time: sa.First})
+		}
 		return
 	}
 	known := peers(sa)

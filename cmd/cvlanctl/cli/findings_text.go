@@ -53,8 +53,15 @@ func contents(tr *trace.Trace) string {
 		}
 	}
 	c := tr.Counts
-	return fmt.Sprintf("%s (%d established), %s, %s",
-		plural(int64(len(tr.SAs)), "IKE SA"), up, plural(c.IKEv1+c.IKEv2, "IKE message"), plural(c.ESP+c.AH, "ESP packet"))
+	words := fmt.Sprintf("%s (%d established)", plural(int64(len(tr.SAs)), "IKE SA"), up)
+	messages := c.IKEv1 + c.IKEv2
+	if messages > 0 || !tr.Daemon.Known { // a daemon tells of those while it is watched
+		words += ", " + plural(messages, "IKE message")
+	}
+	if !tr.Daemon.Known { // and of no packets
+		words += ", " + plural(c.ESP+c.AH, "ESP packet")
+	}
+	return words
 }
 
 func plural(n int64, what string) string {

@@ -202,8 +202,11 @@ func (a *action) stale(f diag.Finding) bool {
 func (a *action) explain(findings []diag.Finding) error {
 	t := a.app.Term
 	w := &wrapper{w: bufio.NewWriter(t.Out), term: t, width: textWidth, live: true}
-	w.blank()
-	if e := a.decisive(); e != nil {
+	e := a.decisive()
+	if e != nil || a.quiet > 0 || len(a.offers.Received) > 0 || len(a.offers.Configured) > 0 {
+		w.blank()
+	}
+	if e != nil {
 		w.line(term.Bad, "failed: ", e.Log.Text)
 		w.line(term.Plain, "        ", whoRefused(e.Log.Failure))
 	} else if a.quiet > 0 {
