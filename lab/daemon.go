@@ -165,7 +165,19 @@ func (d *Daemon) Start(ctx context.Context) error {
 		return err
 	}
 	d.process = p
-	return Eventually(ctx, time.Minute, "charon in "+d.Dir+" to answer", d.answers)
+	if err := Eventually(ctx, time.Minute, "charon in "+d.Dir+" to answer", func() bool { return d.answers() || d.ended() }); err != nil {
+		return fmt.Errorf("%w\n%s", err, d.Tail())
+	}
+	if d.ended() {
+		return fmt.Errorf("charon in %s has ended\n%s", d.Dir, d.Tail())
+	}
+	return nil
+}
+
+// ended says whether the daemon was started in a namespace and has ended.
+func (d *Daemon) ended() bool {
+	p, ok := d.process.(*Process)
+	return ok && p.ended()
 }
 
 // answers says whether the daemon takes commands.

@@ -8,6 +8,7 @@ import (
 	"os"
 	"strings"
 	"sync/atomic"
+	"time"
 )
 
 // NS is a network namespace that this process made.
@@ -99,17 +100,18 @@ func Route(ctx context.Context, host Host, gateway string) error {
 	return err
 }
 
-// Join lays a veth pair between two namespaces, up, with checksums computed in
-// full so that captures show what a wire would.
+// Join lays a veth pair between two namespaces, up at both ends when it returns,
+// with checksums computed in full so that captures show what a wire would.
 func Join(ctx context.Context, a *NS, devA string, b *NS, devB string) error {
 	if _, err := command(ctx, "ip", "link", "add", devA, "netns", a.Name, "type", "veth",
 		"peer", "name", devB, "netns", b.Name); err != nil {
 		return err
 	}
-	for _, end := range []struct {
+	ends := []struct {
 		ns  *NS
 		dev string
-	}{{a, devA}, {b, devB}} {
+	}{{a, devA}, {b, devB}}
+	for _, end := range ends {
 		if err := end.ns.IP(ctx, "link", "set", end.dev, "addrgenmode", "none"); err != nil {
 			return err
 		}
@@ -117,6 +119,15 @@ func Join(ctx context.Context, a *NS, devA string, b *NS, devB string) error {
 			return err
 		}
 		if _, err := end.ns.Exec(ctx, "ethtool", "-K", end.dev, "tx", "off", "gso", "off", "gro", "off"); err != nil {
+			return err
+		}
+	}
+	// The kernel sees to that after the command has returned.
+	for _, end := range ends {
+		if err := Eventually(ctx, time.Minute, end.dev+" to be up", func() bool {
+			out, err := command(ctx, "ip", "-n", end.ns.Name, "-o", "link", "show", "dev", end.dev)
+			return err == nil && strings.Contains(out, " state UP ")
+		}); err != nil {
 			return err
 		}
 	}

@@ -13,8 +13,9 @@ import (
 	"time"
 )
 
-// stopGrace is how long a process has to end after it was asked to.
-const stopGrace = 5 * time.Second
+// stopGrace is how long a process on a busy machine has to end after it was asked
+// to.
+const stopGrace = 30 * time.Second
 
 // command runs a program to its end and gives what it printed, both streams
 // together. An error repeats the last line of it.
@@ -75,17 +76,25 @@ func (p *Process) PID() int { return p.cmd.Process.Pid }
 // Done is closed when the process has ended.
 func (p *Process) Done() <-chan struct{} { return p.done }
 
+// ended says whether the process has ended.
+func (p *Process) ended() bool {
+	select {
+	case <-p.done:
+		return true
+	default:
+		return false
+	}
+}
+
 // Kill ends the process at once, as a crash would.
 func (p *Process) Kill() error { return p.end(syscall.SIGKILL) }
 
-// Stop asks the process to end and insists after five seconds.
+// Stop asks the process to end and insists after half a minute.
 func (p *Process) Stop() error { return p.end(syscall.SIGTERM) }
 
 func (p *Process) end(sig os.Signal) error {
-	select {
-	case <-p.done:
+	if p.ended() {
 		return p.closeLog()
-	default:
 	}
 	if err := p.cmd.Process.Signal(sig); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		return fmt.Errorf("ending process %d: %w", p.PID(), err)

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/cloudvlan/cvlanctl/capture/keylog/charonlog"
@@ -20,29 +21,67 @@ const wanted = "udp port 500 or udp port 4500 or ip proto 50 or ip6 proto 50 or 
 type Recorder struct {
 	process *Process
 	path    string
+	ns      *NS
+	dev     string
 }
 
 // Record starts a capture and returns when it has begun.
 func Record(ctx context.Context, ns *NS, dev, path string) (*Recorder, error) {
 	logPath := path + ".tcpdump.log"
-	p, err := ns.Spawn(nil, logPath, "tcpdump", "-i", dev, "-n", "-p", "-U", "--immediate-mode", "-s", "0", "-Z", "root", "-w", path, wanted)
+	p, err := ns.Spawn(nil, logPath, "tcpdump", "-i", dev, "-n", "-p", "-U", "--immediate-mode", "-s", "0", "-Z", "root", "-w", path, fmt.Sprintf("(%s) or ether proto %d", wanted, markType))
 	if err != nil {
 		return nil, err
 	}
-	r := &Recorder{process: p, path: path}
-	err = Eventually(ctx, 10*time.Second, "tcpdump to listen", func() bool {
+	r := &Recorder{process: p, path: path, ns: ns, dev: dev}
+	err = Eventually(ctx, time.Minute, "tcpdump to listen", func() bool {
 		log, err := os.ReadFile(logPath)
 		return err == nil && bytes.Contains(log, []byte("listening on"))
 	})
 	if err != nil {
-		return nil, errors.Join(err, r.Stop())
+		return nil, errors.Join(err, r.end())
 	}
 	return r, nil
 }
 
 // Stop ends the capture. Frames that were sent before are in the file.
 func (r *Recorder) Stop() error {
+	mark, err := r.ns.mark(r.dev)
+	if err != nil {
+		return errors.Join(err, r.end())
+	}
+	// What tcpdump has not read when it is told to end is lost: the last of what
+	// it has to read is a frame that we know.
+	err = Eventually(context.Background(), time.Minute, "tcpdump to write what has passed", func() bool {
+		all, err := os.ReadFile(r.path)
+		return err == nil && bytes.Contains(all, mark) || r.process.ended()
+	})
+	return errors.Join(err, r.end(), without(r.path, mark))
+}
+
+func (r *Recorder) end() error {
 	return errors.Join(r.process.Stop(), removeIfThere(r.path+".tcpdump.log"))
+}
+
+// markType is the EtherType of a mark: one for experiments (IEEE 802).
+const markType = 0x88b5
+
+// pcapRecord is the length of the header before each frame of a pcap file.
+const pcapRecord = 16
+
+// without takes a frame out of a pcap file.
+func without(path string, frame []byte) error {
+	all, err := os.ReadFile(path)
+	if err != nil {
+		return fmt.Errorf("capture: %w", err)
+	}
+	at := bytes.Index(all, frame)
+	if at < pcapRecord {
+		return nil
+	}
+	if err := os.WriteFile(path, slices.Delete(all, at-pcapRecord, at+len(frame)), 0o644); err != nil {
+		return fmt.Errorf("capture: %w", err)
+	}
+	return nil
 }
 
 func removeIfThere(path string) error {

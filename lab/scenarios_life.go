@@ -44,6 +44,7 @@ func lifeScenarios() []Scenario {
 			Name: "dpd-peer-dies", Shows: "The responder vanishes without a word: probes go unanswered until the initiator gives up.",
 			Expect: []string{"dpd-timeout"},
 			Notes:  []string{quickNote},
+			Quick:  true,
 			Ends: func(a, _ *End) error {
 				a.Conn = append(a.Conn, "dpd_delay = 1s")
 				return nil
@@ -59,7 +60,7 @@ func lifeScenarios() []Scenario {
 				if err := b.B.Kill(); err != nil {
 					return err
 				}
-				return Eventually(ctx, 20*time.Second, "the initiator to give up", func() bool {
+				return Eventually(ctx, time.Minute, "the initiator to give up", func() bool {
 					return b.A.LogHas("giving up after 3 retransmits")
 				})
 			},

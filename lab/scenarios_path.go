@@ -63,7 +63,7 @@ func pathScenarios() []Scenario {
 				if err := b.NSA.IP(ctx, "addr", "del", outerA4+"/24", "dev", outerDev); err != nil {
 					return err
 				}
-				err := Eventually(ctx, 15*time.Second, "the responder to follow the address", func() bool {
+				err := Eventually(ctx, time.Minute, "the responder to follow the address", func() bool {
 					out, err := b.B.Swanctl(ctx, "--list-sas")
 					return err == nil && contains(out, extraA4+"[4500]")
 				})

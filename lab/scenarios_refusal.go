@@ -94,7 +94,7 @@ func refusalScenarios() []Scenario {
 			Name: "ikev1-only-peer-scripted", Shows: "The peer knows IKEv1 only and answers IKE_SA_INIT with an IKEv1 INVALID-MAJOR-VERSION notification.",
 			Expect:   []string{"ikev1-only-peer"},
 			Scripted: "The responder is a script: strongSwan knows both versions.",
-			Prepare:  scripted(answerInvalidMajorVersion), Act: unanswered,
+			Prepare:  scripted(answerInvalidMajorVersion), Act: unanswered, Quick: true,
 		},
 		{
 			Name: "invalid-ke-loop", Shows: "The peer asks for another group each time, in turn two that were both offered, until the initiator gives up.",

@@ -11,7 +11,7 @@ func givesUp(ctx context.Context, b *Bench) error {
 	if err := refused(ctx, b); err != nil {
 		return err
 	}
-	return Eventually(ctx, 20*time.Second, "the initiator to give up", func() bool {
+	return Eventually(ctx, time.Minute, "the initiator to give up", func() bool {
 		return b.A.LogHas("giving up after 3 retransmits")
 	})
 }
@@ -23,7 +23,7 @@ func silenceScenarios() []Scenario {
 	return []Scenario{
 		{
 			Name: "no-response-to-sa-init", Shows: "Nothing answers IKE_SA_INIT: a firewall before the peer drops UDP 500.",
-			Expect: []string{"no-response-to-sa-init"}, Notes: []string{quickNote},
+			Expect: []string{"no-response-to-sa-init"}, Notes: []string{quickNote}, Quick: true,
 			Ends: func(_, b *End) error {
 				b.Absent = true
 				return nil
@@ -33,13 +33,13 @@ func silenceScenarios() []Scenario {
 		},
 		{
 			Name: "udp4500-blocked", Shows: "IKE_SA_INIT is answered on port 500, but nothing gets through on port 4500.",
-			Expect: []string{"udp4500-blocked"}, Notes: []string{quickNote},
+			Expect: []string{"udp4500-blocked"}, Notes: []string{quickNote}, Quick: true,
 			Prepare: func(ctx context.Context, b *Bench) error { return b.NSB.NFT(ctx, dropInput("udp dport 4500")) },
 			Act:     givesUp,
 		},
 		{
 			Name: "ike-auth-ip-fragment-loss", Shows: "IKE fragmentation is off and RSA 4096 chains make IKE_AUTH leave as IP fragments, which a firewall before the peer drops.",
-			Expect: []string{"ike-auth-ip-fragment-loss"}, Notes: []string{quickNote},
+			Expect: []string{"ike-auth-ip-fragment-loss"}, Notes: []string{quickNote}, Quick: true,
 			Ends: func(a, b *End) error {
 				a.Conn = append(a.Conn, "fragmentation = no")
 				b.Conn = append(b.Conn, "fragmentation = no")

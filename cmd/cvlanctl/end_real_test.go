@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -154,6 +155,10 @@ func TestTheEngineLeavesNothingBehindHoweverItEnds(t *testing.T) {
 	}
 	t.Run("a closed terminal", func(t *testing.T) {
 		e.t = t
+		// Tests that run under nohup would hand down that a hang-up is ignored.
+		heard := make(chan os.Signal, 1)
+		signal.Notify(heard, syscall.SIGHUP)
+		defer signal.Stop(heard)
 		cmd := e.command()
 		terminal, err := pty.Start(cmd)
 		if err != nil {

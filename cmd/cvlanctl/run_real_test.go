@@ -80,6 +80,7 @@ func lay(t *testing.T, s lab.Scenario) *lab.Bench {
 	if err != nil {
 		t.Fatal(err)
 	}
+	b.ShowOnFailure(t)
 	return b
 }
 

@@ -136,7 +136,7 @@ func TestATestOfAPeerNamesEachFaultOfTheLabAndTheStepThatFailsForIt(t *testing.T
 			if err != nil {
 				t.Fatal(err)
 			}
-			d, code, took := testPeer(t, b, binary, "net", "--config", file, "--wait", "300ms", "--tries", "2")
+			d, code, took := testPeer(t, b, binary, "net", "--config", file, "--wait", "1s")
 			first, found := firstFailure(&d)
 			ok := "yes"
 			if code == 0 || first != stepOf(id) || len(found) == 0 || found[0] != id {

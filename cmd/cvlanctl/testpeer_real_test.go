@@ -127,21 +127,22 @@ func TestATestOfAPeerNamesTheStepThatFailsAndWhy(t *testing.T) {
 		spoil func(*testing.T) []string
 		step  string
 		id    string
+		wait  string // shorter where many questions stay without an answer
 	}{
-		{"a wrong preshared key", changed("psk: {file: psk}", "psk: {file: other}"), "authentication", "auth-failed-opaque"},
-		{"no common proposal", changed("auth: psk,", "auth: psk, ike: {proposals: aes128-sha256-modp3072},"), "proposal", "no-proposal-ike"},
-		{"no common selectors", changed("remote: "+b.InnerB+"/32", "remote: 10.77.0.0/24"), "child SA and selectors", "ts-unacceptable"},
-		{"no common ESP proposal", changed("proposals: aes256gcm16", "proposals: aes128-sha256"), "child SA and selectors", "no-proposal-child-initial"},
-		{"port 4500 blocked at the peer", filter("udp dport 4500 drop"), "UDP 4500", "udp4500-blocked"},
-		{"both ports blocked at the peer", filter("udp dport {500, 4500} drop"), "UDP 500", "no-response-to-sa-init"},
-		{"large packets lost", filter("udp length > 1000 drop"), "path MTU and fragments", "ike-auth-ip-fragment-loss"},
-		{"full packets lost within the tunnel", filter("udp length > 1400 drop"), "traffic through the tunnel", "mtu-pmtu-blackhole"},
+		{"a wrong preshared key", changed("psk: {file: psk}", "psk: {file: other}"), "authentication", "auth-failed-opaque", "1s"},
+		{"no common proposal", changed("auth: psk,", "auth: psk, ike: {proposals: aes128-sha256-modp3072},"), "proposal", "no-proposal-ike", "1s"},
+		{"no common selectors", changed("remote: "+b.InnerB+"/32", "remote: 10.77.0.0/24"), "child SA and selectors", "ts-unacceptable", "1s"},
+		{"no common ESP proposal", changed("proposals: aes256gcm16", "proposals: aes128-sha256"), "child SA and selectors", "no-proposal-child-initial", "1s"},
+		{"port 4500 blocked at the peer", filter("udp dport 4500 drop"), "UDP 4500", "udp4500-blocked", "1s"},
+		{"both ports blocked at the peer", filter("udp dport {500, 4500} drop"), "UDP 500", "no-response-to-sa-init", "100ms"},
+		{"large packets lost", filter("udp length > 1000 drop"), "path MTU and fragments", "ike-auth-ip-fragment-loss", "250ms"},
+		{"full packets lost within the tunnel", filter("udp length > 1400 drop"), "traffic through the tunnel", "mtu-pmtu-blackhole", "250ms"},
 	} {
 		t.Run(x.name, func(t *testing.T) {
 			if err := os.WriteFile(filepath.Join(filepath.Dir(file), "other"), []byte("another key of the lab\n"), 0o644); err != nil {
 				t.Fatal(err)
 			}
-			d, code, _ := testPeer(t, b, binary, append(x.spoil(t), "--wait", "200ms", "--tries", "2")...)
+			d, code, _ := testPeer(t, b, binary, append(x.spoil(t), "--wait", x.wait)...)
 			if code == 0 {
 				t.Error("exit code 0")
 			}

@@ -91,6 +91,7 @@ func newRig(t *testing.T, l layout) *rig {
 	if err != nil {
 		t.Fatal(err)
 	}
+	bench.ShowOnFailure(t)
 	r := &rig{t: t, bench: bench, ns: bench.NSA, peerNS: bench.NSB, own: bench.OuterA, outer: bench.OuterB, peer: bench.B, peerEnd: &bench.EndB}
 	at := r.outer
 	if l.weAre == interop.Responder {
@@ -101,7 +102,7 @@ func newRig(t *testing.T, l layout) *rig {
 	r.inneR, _, _ = strings.Cut(theirs.LocalTS, "/")
 	interval, tries := "1h", ike.Retransmission{Timeout: 500 * time.Millisecond, Tries: 6}
 	if l.impatient {
-		interval, tries = "1s", ike.Retransmission{Timeout: 200 * time.Millisecond, Tries: 3}
+		interval, tries = "1s", ike.Retransmission{Timeout: 400 * time.Millisecond, Tries: 4} // nine seconds in all
 	}
 	p := loadPolicy(t, fmt.Sprintf(`version: 1
 node: {identity: %q, addresses: %q}

@@ -277,7 +277,7 @@ func TestInteropAPeerThatCameBackIsReachedAgainWithStrongSwan(t *testing.T) {
 	t.Parallel() // mostly it waits
 	rec := recorder(t)
 	eachRole(t, rec, "traffic: a peer killed and restarted carries it again", false, func(t *testing.T, role interop.Role, e *interop.Entry) {
-		e.Detail("within the time of dead peer detection: 1 s of silence, 3 retransmissions from 0.2 s on")
+		e.Detail("within the time of dead peer detection: 1 s of silence, 4 retransmissions from 0.4 s on")
 		r := newRig(t, layout{impatient: true})
 		r.raise(role)
 		r.echo(10)

@@ -34,6 +34,7 @@ func bench(t *testing.T) *lab.Bench {
 	if err != nil {
 		t.Fatal(err)
 	}
+	b.ShowOnFailure(t)
 	return b
 }
 
@@ -167,8 +168,7 @@ func carries(t *testing.T, b *lab.Bench, a *side) {
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	if err := a.client.Up(ctx, backend.Target{IKE: "hub", Child: "net"}, backend.UpOptions{}, nil); err != nil {
-		log, _ := os.ReadFile(a.daemon.LogPath())
-		t.Fatalf("%v\n%s", err, tail(string(log), 40))
+		t.Fatal(err)
 	}
 	if err := b.PingThrough(ctx, 2); err != nil {
 		t.Error(err)
@@ -176,11 +176,6 @@ func carries(t *testing.T, b *lab.Bench, a *side) {
 	if err := a.client.Down(ctx, backend.Target{IKE: "hub"}, backend.DownOptions{}, nil); err != nil {
 		t.Error(err)
 	}
-}
-
-func tail(s string, n int) string {
-	lines := strings.Split(s, "\n")
-	return strings.Join(lines[max(0, len(lines)-n):], "\n")
 }
 
 // The tunnel of every pair: from an address of the one to one of the other.

@@ -3,6 +3,7 @@ package vici_test
 import (
 	"errors"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -19,28 +20,18 @@ import (
 func up(t *testing.T) *vici.Client {
 	t.Helper()
 	c := client(t)
-	// A listing leaves out an SA that charon is busy with, as after what the test
-	// before did; one that is there and busy can take no further child either.
-	stands, empty := false, 0
-	_ = lab.Eventually(t.Context(), 3*time.Second, "SAs at rest", func() bool { // after that the initiation tells what is wrong
-		sas, err := c.SAs(timeout(t, time.Minute), backend.Filter{IKE: "gw"})
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, sa := range sas {
-			if sa.State != engine.IKEEstablished {
-				return false
-			}
-			for _, child := range sa.Children {
-				stands = stands || child.Name == "net" && child.State == engine.ChildInstalled
-			}
-		}
-		if len(sas) == 0 {
-			empty++
-		}
-		return stands || empty > 5
-	})
-	if !stands {
+	// Our listings leave out an SA that charon is busy with, as after what the test
+	// before did: swanctl waits for it. One that is there and not yet at rest can
+	// take no further child.
+	var text string
+	if err := lab.Eventually(t.Context(), time.Minute, "SAs at rest", func() bool {
+		var err error
+		text, err = peers(t).A.Swanctl(timeout(t, time.Minute), "--list-sas")
+		return err == nil && strings.Count(text, "gw: #") == strings.Count(text, ", ESTABLISHED, ") && !strings.Contains(text, ", REKEY")
+	}); err != nil {
+		t.Fatalf("%v: %s", err, text)
+	}
+	if !strings.Contains(text, ", INSTALLED, ") {
 		if err := c.Up(timeout(t, time.Minute), backend.Target{Child: "net"}, backend.UpOptions{}, nil); err != nil {
 			t.Fatal(err)
 		}
@@ -84,7 +75,7 @@ func TestUpShowsTheLadderAsItHappens(t *testing.T) {
 	var selected string
 	err := c.Up(timeout(t, time.Minute), backend.Target{Child: "net"}, backend.UpOptions{}, func(e *event.Event) {
 		tr.Add(e)
-		if m := e.Log.Message; m != nil {
+		if m := e.Log.Message; m != nil && m.Name != "INFORMATIONAL" { // a liveness check may follow at once
 			messages = append(messages, m.Name)
 		}
 		if p := e.Log.Proposals; p != nil && p.Selected != "" {
@@ -100,10 +91,10 @@ func TestUpShowsTheLadderAsItHappens(t *testing.T) {
 	if selected == "" {
 		t.Error("no proposal was told")
 	}
-	if len(tr.SAs) != 1 || len(tr.SAs[0].Exchanges) != 2 {
+	if len(tr.SAs) != 1 || len(tr.SAs[0].Exchanges) < 2 {
 		t.Fatalf("%d SAs", len(tr.SAs))
 	}
-	for _, x := range tr.SAs[0].Exchanges {
+	for _, x := range tr.SAs[0].Exchanges[:2] {
 		if x.Request == nil || x.Response == nil || x.Request.Length == 0 || x.Response.Length == 0 || !x.Request.Src.IsValid() {
 			t.Errorf("exchange %+v", x)
 		}

@@ -51,6 +51,7 @@ func peers(t *testing.T) *lab.Bench {
 	if shared.err != nil {
 		t.Fatal(shared.err)
 	}
+	shared.bench.ShowOnFailure(t)
 	return shared.bench
 }
 

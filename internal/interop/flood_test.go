@@ -19,6 +19,7 @@ import (
 	"github.com/cloudvlan/cvlanctl/engine/wire"
 	"github.com/cloudvlan/cvlanctl/internal/bench/section"
 	"github.com/cloudvlan/cvlanctl/internal/interop"
+	"github.com/cloudvlan/cvlanctl/lab"
 )
 
 // floodPage names the page that takes the outcome of the whole flood; without
@@ -39,8 +40,9 @@ type siege struct {
 }
 
 func TestAFloodOfSpoofedRequestsStopsNobody(t *testing.T) {
-	// The peer is as patient as one that nobody has set up for quick tests.
-	r := newRig(t, ground{weAre: interop.Responder, settings: ike.Settings{HalfOpen: 5 * time.Second}, daemon: []string{"retransmit_tries = 7"}})
+	// The peer repeats soon what the flood costs it, and is as patient as one that
+	// nobody has set up for quick tests.
+	r := newRig(t, ground{scenario: lab.Scenario{Quick: true}, weAre: interop.Responder, settings: ike.Settings{HalfOpen: 5 * time.Second}, daemon: []string{"retransmit_tries = 7"}})
 	old := r.tunnel(t, interop.Responder, settings{})
 	old.up()
 	s := siege{rate: 8000, heapBefore: heap()}

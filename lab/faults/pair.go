@@ -72,7 +72,7 @@ func (l *Lab) at(ctx context.Context, where place) (*pair, error) {
 		return p, nil
 	}
 	name := fmt.Sprintf("%s-%d", where.pairing, where.nat)
-	s := lab.Scenario{Name: "faults", NAT: where.nat, IPv6: where.v6, Ends: func(a, r *lab.End) error {
+	s := lab.Scenario{Name: "faults", NAT: where.nat, IPv6: where.v6, Quick: true, Ends: func(a, r *lab.End) error {
 		a.Absent = where.pairing == engineAsks || where.pairing == engines
 		r.Absent = where.pairing == engineAnswer || where.pairing == engines
 		return nil

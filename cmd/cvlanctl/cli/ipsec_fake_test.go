@@ -242,7 +242,7 @@ func holds(t *testing.T, kind, item, output, out string) {
 func onScreen(t *testing.T, tty bool, enough func(string) bool, args ...string) (int, string, string) {
 	t.Helper()
 	screen, _, errs := term.Test("", nil)
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
 	defer cancel()
 	out := &watched{enough: enough, cancel: cancel}
 	screen.Out, screen.OutTTY, screen.Width = out, tty, 0

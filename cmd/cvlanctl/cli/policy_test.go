@@ -78,6 +78,7 @@ func strongSwan(t *testing.T) string {
 	if err != nil {
 		t.Fatal(err)
 	}
+	b.ShowOnFailure(t)
 	return b.B.Socket()
 }
 

@@ -61,6 +61,7 @@ func TestAScanOfStrongSwanFindsExactlyWhatIsConfigured(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	bench.ShowOnFailure(t)
 	for _, proposals := range []string{
 		"aes256gcm16-chacha20poly1305-prfsha384-prfsha256-ecp384-curve25519-modp2048,aes256-aes128-3des-sha256-sha1-modp3072-modp1024",
 		"aes128-sha256-modp2048",

@@ -73,6 +73,7 @@ func newSite(t *testing.T) *site {
 	if err != nil {
 		t.Fatal(err)
 	}
+	s.bench.ShowOnFailure(t)
 	return s
 }
 
