@@ -292,12 +292,15 @@ func (l *libreswan) TerminateChild(ctx context.Context, name string) error {
 	return fmt.Errorf("libreswan has no child of %q", name)
 }
 
+// A rekeying that comes to nothing would be waited for as long as the IKE SA
+// stands.
+
 func (l *libreswan) RekeyIKE(ctx context.Context, name string) error {
-	return l.order(ctx, name, "ipsec whack --rekey-ike --name "+name)
+	return l.order(ctx, name, "ipsec whack --asynchronous --rekey-ike --name "+name)
 }
 
 func (l *libreswan) RekeyChild(ctx context.Context, name string) error {
-	return l.order(ctx, name, "ipsec whack --rekey-ipsec --name "+name)
+	return l.order(ctx, name, "ipsec whack --asynchronous --rekey-ipsec --name "+name)
 }
 
 // order runs a command that concerns a loaded connection.

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/cloudvlan/cvlanctl/engine"
 	"github.com/cloudvlan/cvlanctl/engine/event"
 	"github.com/cloudvlan/cvlanctl/engine/ike"
 	"github.com/cloudvlan/cvlanctl/engine/wire"
@@ -251,8 +252,10 @@ func TestChildRekeyCollision(t *testing.T) { // child_rekey test_collision
 		s.deliver(s.A, "[SA Nonce KE TSi TSr]")
 		s.mustNote(winner, "collision", "the peer's has the lowest nonce")
 		s.mustNote(loser, "collision", "ours has the lowest nonce")
-		s.deliver(s.A, "[Delete]")
-		s.deliver(s.B, "[Delete]")
+		s.children(loser, 3) // until the winner shows that it knows
+		s.deliver(winner, "INFORMATIONAL request")
+		s.deliver(loser, "INFORMATIONAL response")
+		s.deliver(loser, "INFORMATIONAL request")
 		s.finish()
 		s.Agree(1, 1)
 		if s.only(s.A) == old {
@@ -267,15 +270,17 @@ func TestChildRekeyCollision(t *testing.T) { // child_rekey test_collision
 }
 
 func TestChildRekeyCollisionDelayedResponse(t *testing.T) { // child_rekey test_collision_delayed_response
-	collide(t, func(t *testing.T, s *stepper, _, _ *Host) {
+	collide(t, func(t *testing.T, s *stepper, winner, _ *Host) {
 		s.rekeyChild(s.A)
 		s.rekeyChild(s.B)
 		s.deliver(s.A, "REKEY_SA")
 		s.deliver(s.B, "REKEY_SA")
 		late := s.next(s.B) // the answer to a
 		s.deliver(s.A, "[SA Nonce KE TSi TSr]")
-		s.release(s.last(s.B), "[Delete]")
-		s.deliver(s.A, "[Delete]")
+		if winner == s.B { // the loser waits
+			s.release(s.last(s.B), "[Delete]")
+			s.deliver(s.A, "[Delete]")
+		}
 		s.release(late, "[SA Nonce KE TSi TSr]")
 		s.finish()
 		s.Agree(1, 1)
@@ -290,18 +295,19 @@ func TestChildRekeyCollisionDelayedResponseDelete(t *testing.T) { // child_rekey
 		s.deliver(s.B, "REKEY_SA")
 		late := s.next(s.B)
 		s.deliver(s.A, "[SA Nonce KE TSi TSr]")
-		s.release(s.last(s.B), "[Delete]")
-		s.deliver(s.A, "[Delete]")
+		if winner == s.B { // the loser waits
+			s.release(s.last(s.B), "[Delete]")
+			s.deliver(s.A, "[Delete]")
+		}
 		// b also deletes the one that remains, before a has heard of it.
-		for spi, u := range s.B.Plane.Children {
-			if u.Outbound {
-				s.B.Command(s.One(s.B), ike.DeleteChild{SPI: spi})
+		for _, c := range s.One(s.B).Model().Children {
+			if c.State == engine.ChildInstalled {
+				s.B.Command(s.One(s.B), ike.DeleteChild{SPI: c.SPIIn.Or(0)})
 			}
 		}
 		s.release(s.last(s.B), "[Delete]")
 		s.deliver(s.A, "INFORMATIONAL response")
 		s.release(late, "[SA Nonce KE TSi TSr]")
-		_ = winner
 		s.finish()
 		s.Run(10 * time.Minute)
 		for _, f := range Disagreements(s.A, s.B) {

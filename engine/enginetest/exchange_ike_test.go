@@ -123,15 +123,17 @@ func TestIKERekeyCollisionKEInvalid(t *testing.T) { // ike_rekey test_collision_
 }
 
 func TestIKERekeyCollisionDelayedResponse(t *testing.T) { // ike_rekey test_collision_delayed_response
-	collide(t, func(t *testing.T, s *stepper, _, _ *Host) {
+	collide(t, func(t *testing.T, s *stepper, winner, _ *Host) {
 		s.rekeyIKE(s.A)
 		s.rekeyIKE(s.B)
 		s.deliver(s.A, "[SA Nonce KE]")
 		s.deliver(s.B, "[SA Nonce KE]")
 		late := s.next(s.B)
 		s.deliver(s.A, "[SA Nonce KE]")
-		s.release(s.last(s.B), "[Delete]")
-		s.release(s.last(s.A), "INFORMATIONAL response")
+		if winner == s.B { // the loser waits
+			s.release(s.last(s.B), "[Delete]")
+			s.release(s.last(s.A), "INFORMATIONAL response")
+		}
 		s.release(late, "[SA Nonce KE]")
 		s.finish()
 		s.Run(10 * time.Minute)

@@ -7,7 +7,9 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/cloudvlan/cvlanctl/engine/event"
 	"github.com/cloudvlan/cvlanctl/engine/ike"
 	"github.com/cloudvlan/cvlanctl/engine/wire"
 )
@@ -98,4 +100,91 @@ func TestChildRekeyRegularResponderIncorrectDelete(t *testing.T) { // child_reke
 	if len(p.Host.Plane.Children) != 1 {
 		t.Errorf("%d children", len(p.Host.Plane.Children))
 	}
+}
+
+// TestAPeerThatLostOurAnswerToItsRekeyingKeepsTheTunnel has both sides replace
+// the same, with the lowest nonce in our exchange, and a peer that never takes
+// our answer: ours, though redundant, is the only one that both know.
+func TestAPeerThatLostOurAnswerToItsRekeyingKeepsTheTunnel(t *testing.T) {
+	t.Run("child SA", func(t *testing.T) {
+		p, s, request := crossedChild(t)
+		p.Answer(s, request, p.newChildAnswer(9)...)
+		p.Silent()
+		old, own := p.child(PeerESPSPI), p.child(PeerESPSPI+9)
+		if own == nil || old == nil || !old.Outbound || own.Outbound {
+			t.Fatal("the old child does not stay the one that is sent with, or ours is not there to receive with")
+		}
+		p.Run(5 * time.Minute)
+		for len(p.Inbox) > 0 {
+			h := p.Take(s)
+			if !h.Message.Response() {
+				p.Answer(s, h)
+			}
+		}
+		if c := p.child(PeerESPSPI + 9); c == nil || !c.Outbound || len(p.Host.Plane.Children) != 1 {
+			t.Errorf("%d children stand, ours among them: %v", len(p.Host.Plane.Children), c != nil)
+		}
+		if n := p.Host.Changes(event.ChildDown); n != 0 {
+			t.Errorf("child-down %d times, want never", n)
+		}
+		p.SA()
+	})
+	t.Run("child SA, which it rekeys again", func(t *testing.T) {
+		p, s, request := crossedChild(t)
+		p.Answer(s, request, p.newChildAnswer(9)...)
+		h := p.Ask(s, wire.ExchangeCreateChildSA, append([]wire.Payload{Body(wire.PayloadNotify,
+			&wire.Notify{Protocol: wire.ProtocolESP, SPI: spi32(PeerESPSPI + 9), Type: wire.NotifyRekeySA})}, p.newChild(7)...)...)
+		if h.Error() != 0 {
+			t.Errorf("the host refuses: %s", h.Error())
+		}
+		if p.child(PeerESPSPI+7) == nil {
+			t.Error("the new child is not there")
+		}
+	})
+	t.Run("IKE SA", func(t *testing.T) {
+		p := NewPeer(t)
+		s := p.Respond()
+		p.Host.Source.NextNonces(0x00, 0xff)
+		p.Host.Command(p.SA(), ike.RekeyIKE{})
+		request := p.Take(s)
+		if next, h := p.RekeyIKE(s, "aes256gcm16-prfsha256-curve25519"); next == nil {
+			t.Fatalf("the host refuses the crossing rekey: %s", h.Error())
+		}
+		next := p.acceptRekeyIKE(s, request, 1, p.Proposal)
+		p.Silent()
+		p.Run(5 * time.Minute)
+		p.Answer(s, p.Take(s))
+		p.Inbox = nil // what the host had repeated
+		if got := p.SA(); got.LocalSPI() != next.SPIi || len(got.Model().Children) != 1 {
+			t.Errorf("IKE SA %s stands with %d children", got.LocalSPI(), len(got.Model().Children))
+		}
+		if n := p.Host.Changes(event.IKEDown); n != 0 {
+			t.Errorf("ike-down %d times, want never", n)
+		}
+		p.Ask(next, wire.ExchangeInformational)
+	})
+}
+
+// crossedChild has both sides ask for a child's replacement, with the lowest
+// nonce in the host's exchange, which is not answered yet.
+func crossedChild(t *testing.T) (*Peer, *PeerSA, *Heard) {
+	t.Helper()
+	p := NewPeer(t, withoutPFS)
+	s := p.Respond()
+	p.Host.Source.NextNonces(0x00, 0xff)
+	for spi := range p.Host.Plane.Children {
+		p.Host.Command(p.SA(), ike.RekeyChild{SPI: spi})
+	}
+	request := p.Take(s)
+	h := p.Ask(s, wire.ExchangeCreateChildSA, append([]wire.Payload{Body(wire.PayloadNotify,
+		&wire.Notify{Protocol: wire.ProtocolESP, SPI: spi32(PeerESPSPI), Type: wire.NotifyRekeySA})}, p.newChild(5)...)...)
+	if h.Error() != 0 {
+		t.Fatalf("the host refuses the crossing rekey: %s", h.Error())
+	}
+	return p, s, request
+}
+
+// newChildAnswer accepts a child without PFS; n tells its SPI and nonce.
+func (p *Peer) newChildAnswer(n byte) []wire.Payload {
+	return append([]wire.Payload{Body(wire.PayloadNonce, &wire.Nonce{Data: nonceOf(n)})}, p.ChildPayloads(PeerESPSPI+wire.ESPSPI(n), false, "aes256gcm16-noesn")...)
 }

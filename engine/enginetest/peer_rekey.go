@@ -51,6 +51,18 @@ func (p *Peer) RekeyIKE(s *PeerSA, texts ...string) (next *PeerSA, answer *Heard
 // follows.
 func (p *Peer) AnswerRekeyIKE(s *PeerSA, request *Heard, number uint8, ts []wire.Transform) *PeerSA {
 	p.tb.Helper()
+	next := p.acceptRekeyIKE(s, request, number, ts)
+	last := p.Take(s)
+	if d := PayloadOf[*wire.Delete](p.tb, last.Inner, wire.PayloadDelete); d.Protocol != wire.ProtocolIKE {
+		p.tb.Fatalf("the host deletes %s, want the old IKE SA", d.Protocol)
+	}
+	p.Answer(s, last)
+	return next
+}
+
+// acceptRekeyIKE is AnswerRekeyIKE without what follows.
+func (p *Peer) acceptRekeyIKE(s *PeerSA, request *Heard, number uint8, ts []wire.Transform) *PeerSA {
+	p.tb.Helper()
 	offer := PayloadOf[*wire.SA](p.tb, request.Inner, wire.PayloadSA)
 	theirs := PayloadOf[*wire.KE](p.tb, request.Inner, wire.PayloadKE)
 	public, shared, err := suite.Respond(theirs.Group, theirs.Data)
@@ -63,11 +75,6 @@ func (p *Peer) AnswerRekeyIKE(s *PeerSA, request *Heard, number uint8, ts []wire
 	p.Answer(s, request, Body(wire.PayloadSA, &wire.SA{Proposals: []wire.Proposal{{Number: number, Protocol: wire.ProtocolIKE,
 		SPI: spi64(next.SPIr), Transforms: ts}}}),
 		Body(wire.PayloadNonce, &wire.Nonce{Data: next.Nr}), Body(wire.PayloadKE, &wire.KE{Group: theirs.Group, Data: public}))
-	last := p.Take(s)
-	if d := PayloadOf[*wire.Delete](p.tb, last.Inner, wire.PayloadDelete); d.Protocol != wire.ProtocolIKE {
-		p.tb.Fatalf("the host deletes %s, want the old IKE SA", d.Protocol)
-	}
-	p.Answer(s, last)
 	return next
 }
 

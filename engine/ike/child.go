@@ -42,6 +42,7 @@ type child struct {
 type childRival struct {
 	child  *child
 	lowest []byte // of the two nonces of the exchange that made it
+	spare  *child // our own, which has lost, until the peer shows that it knows of its own
 }
 
 // closing says whether the child is on its way out.
@@ -74,6 +75,16 @@ func (c *child) model(s *SA) *engine.ChildSA {
 // addInstalled takes a negotiated child into the SA and hands its keys to the
 // data plane. outbound says that it is to be used for sending at once.
 func (s *SA) addInstalled(c *child, outbound bool) {
+	s.installChild(c, outbound)
+	if c.replaces == nil {
+		s.change(event.ChildUp, nil, c)
+		return
+	}
+	s.change(event.ChildRekey, s.model([]*child{c.replaces}), c)
+}
+
+// installChild is addInstalled without telling anybody.
+func (s *SA) installChild(c *child, outbound bool) {
 	c.state, c.installed, c.outbound, c.since = engine.ChildInstalled, true, outbound, s.now
 	rekey, expire := c.cfg.Lifetime.draw(s.set.Source)
 	if rekey > 0 {
@@ -98,11 +109,6 @@ func (s *SA) addInstalled(c *child, outbound bool) {
 	c.keys = nil // the data plane's from here on
 	s.adopt(c)
 	s.res.Updates = append(s.res.Updates, u)
-	if c.replaces == nil {
-		s.change(event.ChildUp, nil, c)
-		return
-	}
-	s.change(event.ChildRekey, s.model([]*child{c.replaces}), c)
 }
 
 // adopt makes a child one of the SA's.
@@ -138,6 +144,9 @@ func (s *SA) removeChild(c *child, state engine.ChildState) {
 		if o.replaces == c {
 			o.replaces = nil
 		}
+	}
+	if c.hasSpare() {
+		s.closeChild(c.peer.spare, redundantChild)
 	}
 }
 
@@ -213,6 +222,10 @@ func (s *SA) childTicks() {
 
 // expired closes a child whose lifetime is over.
 func (s *SA) expired(c *child) {
+	if c.hasSpare() {
+		s.keepSpareChild(c)
+		return
+	}
 	s.note("expire", c.cfg.Name, "the lifetime of child SA %s is over", c.in)
 	s.closeChild(c, "its lifetime is over")
 }

@@ -69,6 +69,9 @@ func (s *SA) closeIKE(why string, n wire.NotifyType) {
 		s.end(engine.IKEDeleted, why, false)
 		return
 	}
+	if r := s.rekey.peer; r != nil && s.rekey.next == nil {
+		r.dropSpare(s)
+	}
 	s.state = engine.IKEDeleting
 	queue := s.out.queue
 	s.out.queue, s.out.waits = nil, nil
@@ -140,9 +143,17 @@ func (s *SA) told(n *wire.Notify) {
 // deletedByPeer ends the IKE SA after the answer. A replacement that the peer
 // has made, and that we did not know to have won, takes over (RFC 7296 2.25.2).
 func (s *SA) deletedByPeer() {
-	if r := s.rekey.peer; r != nil && s.rekey.next == nil && !r.sa.ended() && s.state != engine.IKEDeleting {
-		s.note("collision", "", "the peer knows of its own rekeying only, and has finished it")
-		s.succeed(r.sa)
+	if r := s.rekey.peer; r != nil && s.rekey.next == nil && s.state != engine.IKEDeleting {
+		switch {
+		case r.sa.ended():
+			s.keepSpareIKE()
+		case r.spare == nil:
+			s.note("collision", "", "the peer knows of its own rekeying only, and has finished it")
+			s.succeed(r.sa)
+		default:
+			r.dropSpare(s)
+			s.succeed(r.sa)
+		}
 	}
 	why := "deleted by the peer"
 	switch {
@@ -188,6 +199,13 @@ func (s *SA) deleteChildren(d *wire.Delete, spis [][]byte) [][]byte {
 		}
 		if c.peer != nil {
 			s.useOutbound(c.peer.child)
+		}
+		switch o := s.collision(c); {
+		case o == nil:
+		case o.peer.spare == c:
+			o.peer.spare = nil
+		default:
+			s.keepSpareChild(o) // the peer takes its own for the redundant one
 		}
 		if c.stands(s) && !c.closing() && c.cfg.CloseAction != ActionClear {
 			s.res.Again = append(s.res.Again, Again{Connection: s.conn, Child: c.cfg.Name, Action: c.cfg.CloseAction, Closed: true})

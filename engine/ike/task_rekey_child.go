@@ -91,15 +91,8 @@ func (t *rekeyChildTask) answer(s *SA, m *message) {
 	case rival == nil:
 		t.replaced(s, c)
 	case bytes.Compare(lowest(o.ni, nr), rival.lowest) < 0:
-		// Ours has the lowest nonce: it is redundant, and ours to close.
 		s.note("collision", old.cfg.Name, "both sides replaced child SA %s; ours has the lowest nonce and goes", old)
-		c.redundant, c.replaces, c.state = true, nil, engine.ChildRekeyed
-		c.keys.Wipe()
-		s.adopt(c)
-		s.closeChild(c, "the redundant SA of a collision")
-		s.useOutbound(rival.child)
-		old.state = engine.ChildRekeyed
-		s.awaitDelete(old)
+		s.loses(old, c)
 	default:
 		s.note("collision", old.cfg.Name, "both sides replaced child SA %s; the peer's has the lowest nonce and goes", old)
 		rival.child.redundant = true
@@ -110,6 +103,71 @@ func (t *rekeyChildTask) answer(s *SA, m *message) {
 		old.peer = nil
 		t.replaced(s, c)
 	}
+}
+
+const redundantChild = "the redundant SA of a collision"
+
+// loses takes a replacement of ours that is redundant, because it has the
+// lowest nonce, and ours to close (RFC 7296 2.8.1). It is closed when the peer
+// deletes the old child: by that the peer shows that it has its own. A peer that
+// has lost our answer, and does not ask again, knows of ours alone.
+func (s *SA) loses(old, c *child) {
+	rival := old.peer
+	c.redundant = true
+	if old.gone {
+		c.state, c.replaces = engine.ChildRekeyed, nil
+		c.keys.Wipe()
+		s.adopt(c)
+		s.closeChild(c, redundantChild)
+		s.useOutbound(rival.child)
+		return
+	}
+	s.installChild(c, false)
+	c.state, c.replaces = engine.ChildRekeyed, nil
+	old.state = engine.ChildRekeyed
+	rival.spare = c
+	switch {
+	case rival.child.gone:
+		s.keepSpareChild(old)
+	case old.closing():
+		s.closeChild(c, redundantChild)
+	default:
+		s.awaitDelete(old)
+	}
+}
+
+// keepSpareChild puts our replacement of a child, which had lost, into its place
+// after all: the peer knows nothing of its own.
+func (s *SA) keepSpareChild(old *child) {
+	rival, c := old.peer.child, old.peer.spare
+	old.peer = nil
+	s.note("collision", old.cfg.Name, "the peer has not got its own replacement of child SA %s; ours stays", old)
+	rival.redundant = true
+	if !rival.gone {
+		rival.state, rival.replaces = engine.ChildRekeyed, nil
+		s.closeChild(rival, "the peer has not got it")
+	}
+	c.redundant, c.replaces, c.state = false, old, engine.ChildInstalled
+	s.useOutbound(c)
+	s.change(event.ChildRekey, s.model([]*child{old, rival}), c)
+	s.closeChild(old, "replaced by "+c.String())
+}
+
+// hasSpare says whether both sides have replaced the child, and which of both
+// stays is not known yet.
+func (c *child) hasSpare() bool {
+	return c.peer != nil && c.peer.spare != nil && !c.peer.spare.closing()
+}
+
+// collision finds the child that was replaced by both sides, of which c is the
+// one replacement or the other; nil where both, or neither, are known to stand.
+func (s *SA) collision(c *child) *child {
+	for _, o := range s.children {
+		if o.hasSpare() && (o.peer.child == c || o.peer.spare == c) {
+			return o
+		}
+	}
+	return nil
 }
 
 // failed goes on after an answer that led to no child.
@@ -195,6 +253,9 @@ func (s *SA) answerChildRekey(m *message, n *wire.Notify, ni []byte) []wire.Payl
 	if !s.check(event.Check{Kind: event.CheckChild, RFC: "RFC 7296 2.25", What: "child SA that the peer replaces", OK: old != nil,
 		Local: s.childSPIs(), Remote: fmt.Sprintf("%s %x", n.Protocol, n.SPI), Why: wire.NotifyChildSANotFound.String() + " is answered"}) {
 		return notFound
+	}
+	if o := s.collision(old); o != nil && o.peer.spare == old {
+		s.keepSpareChild(o) // who replaces it takes it for the one that stands
 	}
 	if old.closing() || old.peer != nil {
 		return s.temporary("RFC 7296 2.25.1", childAsked(m), old.pending())

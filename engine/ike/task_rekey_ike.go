@@ -24,6 +24,7 @@ type ikeRekey struct {
 type ikeRival struct {
 	sa     *SA
 	lowest []byte // of the two nonces of the exchange that made it
+	spare  *SA    // our own, which has lost, until the peer shows that it knows of its own
 }
 
 // rekeyIKETask replaces the IKE SA (RFC 7296 1.3.2, 2.8, 2.18).
@@ -175,15 +176,43 @@ func (t *rekeyIKETask) answer(s *SA, m *message) {
 		s.closeIKE("the peer has deleted what replaced it", 0)
 	case bytes.Compare(lowest(t.ni, nr), rival.lowest) < 0:
 		s.note("collision", "", "both sides replaced the IKE SA; ours has the lowest nonce and goes")
-		n.state = engine.IKERekeyed
-		n.deleteSoon("the redundant SA of a collision")
-		s.res.Related = append(s.res.Related, n)
-		s.succeed(rival.sa)
+		// It goes when the peer deletes the old one, and shows by that that it has
+		// its own: see loses.
+		n.start(TimerDelete, 2*s.set.Retransmit.Total()) // should s end otherwise
+		rival.spare = n
+		s.state = engine.IKERekeyed
+		s.start(TimerDelete, s.set.Retransmit.Total())
 	default:
 		s.note("collision", "", "both sides replaced the IKE SA; the peer's has the lowest nonce and goes")
 		s.succeed(n)
 		s.closeIKE("replaced by "+n.name(), 0)
 	}
+}
+
+// dropSpare closes a replacement of ours that has lost, and of which the peer
+// may know.
+func (r *ikeRival) dropSpare(s *SA) {
+	if n := r.spare; n != nil {
+		r.spare = nil
+		n.deleteSoon("the redundant SA of a collision")
+		s.res.Related = append(s.res.Related, n)
+	}
+}
+
+// keepSpareIKE hands everything to our replacement, which had lost, after all:
+// the peer knows nothing of its own. It says whether there is one.
+func (s *SA) keepSpareIKE() bool {
+	r := s.rekey.peer
+	if r == nil || r.spare == nil || r.spare.ended() || s.rekey.next != nil {
+		return false
+	}
+	s.note("collision", "", "the peer has not got its own replacement of the IKE SA; ours stays")
+	r.sa.endSoon("the peer has not got it")
+	s.res.Related = append(s.res.Related, r.sa)
+	n := r.spare
+	r.spare = nil
+	s.succeed(n)
+	return true
 }
 
 // made makes the new SA from the peer's answer.
