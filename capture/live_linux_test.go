@@ -51,7 +51,7 @@ func inNamespace(t *testing.T, test func(t *testing.T)) {
 // kernel drops what is sent.
 func waitRunning(t *testing.T, name string) {
 	t.Helper()
-	for range 500 {
+	for range 6000 {
 		in, err := net.InterfaceByName(name)
 		if err != nil {
 			t.Fatal(err)
@@ -64,26 +64,50 @@ func waitRunning(t *testing.T, name string) {
 	t.Fatalf("interface %s got no carrier", name)
 }
 
-// sender opens a way to put frames on an interface.
-func sender(t *testing.T, iface string) (send func(b []byte)) {
+// sender opens a way to send frames from v0 to v1: each has arrived when send
+// returns, which a busy kernel sees to later. Captures that are begun after it are
+// given a frame before it is.
+func sender(t *testing.T) (send func(b []byte)) {
 	t.Helper()
-	in, err := net.InterfaceByName(iface)
-	if err != nil {
-		t.Fatal(err)
-	}
-	fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := unix.Close(fd); err != nil {
-			t.Error(err)
+	open := func(iface string, protocol uint16) (int, *unix.SockaddrLinklayer) {
+		in, err := net.InterfaceByName(iface)
+		if err != nil {
+			t.Fatal(err)
 		}
-	})
+		fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() {
+			if err := unix.Close(fd); err != nil {
+				t.Error(err)
+			}
+		})
+		return fd, &unix.SockaddrLinklayer{Protocol: hostToNet(protocol), Ifindex: in.Index}
+	}
+	from, out := open("v0", unix.ETH_P_ALL)
+	to, in := open("v1", unix.ETH_P_ALL)
+	if err := unix.Bind(to, in); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.SetsockoptTimeval(to, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &unix.Timeval{Sec: 60}); err != nil {
+		t.Fatal(err)
+	}
+	arrived := make([]byte, 1<<16)
+	const tagged = 18 // octets of an Ethernet header with a VLAN tag, which the kernel takes out
 	return func(b []byte) {
 		t.Helper()
-		if err := unix.Sendto(fd, b, 0, &unix.SockaddrLinklayer{Protocol: hostToNet(unix.ETH_P_ALL), Ifindex: in.Index}); err != nil {
+		if err := unix.Sendto(from, b, 0, out); err != nil {
 			t.Fatal(err)
+		}
+		for {
+			n, _, err := unix.Recvfrom(to, arrived, 0)
+			if err != nil {
+				t.Fatalf("waiting for a frame to arrive: %v", err)
+			}
+			if bytes.HasSuffix(arrived[:n], b[tagged:]) {
+				return
+			}
 		}
 	}
 }
@@ -158,9 +182,9 @@ func capturing(t *testing.T, iface string, opts LiveOptions) (Source, context.Ca
 func TestLiveCapturesWhatTheFilterLetsThrough(t *testing.T) {
 	inNamespace(t, func(t *testing.T) {
 		began := time.Now()
+		send := sender(t)
 		src, cancel := capturing(t, "v1", LiveOptions{Promiscuous: true})
 		first, tagged, last := ethernetUDP(t, 500, "first"), ethernetUDP(t, 4500, "tagged", 77), ethernetUDP(t, 500, "last")
-		send := sender(t, "v0")
 		send(first)
 		send(ethernetUDP(t, 53, "not this one"))
 		send(tagged)
@@ -217,10 +241,11 @@ func TestLiveOnAnyAndOnTunnelsIsCooked(t *testing.T) {
 		t.Run(iface, func(t *testing.T) {
 			inNamespace(t, func(t *testing.T) {
 				tun := tunnelDevice(t, "t0")
+				send := sender(t)
 				src, cancel := capturing(t, iface, LiveOptions{})
 				frame := ethernetUDP(t, 4500, "the last", tags...)
 				if iface == "any" {
-					sender(t, "v0")(frame)
+					send(frame)
 				} else if _, err := tun.Write(frame[14:]); err != nil {
 					t.Fatal(err)
 				}
@@ -244,8 +269,8 @@ func TestLiveOnAnyAndOnTunnelsIsCooked(t *testing.T) {
 
 func TestLiveEndsWithItsContextAndKeepsWhatTheKernelHas(t *testing.T) {
 	inNamespace(t, func(t *testing.T) {
+		send := sender(t)
 		src, cancel := capturing(t, "v1", LiveOptions{})
-		send := sender(t, "v0")
 		for range 5 {
 			send(ethernetUDP(t, 500, "sent before the end"))
 		}
@@ -259,10 +284,10 @@ func TestLiveEndsWithItsContextAndKeepsWhatTheKernelHas(t *testing.T) {
 
 func TestLiveCountsFramesThatTheKernelHadNoRoomFor(t *testing.T) {
 	inNamespace(t, func(t *testing.T) {
+		send := sender(t)
 		src, cancel := capturing(t, "v1", LiveOptions{All: true})
 		big := ethernetUDP(t, 500, strings.Repeat("x", 1400))
 		const sent = 12_000 // twice what the ring holds
-		send := sender(t, "v0")
 		for range sent {
 			send(big)
 		}
@@ -310,7 +335,7 @@ func TestLiveRefusesInterfacesThatAreNotThere(t *testing.T) {
 
 func TestLiveCaptureBrokenOutOfReleasesEverything(t *testing.T) {
 	inNamespace(t, func(t *testing.T) {
-		send := sender(t, "v0")
+		send := sender(t)
 		before := openFiles(t)
 		src, _ := capturing(t, "v1", LiveOptions{})
 		send(ethernetUDP(t, 500, "one"))

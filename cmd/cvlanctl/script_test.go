@@ -1,9 +1,16 @@
 package main
 
 import (
+	"errors"
+	"fmt"
+	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
@@ -50,6 +57,7 @@ func TestScripts(t *testing.T) {
 			"hostile":  writeHostile,
 			"shows":    shows,
 			"noescape": noEscape,
+			"tells":    tells,
 		},
 	})
 }
@@ -70,6 +78,66 @@ func exits(ts *testscript.TestScript, neg bool, args []string) {
 	if got != want {
 		ts.Fatalf("exit code %s, want %s", got, want)
 	}
+}
+
+// tells runs a command until what it writes has all of these patterns, and then
+// interrupts it:
+//
+//	tells PATTERN... -- COMMAND...
+func tells(ts *testscript.TestScript, neg bool, args []string) {
+	end := slices.Index(args, "--")
+	if neg || end < 1 || end == len(args)-1 {
+		ts.Fatalf("usage: tells PATTERN... -- COMMAND...")
+	}
+	var patterns []*regexp.Regexp
+	for _, p := range args[:end] {
+		patterns = append(patterns, regexp.MustCompile("(?m)"+p))
+	}
+	path := ""
+	for _, dir := range filepath.SplitList(ts.Getenv("PATH")) {
+		if p := filepath.Join(dir, args[end+1]); path == "" {
+			if _, err := os.Stat(p); err == nil {
+				path = p
+			}
+		}
+	}
+	cmd := exec.Command(path, args[end+2:]...)
+	cmd.Dir, cmd.Env = ts.MkAbs("."), []string{"PATH=" + ts.Getenv("PATH"), "HOME=" + ts.Getenv("HOME")}
+	out, errs, err := untilTold(cmd, func(out string) bool {
+		return !slices.ContainsFunc(patterns, func(p *regexp.Regexp) bool { return !p.MatchString(out) })
+	})
+	_, _ = io.WriteString(ts.Stdout(), out) // into memory
+	_, _ = io.WriteString(ts.Stderr(), errs)
+	if err == nil || exitStatus(err) != "130" {
+		ts.Fatalf("interrupted, it ended with %v: %s%s", err, out, errs)
+	}
+}
+
+// untilTold runs a program until enough is told by its output, interrupts it, and
+// gives what it wrote and how it ended.
+func untilTold(cmd *exec.Cmd, enough func(out string) bool) (out, errs string, err error) {
+	var told, complaints lockedBuffer
+	cmd.Stdout, cmd.Stderr = &told, &complaints
+	if err := cmd.Start(); err != nil {
+		return "", "", err
+	}
+	done := make(chan error, 1)
+	go func() { done <- cmd.Wait() }()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for limit := time.After(2 * patience); !enough(told.String()); {
+		select {
+		case err := <-done:
+			return told.String(), complaints.String(), fmt.Errorf("it ended by itself: %w", err)
+		case <-limit:
+			_ = cmd.Process.Kill()
+			return told.String(), complaints.String(), errors.Join(errors.New("it does not tell enough"), <-done)
+		case <-tick.C:
+		}
+	}
+	_ = cmd.Process.Signal(os.Interrupt) // it may have just ended
+	err = <-done
+	return told.String(), complaints.String(), err
 }
 
 // shows runs cvlanctl, with or without findings, and holds what it writes to

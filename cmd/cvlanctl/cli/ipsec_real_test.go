@@ -359,7 +359,7 @@ func TestKeysAreWrittenOnRequestAndOpenTheTraffic(t *testing.T) {
 		if recorder, err = lab.Record(t.Context(), r.NSA, "eth0", capture); err != nil {
 			t.Fatal(err)
 		}
-		if code, out, errs = r.run(t, "up", "gw/net", "--key-dir", dir, "--timeout", "10s"); code == exitFine || !r.hung(t) {
+		if code, out, errs = r.run(t, "up", "gw/net", "--key-dir", dir, "--timeout", "30s"); code == exitFine || !r.hung(t) {
 			break
 		}
 		if err := recorder.Stop(); err != nil {

@@ -99,7 +99,7 @@ func TestMonitorFollowsTheDaemonThroughALoss(t *testing.T) {
 				}
 				return step == len(c.steps)
 			}
-			code, out, errs := onScreen(t, false, enough, "ipsec", "monitor", "-o", c.output, "--duration", "20s", "--source", f.source)
+			code, out, errs := onScreen(t, false, enough, "ipsec", "monitor", "-o", c.output, "--duration", "2m", "--source", f.source)
 			if code != exitInterrupted || step != len(c.steps) {
 				t.Errorf("exit code %d after step %d: %s%s", code, step, out, errs)
 			}
@@ -136,7 +136,7 @@ func TestLogPicksLevelAndConnection(t *testing.T) {
 // ends by --duration meet the schema.
 func TestADocumentOfEventsIsWholeAtItsEnd(t *testing.T) {
 	f := office(t, nil)
-	code, out, errs := f.run(t, "monitor", "--duration", "300ms", "-o", "json")
+	code, out, errs := f.run(t, "monitor", "--duration", "2s", "-o", "json")
 	if code != exitFine {
 		t.Fatalf("exit code %d: %s", code, errs)
 	}
@@ -144,7 +144,7 @@ func TestADocumentOfEventsIsWholeAtItsEnd(t *testing.T) {
 	if items(t, []byte(out), "events") != 1 {
 		t.Errorf("want one event: %s", out)
 	}
-	if code, out, _ = f.run(t, "monitor", "--duration", "300ms", "-o", "yaml"); code != exitFine || !strings.Contains(out, "- time: ") {
+	if code, out, _ = f.run(t, "monitor", "--duration", "2s", "-o", "yaml"); code != exitFine || !strings.Contains(out, "- time: ") {
 		t.Errorf("yaml: exit code %d, %s", code, out)
 	}
 }
@@ -202,7 +202,7 @@ func nothingBehind(t *testing.T) func() {
 	before, _ := ours()
 	return func() {
 		t.Helper()
-		for range 500 {
+		for range 6000 {
 			if n, _ := ours(); n <= before {
 				return
 			}

@@ -118,7 +118,7 @@ func TestTheScreenOnARealTerminal(t *testing.T) {
 		if got != exitFine {
 			t.Errorf("exit code %d", got)
 		}
-	case <-time.After(30 * time.Second):
+	case <-time.After(time.Minute):
 		t.Fatal("q does not end it")
 	}
 	x.until(t, mark, "\x1b[?1049l") // the usual screen again
