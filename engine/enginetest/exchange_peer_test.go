@@ -141,28 +141,62 @@ func TestAPeerThatLostOurAnswerToItsRekeyingKeepsTheTunnel(t *testing.T) {
 			t.Error("the new child is not there")
 		}
 	})
-	t.Run("IKE SA", func(t *testing.T) {
-		p := NewPeer(t)
-		s := p.Respond()
-		p.Host.Source.NextNonces(0x00, 0xff)
-		p.Host.Command(p.SA(), ike.RekeyIKE{})
-		request := p.Take(s)
-		if next, h := p.RekeyIKE(s, "aes256gcm16-prfsha256-curve25519"); next == nil {
-			t.Fatalf("the host refuses the crossing rekey: %s", h.Error())
+	t.Run("child SA, whose own replacement it deletes", func(t *testing.T) {
+		p, s, request := crossedChild(t)
+		p.Answer(s, request, p.newChildAnswer(9)...)
+		p.Ask(s, wire.ExchangeInformational, Body(wire.PayloadDelete, &wire.Delete{Protocol: wire.ProtocolESP, SPISize: 4, SPIs: [][]byte{spi32(PeerESPSPI + 5)}}))
+		p.Answer(s, p.Take(s)) // the deletion of the old one
+		if c := p.child(PeerESPSPI + 9); c == nil || !c.Outbound || len(p.Host.Plane.Children) != 1 {
+			t.Errorf("%d children stand, ours among them: %v", len(p.Host.Plane.Children), c != nil)
 		}
-		next := p.acceptRekeyIKE(s, request, 1, p.Proposal)
-		p.Silent()
-		p.Run(5 * time.Minute)
-		p.Answer(s, p.Take(s))
-		p.Inbox = nil // what the host had repeated
-		if got := p.SA(); got.LocalSPI() != next.SPIi || len(got.Model().Children) != 1 {
-			t.Errorf("IKE SA %s stands with %d children", got.LocalSPI(), len(got.Model().Children))
+		if n := p.Host.Changes(event.ChildDown); n != 0 {
+			t.Errorf("child-down %d times, want never", n)
 		}
-		if n := p.Host.Changes(event.IKEDown); n != 0 {
-			t.Errorf("ike-down %d times, want never", n)
-		}
-		p.Ask(next, wire.ExchangeInformational)
 	})
+	for _, row := range []struct {
+		name string
+		// shows has the peer show what it takes to stand, on its own replacement or
+		// on the host's.
+		shows func(p *Peer, theirs, ours *PeerSA)
+	}{
+		{"IKE SA", func(p *Peer, _, _ *PeerSA) { p.Run(5 * time.Minute) }},
+		{"IKE SA, whose own replacement it deletes", func(p *Peer, theirs, _ *PeerSA) {
+			p.Ask(theirs, wire.ExchangeInformational, Body(wire.PayloadDelete, &wire.Delete{Protocol: wire.ProtocolIKE}))
+		}},
+		{"IKE SA, in whose replacement by the host it asks for a child", func(p *Peer, _, ours *PeerSA) {
+			if h := p.Ask(ours, wire.ExchangeCreateChildSA, p.newChild(7)...); h.Error() != wire.NotifyTemporaryFailure {
+				t.Errorf("the answer is %s", h.Error())
+			}
+		}},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			p := NewPeer(t)
+			s := p.Respond()
+			p.Host.Source.NextNonces(0x00, 0xff)
+			p.Host.Command(p.SA(), ike.RekeyIKE{})
+			request := p.Take(s)
+			theirs, h := p.RekeyIKE(s, "aes256gcm16-prfsha256-curve25519")
+			if theirs == nil {
+				t.Fatalf("the host refuses the crossing rekey: %s", h.Error())
+			}
+			ours := p.acceptRekeyIKE(s, request, 1, p.Proposal)
+			p.Silent()
+			row.shows(p, theirs, ours)
+			last := p.Take(s)
+			if d := PayloadOf[*wire.Delete](t, last.Inner, wire.PayloadDelete); d.Protocol != wire.ProtocolIKE {
+				t.Fatalf("the host deletes %s, want the old IKE SA", d.Protocol)
+			}
+			p.Answer(s, last)
+			p.Inbox = nil // what the host had repeated
+			if got := p.SA(); got.LocalSPI() != ours.SPIi || len(got.Model().Children) != 1 {
+				t.Errorf("IKE SA %s stands with %d children", got.LocalSPI(), len(got.Model().Children))
+			}
+			if n := p.Host.Changes(event.IKEDown); n != 0 {
+				t.Errorf("ike-down %d times, want never", n)
+			}
+			p.Ask(ours, wire.ExchangeInformational)
+		})
+	}
 }
 
 // crossedChild has both sides ask for a child's replacement, with the lowest

@@ -420,7 +420,6 @@ func (s *SA) overdue() {
 	case s.ended():
 		s.in.answers = nil
 	case s.keepSpareIKE():
-		s.closeIKE("replaced by "+s.rekey.next.name(), 0)
 	case s.state == engine.IKERekeyed:
 		s.note("delete", "", "the peer did not delete the IKE SA that it replaced")
 		s.closeIKE("replaced, and not deleted by the peer", 0)

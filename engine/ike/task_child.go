@@ -415,6 +415,9 @@ func (s *SA) answerCreate(m *message) []wire.Payload {
 	case s.state == engine.IKEDeleting || s.asking(func(t task) bool { _, ok := t.(*deleteIKETask); return ok }),
 		s.state == engine.IKERekeyed || s.state == engine.IKECreated, // or it may be the loser of a collision
 		s.state == engine.IKERekeying || s.asking(func(t task) bool { _, ok := t.(*rekeyIKETask); return ok }):
+		if e := s.rekey.elder; e != nil && e.rekey.peer != nil && e.rekey.peer.spare == s {
+			s.spareStays() // who asks on it takes it for the one that stands
+		}
 		return s.temporary("RFC 7296 2.25.2", childAsked(m), s.pending())
 	}
 	if n := m.has(wire.NotifyRekeySA); n != nil {

@@ -155,6 +155,9 @@ func (s *SA) deletedByPeer() {
 			s.succeed(r.sa)
 		}
 	}
+	if e := s.rekey.elder; e != nil && e.rekey.peer != nil && e.rekey.peer.sa == s {
+		s.spareStays() // the peer takes its own for the redundant one
+	}
 	why := "deleted by the peer"
 	switch {
 	case s.rekey.next != nil:

@@ -15,9 +15,10 @@ import (
 
 // ikeRekey is what an IKE SA knows of its replacement.
 type ikeRekey struct {
-	own  *rekeyIKETask // queued or on its way
-	peer *ikeRival     // what the peer has put in its place
-	next *SA           // where the children went
+	own   *rekeyIKETask // queued or on its way
+	peer  *ikeRival     // what the peer has put in its place
+	next  *SA           // where the children went
+	elder *SA           // the one that this one is to replace, until it is known which of two stays
 }
 
 // ikeRival is the peer's replacement of the IKE SA.
@@ -106,7 +107,7 @@ func (s *SA) succeed(n *SA) {
 	}
 	s.children = nil
 	n.path = s.path
-	n.deleted = nil
+	n.deleted, n.rekey.elder = nil, nil
 	n.state, n.established = engine.IKEEstablished, s.now
 	n.dpd = s.dpd
 	n.stop(TimerDelete)
@@ -179,7 +180,7 @@ func (t *rekeyIKETask) answer(s *SA, m *message) {
 		// It goes when the peer deletes the old one, and shows by that that it has
 		// its own: see loses.
 		n.start(TimerDelete, 2*s.set.Retransmit.Total()) // should s end otherwise
-		rival.spare = n
+		rival.spare, n.rekey.elder, rival.sa.rekey.elder = n, s, s
 		s.state = engine.IKERekeyed
 		s.start(TimerDelete, s.set.Retransmit.Total())
 	default:
@@ -193,14 +194,15 @@ func (t *rekeyIKETask) answer(s *SA, m *message) {
 // may know.
 func (r *ikeRival) dropSpare(s *SA) {
 	if n := r.spare; n != nil {
-		r.spare = nil
+		r.spare, n.rekey.elder = nil, nil
 		n.deleteSoon("the redundant SA of a collision")
 		s.res.Related = append(s.res.Related, n)
 	}
 }
 
-// keepSpareIKE hands everything to our replacement, which had lost, after all:
-// the peer knows nothing of its own. It says whether there is one.
+// keepSpareIKE closes the IKE SA and hands everything to our replacement, which
+// had lost, after all: the peer knows nothing of its own. It says whether there
+// is one.
 func (s *SA) keepSpareIKE() bool {
 	r := s.rekey.peer
 	if r == nil || r.spare == nil || r.spare.ended() || s.rekey.next != nil {
@@ -212,7 +214,17 @@ func (s *SA) keepSpareIKE() bool {
 	n := r.spare
 	r.spare = nil
 	s.succeed(n)
+	s.closeIKE("replaced by "+n.name(), 0)
 	return true
+}
+
+// spareStays tells the SA that both sides have replaced that ours stays, as the
+// peer has shown on either replacement.
+func (s *SA) spareStays() {
+	if e := s.rekey.elder; e != nil {
+		e.orders = append(e.orders, func(e *SA) { e.keepSpareIKE() })
+		s.res.Related = append(s.res.Related, e)
+	}
 }
 
 // made makes the new SA from the peer's answer.
