@@ -50,6 +50,32 @@ const (
 	Software    Ownership = "software"
 )
 
+// Words says whose a fault is: of a capture, whose sides are the initiator and the
+// responder, or live of a daemon, where one side is this one.
+func (o Ownership) Words(live bool) string {
+	switch {
+	case live && o == LocalConfig:
+		return "the configuration of this side"
+	case live && o == PeerConfig:
+		return "the configuration of the peer"
+	}
+	switch o {
+	case External:
+		return "neither side's configuration: the network between them"
+	case LocalConfig:
+		return "the initiator's configuration"
+	case PeerConfig:
+		return "the configuration of the peers"
+	case Credential:
+		return "credentials"
+	case Host:
+		return "the host"
+	case Software:
+		return "software"
+	}
+	return string(o)
+}
+
 // Facts is all that rules may read. A nil table is one that the source cannot
 // give.
 type Facts struct {

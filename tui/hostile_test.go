@@ -20,9 +20,9 @@ import (
 func hostileCapture(t *testing.T) string {
 	t.Helper()
 	evil := []byte(hostile)
-	v2 := ike(0x20, 34, 0x08, 43, // vendor id first
+	v2 := ikeMessage(0x20, 34, 0x08, 43, // vendor id first
 		part{43, evil}, part{41, append([]byte{0, 0, 0xff, 0x01}, evil...)}, part{37, append([]byte{4}, evil...)}, part{0, append([]byte{4}, evil...)})
-	v1 := ike(0x10, 4, 0, 5, // identification first
+	v1 := ikeMessage(0x10, 4, 0, 5, // identification first
 		part{13, append([]byte{2, 17, 0x01, 0xf4}, evil...)}, part{6, evil}, part{0, append([]byte{4}, evil...)})
 	file := binary.LittleEndian.AppendUint32(nil, 0xa1b2c3d4)
 	file = append(file, 2, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0, 0, 101, 0, 0, 0) // raw IP
@@ -50,8 +50,8 @@ type part struct {
 	body []byte
 }
 
-// ike makes an IKE message of payloads.
-func ike(version, exchange, flags, first byte, parts ...part) []byte {
+// ikeMessage makes an IKE message of payloads.
+func ikeMessage(version, exchange, flags, first byte, parts ...part) []byte {
 	b := append(make([]byte, 0, 256), 1, 2, 3, 4, 5, 6, 7, 8, 0, 0, 0, 0, 0, 0, 0, 0, first, version, exchange, flags, 0, 0, 0, 0, 0, 0, 0, 0)
 	b[0] = version
 	for _, p := range parts {

@@ -404,7 +404,7 @@ func methodMismatch(f *diag.Facts) []diag.Finding {
 			at(sa.Auth[0].Request, "initiator: %s", ours), at(answer, "responder: %s", theirs),
 			at(x.Request, "N(AUTHENTICATION_FAILED) from the initiator"),
 		}
-		d.Summary = fmt.Sprintf("%s authenticates by %s, %s by %s, and the initiator refuses that", sa.Local.Host, ours, sa.Remote.Host, theirs)
+		d.Summary = fmt.Sprintf("%s authenticates by %s, %s by %s, and the initiator refuses that", end(sa, trace.Initiator), ours, end(sa, trace.Responder), theirs)
 		d.Surer = "the initiator's log"
 		found = append(found, span(d))
 	}
@@ -426,7 +426,7 @@ func ppkMismatch(f *diag.Facts) []diag.Finding {
 		if i == r || x == nil {
 			continue
 		}
-		with, without := sa.Local.Host, sa.Remote.Host
+		with, without := end(sa, trace.Initiator), end(sa, trace.Responder)
 		if r {
 			with, without = without, with
 		}

@@ -76,14 +76,6 @@ func certificates(sa *trace.IKESA) []certificate {
 	return list
 }
 
-// end gives the address of a side.
-func end(sa *trace.IKESA, o trace.Origin) string {
-	if (o == trace.Initiator) == sa.Initiator.Or(true) {
-		return host(sa.Local.Host)
-	}
-	return host(sa.Remote.Host)
-}
-
 func certDates(id string) func(*diag.Facts) []diag.Finding {
 	return func(f *diag.Facts) []diag.Finding {
 		var found []diag.Finding
@@ -275,7 +267,7 @@ func hashMismatch(f *diag.Facts) []diag.Finding {
 			at(sa.Init.Request, "the initiator accepts %s", join(i)), at(sa.Init.Response, "the responder accepts %s", join(r)),
 			at(verdict, "authentication refused"),
 		}
-		d.Summary = fmt.Sprintf("no signature hash in common: %s accepts %s, %s accepts %s", sa.Local.Host, join(i), sa.Remote.Host, join(r))
+		d.Summary = fmt.Sprintf("no signature hash in common: %s accepts %s, %s accepts %s", end(sa, trace.Initiator), join(i), end(sa, trace.Responder), join(r))
 		found = append(found, span(d))
 	}
 	return found

@@ -82,7 +82,7 @@ func eapNak(f *diag.Facts) []diag.Finding {
 				alternative = "wants " + join(wants)
 			}
 			d.Evidence = []diag.Evidence{at(e.message, "EAP Nak: %s", alternative)}
-			d.Summary = fmt.Sprintf("%s asks for EAP-%s, %s %s", sa.Remote.Host, asked, sa.Local.Host, alternative)
+			d.Summary = fmt.Sprintf("%s asks for EAP-%s, %s %s", end(sa, trace.Responder), asked, end(sa, trace.Initiator), alternative)
 			found = append(found, span(d))
 			break
 		}
@@ -107,7 +107,7 @@ func mschapv2Failure(f *diag.Facts) []diag.Finding {
 			d := about(sa)
 			d.Confidence = diag.Certain
 			d.Evidence = []diag.Evidence{at(e.message, "EAP-MSCHAPv2 Failure: %s", short(text))}
-			d.Summary = fmt.Sprintf("%s refuses the user of %s: %s", sa.Remote.Host, sa.Local.Host, mschapv2Reason(text))
+			d.Summary = fmt.Sprintf("%s refuses the user of %s: %s", end(sa, trace.Responder), end(sa, trace.Initiator), mschapv2Reason(text))
 			found = append(found, span(d))
 			break
 		}

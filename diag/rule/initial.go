@@ -58,7 +58,7 @@ func cookieLoop(f *diag.Facts) []diag.Finding {
 		}
 		d.Confidence = diag.Certain
 		d.Summary = fmt.Sprintf("%s asks %s for a cookie %s, %s although the last one was returned; %s",
-			sa.Remote.Host, sa.Local.Host, count(len(d.Evidence)), count(again), sameCookie(len(values)))
+			end(sa, trace.Responder), end(sa, trace.Initiator), count(len(d.Evidence)), count(again), sameCookie(len(values)))
 		found = append(found, span(d))
 	}
 	return found
@@ -179,7 +179,7 @@ func redirectLoop(f *diag.Facts) []diag.Finding {
 			if x.Response == nil || x.Type != wire.ExchangeIKESAInit && x.Type != wire.ExchangeIKEAuth || x.Response.Notify(wire.NotifyRedirect) == nil {
 				continue
 			}
-			who := host(sa.Local.Host)
+			who := end(sa, trace.Initiator)
 			if first[who] == nil {
 				first[who] = sa
 				order = append(order, who)

@@ -50,7 +50,7 @@ var natRules = []diag.Rule{
 
 // translation is what the hashes say about one side of an SA.
 type translation struct {
-	host    netip.Addr
+	host    string
 	claimed bool   // its own hash or its peer's view does not fit what is seen
 	sure    bool   // by more than its own claim, which may be false on purpose
 	how     string // in words
@@ -58,10 +58,9 @@ type translation struct {
 
 func sideOf(sa *trace.IKESA, o trace.Origin) translation {
 	d := &sa.NATD
-	t := translation{host: sa.Local.Host}
+	t := translation{host: end(sa, o)}
 	own, view, inner, seen := d.Request.Source, d.Response.Destination, d.InitiatorInside, d.Request.SrcSeen
 	if o == trace.Responder {
-		t.host = sa.Remote.Host
 		own, view, inner, seen = d.Response.Source, d.Request.Destination, d.ResponderInside, d.Response.SrcSeen
 	}
 	port := seen.Port()
@@ -201,7 +200,7 @@ func natWithoutTraversal(f *diag.Facts) []diag.Finding {
 			d.Confidence = diag.Likely
 			d.Evidence = []diag.Evidence{at(sa.Init.Response, "no NAT_DETECTION notifies"), espEvidence(native, "native ESP")}
 			d.Summary = fmt.Sprintf("%s does not take part in NAT detection, %s and %s are not on the same side of a NAT, and ESP is sent without UDP",
-				sa.Remote.Host, sa.Local.Host, sa.Remote.Host)
+				end(sa, trace.Responder), sa.Local.Host, sa.Remote.Host)
 			d.Surer = otherSideCapture
 		case sa.NAT.Any.Or(false) && sa.NATD.Request.Seen && r.Seen && translatedForSure(sa):
 			d.Confidence = diag.Likely
@@ -320,7 +319,7 @@ func mappingTimeout(f *diag.Facts) []diag.Finding {
 				d.Confidence = diag.Likely
 				d.Evidence = append(sent(x, fmt.Sprintf("%s request of the responder to %s", x.Type, x.Request.Dst)),
 					diag.Evidence{Frame: mv.Frame, Time: mv.Time, What: fmt.Sprintf("the initiator comes from %s, before from %s", mv.To, mv.From)})
-				d.Summary = fmt.Sprintf("%s could not reach %s until that came back as %s: the NAT had forgotten the mapping", sa.Remote.Host, mv.From, mv.To)
+				d.Summary = fmt.Sprintf("%s could not reach %s until that came back as %s: the NAT had forgotten the mapping", end(sa, trace.Responder), mv.From, mv.To)
 				d.Surer = "the NAT's timeout for UDP"
 				found = append(found, span(d))
 				break

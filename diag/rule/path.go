@@ -68,7 +68,7 @@ func passthrough(f *diag.Facts) []diag.Finding {
 		}
 		for _, o := range idx.of(sa) {
 			a, b := sa.NATD.InitiatorInside, o.NATD.InitiatorInside
-			together := o != sa && o.Local.Host == sa.Local.Host && up(o) && keptPort500(o) &&
+			together := o != sa && end(o, trace.Initiator) == end(sa, trace.Initiator) && up(o) && keptPort500(o) &&
 				(o.First.Before(sa.First) && !o.Last.Before(sa.First.Add(-settled)) || sa.First.Before(o.First))
 			if !together || a.IsValid() && b.IsValid() && a.Addr() == b.Addr() {
 				continue
@@ -79,7 +79,7 @@ func passthrough(f *diag.Facts) []diag.Finding {
 				at(o.Init.Request, "IKE SA %s from %s, which a NAT translates and leaves port 500: it is up", o.InitiatorSPI, o.Init.Request.Src),
 				at(sa.Init.Request, "IKE SA %s from the same address and port: it is not", sa.InitiatorSPI),
 			}
-			d.Summary = fmt.Sprintf("two hosts behind the NAT of %s call %s from port 500, and only one of them gets through", sa.Local.Host, sa.Remote.Host)
+			d.Summary = fmt.Sprintf("two hosts behind the NAT of %s call %s from port 500, and only one of them gets through", end(sa, trace.Initiator), end(sa, trace.Responder))
 			found = append(found, span(d))
 			break
 		}

@@ -291,7 +291,7 @@ func truncatedList(f *diag.Facts) []diag.Finding {
 		}
 		for _, o := range idx.of(r.sa) {
 			// The peer calls us and gets a suite that we offer late.
-			if !up(o) || o.Local.Host != r.sa.Remote.Host || o.Init == nil || o.Init.Response == nil {
+			if !up(o) || end(o, trace.Initiator) != end(r.sa, trace.Responder) || o.Init == nil || o.Init.Response == nil {
 				continue
 			}
 			chosen := proposals(o.Init.Response)

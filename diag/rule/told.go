@@ -115,6 +115,9 @@ func checkFacts(t *trace.Trace) []keyedFact {
 		if c.Why != "" {
 			text += " (" + c.Why + ")"
 		}
+		if c.Kind == event.CheckMAC && strings.HasPrefix(c.What, "AUTH of") {
+			text = c.What + " does not verify: " + c.Why // two digests tell nobody anything
+		}
 		key := same{sa: c.SA, kind: string(c.Kind)}
 		if c.Kind == event.CheckRefusal {
 			key.remote = c.Remote
@@ -198,7 +201,7 @@ func (r *telling) finding(k *fact, idx peers) diag.Finding {
 		d.Severity = diag.Low
 		d.Summary += "; a later attempt succeeded"
 	}
-	d.Evidence = []diag.Evidence{{Time: k.time, What: short(k.text)}}
+	d.Evidence = []diag.Evidence{{Time: k.time, What: clip(k.text, maxEvidenceText)}}
 	if k.sa != nil && strings.HasPrefix(r.id, "no-proposal") {
 		d.Evidence = append(d.Evidence, bothOffers(k)...)
 	}

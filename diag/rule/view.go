@@ -15,9 +15,11 @@ import (
 
 // Bounds of what a finding lists.
 const (
-	maxListed   = 8  // retransmissions in the evidence of one exchange
-	maxText     = 96 // characters of a stranger's text in a summary
-	maxSearched = 64 // SAs of one pair of hosts that are compared with one another
+	maxListed = 8  // retransmissions in the evidence of one exchange
+	maxText   = 96 // characters of a stranger's text in a summary
+	// maxEvidenceText is how many characters of what was told are evidence.
+	maxEvidenceText = 320
+	maxSearched     = 64 // SAs of one pair of hosts that are compared with one another
 )
 
 // v2 gives the IKEv2 SAs.
@@ -68,6 +70,15 @@ func host(a netip.Addr) string {
 		return ""
 	}
 	return a.String()
+}
+
+// end gives the address of a side. An SA's Local is the initiator, but where a
+// daemon told it that is the responder.
+func end(sa *trace.IKESA, o trace.Origin) string {
+	if (o == trace.Initiator) == sa.Initiator.Or(true) {
+		return host(sa.Local.Host)
+	}
+	return host(sa.Remote.Host)
 }
 
 func responderSPI(sa *trace.IKESA) string {
@@ -337,9 +348,12 @@ func count(n int) string {
 }
 
 // short bounds a stranger's text.
-func short(s string) string {
-	if r := []rune(s); len(r) > maxText {
-		return string(r[:maxText]) + "..."
+func short(s string) string { return clip(s, maxText) }
+
+// clip bounds a text to most characters.
+func clip(s string, most int) string {
+	if r := []rune(s); len(r) > most {
+		return string(r[:most]) + "..."
 	}
 	return s
 }

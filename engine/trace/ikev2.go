@@ -264,8 +264,12 @@ func (t *Trace) follow(e *event.Event, sa *IKESA, sender Origin) {
 	if sender == Responder {
 		i, r = r, i
 	}
-	t.move(e, sa, Initiator, &sa.Local, i)
-	t.move(e, sa, Responder, &sa.Remote, r)
+	us := Initiator
+	if sa.ours() == Responder { // a daemon has told the SA, and is its responder
+		us, i, r = Responder, r, i
+	}
+	t.move(e, sa, us, &sa.Local, i)
+	t.move(e, sa, other(us), &sa.Remote, r)
 	if e.Packet.Encap == event.UDPNATT {
 		sa.floated = true
 	}

@@ -243,7 +243,11 @@ func (t *Trace) addChange(at time.Time, c *event.Change) {
 	}
 }
 
-// relocate notes an IKE SA's new addresses.
+// sameMove is within what time the message that came from a new address and the
+// daemon's word of it tell of one move.
+const sameMove = time.Second
+
+// relocate notes an IKE SA's new addresses, unless a message has shown them.
 func (t *Trace) relocate(at time.Time, c *event.Change) {
 	sa := t.know(at, c.SA)
 	us := sa.ours()
@@ -251,9 +255,13 @@ func (t *Trace) relocate(at time.Time, c *event.Change) {
 		by       Origin
 		old, now engine.Side
 	}{{us, c.Old.Local, c.SA.Local}, {other(us), c.Old.Remote, c.SA.Remote}} {
-		if (m.old.Host != m.now.Host || m.old.Port != m.now.Port) && len(sa.Moves) < maxMoves {
-			sa.Moves = append(sa.Moves, Move{Time: at, By: m.by, From: m.old.AddrPort(), To: m.now.AddrPort()})
+		from, to := m.old.AddrPort(), m.now.AddrPort()
+		if from == to || len(sa.Moves) >= maxMoves || slices.ContainsFunc(sa.Moves, func(o Move) bool {
+			return o.By == m.by && o.From == from && o.To == to && at.Sub(o.Time) < sameMove
+		}) {
+			continue
 		}
+		sa.Moves = append(sa.Moves, Move{Time: at, By: m.by, From: from, To: to})
 	}
 }
 

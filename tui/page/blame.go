@@ -1,6 +1,8 @@
 package page
 
 import (
+	"slices"
+
 	"github.com/cloudvlan/cvlanctl/diag"
 	"github.com/cloudvlan/cvlanctl/engine"
 	"github.com/cloudvlan/cvlanctl/engine/trace"
@@ -15,12 +17,13 @@ type blame struct {
 	byHosts  map[[2]string][]int
 	byConn   map[string][]int // that are about a connection and no SA of it
 	byName   map[string][]int // all that name a connection
+	nameless map[string][]int // those that name none, by the addresses of both sides
 }
 
 func newBlame(findings []diag.Finding) blame {
 	b := blame{
 		findings: findings, byIKE: map[string][]int{}, byChild: map[string][]int{},
-		byHosts: map[[2]string][]int{}, byConn: map[string][]int{}, byName: map[string][]int{},
+		byHosts: map[[2]string][]int{}, byConn: map[string][]int{}, byName: map[string][]int{}, nameless: map[string][]int{},
 	}
 	for i := range findings {
 		s := findings[i].Subject
@@ -30,6 +33,9 @@ func newBlame(findings []diag.Finding) blame {
 		}
 		if s.Connection != "" {
 			b.byName[s.Connection] = append(b.byName[s.Connection], i)
+		} else {
+			b.nameless[s.Local] = append(b.nameless[s.Local], i)
+			b.nameless[s.Remote] = append(b.nameless[s.Remote], i)
 		}
 		switch {
 		case s.ChildSPI != "":
@@ -59,6 +65,23 @@ func (b *blame) ofIKE(sa *trace.IKESA) []int {
 		return b.byConn[sa.Name]
 	}
 	return b.byIKE[sa.InitiatorSPI.String()]
+}
+
+// ofTunnel gives the findings about a configured connection. One that has no SA is
+// down for what ended its last one, or for what went wrong with its peers before
+// any side said which connection it is about.
+func (b *blame) ofTunnel(g *tunnelGroup) []int {
+	if len(g.sas) > 0 {
+		return b.byConn[g.key.name]
+	}
+	found := slices.Clone(b.byName[g.key.name])
+	if c := g.tunnel.Connection; c != nil {
+		for _, far := range c.RemoteAddrs {
+			found = append(found, b.nameless[far]...)
+		}
+	}
+	slices.Sort(found)
+	return slices.Compact(found)
 }
 
 // ofPair gives the findings about a connection or a pair of hosts.

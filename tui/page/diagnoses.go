@@ -22,6 +22,7 @@ type Diagnoses struct {
 	findings []diag.Finding
 	rows     []int // indexes in findings
 	trace    *trace.Trace
+	daemon   bool // the source is a daemon: one side is this one
 	done     bool // the source has been read and diagnosed
 	detail   bool // the keys move in the details
 	items    []item
@@ -57,7 +58,7 @@ func (p *Diagnoses) SetFilter(f widget.Filter) { p.filter = f }
 
 // Sync makes the rows anew.
 func (p *Diagnoses) Sync(d feed.Data, _ time.Time) {
-	p.findings, p.trace = d.Findings(), d.Trace()
+	p.findings, p.trace, p.daemon = d.Findings(), d.Trace(), d.Daemon() != nil
 	p.done = d.Progress().Done || d.Live()
 	p.rows = p.rows[:0]
 	for i := range p.findings {
@@ -112,15 +113,6 @@ func subject(s *diag.Subject) string {
 		parts = append(parts, "ESP "+s.ChildSPI)
 	}
 	return strings.Join(parts, "  ")
-}
-
-var owners = map[diag.Ownership]string{
-	diag.External:    "outside: nothing in either configuration causes it",
-	diag.LocalConfig: "the configuration on this side",
-	diag.PeerConfig:  "the configuration of one peer against the other's",
-	diag.Credential:  "a credential",
-	diag.Host:        "the host: routes, firewall, kernel",
-	diag.Software:    "the software of a peer",
 }
 
 var diagnosisColumns = []widget.Column{
@@ -216,7 +208,7 @@ func (p *Diagnoses) compose() {
 	labelled("why", theme.Plain, f.Cause)
 	labelled("how sure", theme.Plain, confidenceName(f.Confidence))
 	labelled("surer with", theme.Muted, f.Surer)
-	labelled("whose", theme.Plain, owners[f.Ownership])
+	labelled("whose", theme.Plain, f.Ownership.Words(p.daemon))
 	labelled("about", theme.Plain, subject(&f.Subject))
 	labelled("seen", theme.Plain, seen(f))
 	if len(f.Consequences) > 0 {

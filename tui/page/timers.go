@@ -134,7 +134,7 @@ func (r *timerRow) owner() string {
 // timerMeanings say what happens when a timer runs out.
 var timerMeanings = map[string]string{
 	"retransmit": "request sent again", "retry": "task tried again", "rekey": "SA replaced",
-	"reauth": "IKE SA made anew", "expire": "SA ends", "dpd": "peer asked for life",
+	"reauth": "IKE SA made anew", "expire": "SA ends", "dpd": "liveness check",
 	"nat-keepalive": "keepalive to the NAT", "half-open": "given up, unproven",
 	"delete": "closed by this side", "fragments": "parts thrown away",
 }

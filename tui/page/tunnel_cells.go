@@ -98,10 +98,7 @@ func (p *Tunnels) groupCells(g *tunnelGroup, glyphs theme.Glyphs) tunnelCells {
 	}
 	if g.tunnel != nil {
 		p.tunnelCells(&c, g)
-		lists = append(lists, p.blame.byConn[g.key.name])
-		if len(g.sas) == 0 { // what ended its last SA is why it is down
-			lists = append(lists, p.blame.byName[g.key.name])
-		}
+		lists = append(lists, p.blame.ofTunnel(g))
 	}
 	p.blamed(&c, worst(lists...))
 	return c

@@ -85,7 +85,7 @@ func (p *Tunnels) downFacts(f *facts, c *backend.Child) {
 
 func (p *Tunnels) groupFacts(f *facts, g *tunnelGroup) {
 	if g.tunnel != nil {
-		p.findingFacts(f, p.blame.byConn[g.key.name])
+		p.findingFacts(f, p.blame.ofTunnel(g))
 		p.daemonFacts(f, g)
 	}
 	for _, sa := range g.sas {

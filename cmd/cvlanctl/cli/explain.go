@@ -94,7 +94,7 @@ func writeEntry(t *term.Terminal, e *diag.Entry, rules []diag.Rule) error {
 		w.width = t.Width
 	}
 	w.line(term.Strong, "", e.ID+": "+e.Title)
-	w.line(term.Muted, "", fmt.Sprintf("%s, %s", e.Severity, ownershipText(e.Ownership, false)))
+	w.line(term.Muted, "", fmt.Sprintf("%s, %s", e.Severity, e.Ownership.Words(false)))
 	if len(e.Aliases) > 0 {
 		w.line(term.Muted, "", "also: "+strings.Join(e.Aliases, ", "))
 	}

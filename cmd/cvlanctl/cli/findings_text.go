@@ -123,7 +123,7 @@ func (w *wrapper) verbatim(indent, text string) {
 
 func (w *wrapper) finding(n int, f *diag.Finding) {
 	w.line(severityMeaning(f.Severity), fmt.Sprintf("%d. ", n), f.Summary)
-	about := fmt.Sprintf("%s, %s, %s", f.Severity, confidenceText(f.Confidence), ownershipText(f.Ownership, w.live))
+	about := fmt.Sprintf("%s, %s, %s", f.Severity, confidenceText(f.Confidence), f.Ownership.Words(w.live))
 	w.line(term.Muted, "   ", fmt.Sprintf("[%s] %s%s", f.ID, about, subjectText(&f.Subject)))
 	if f.Cause != "" {
 		w.line(term.Plain, "   why:   ", f.Cause)
@@ -204,30 +204,6 @@ func confidenceText(c diag.Confidence) string {
 		return "likely"
 	}
 	return "a hint only"
-}
-
-func ownershipText(o diag.Ownership, live bool) string {
-	switch {
-	case live && o == diag.LocalConfig:
-		return "the configuration of this side"
-	case live && o == diag.PeerConfig:
-		return "the configuration of the peer"
-	}
-	switch o {
-	case diag.External:
-		return "neither side's configuration: the network between them"
-	case diag.LocalConfig:
-		return "the initiator's configuration"
-	case diag.PeerConfig:
-		return "the configuration of the peers"
-	case diag.Credential:
-		return "credentials"
-	case diag.Host:
-		return "the host"
-	case diag.Software:
-		return "software"
-	}
-	return string(o)
 }
 
 func sideText(side string) string {
