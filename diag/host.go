@@ -11,8 +11,10 @@ import (
 // that diag/probe fills; a nil list is one that could not be seen, and Unseen
 // says why. Keys never stand in it.
 type HostFacts struct {
-	At         time.Time
-	Sysctls    map[string]string // by name with dots, net.ipv4.ip_forward; those that matter to IPsec
+	At time.Time
+	// Sysctls are those that matter to IPsec, by name with dots, net.ipv4.ip_forward;
+	// of single interfaces only disable_xfrm and disable_policy, where they are set.
+	Sysctls    map[string]string
 	Interfaces []HostInterface
 	Routes     []HostRoute
 	Policies   []HostPolicy

@@ -161,7 +161,7 @@ func (b *Bench) bootGuests(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	b.HostA, b.HostB, b.dev = ga, gb, guestDev
+	b.HostA, b.HostB, b.dev = ga, gb, GuestDev
 	return errors.Join(ga.Ready(ctx), gb.Ready(ctx))
 }
 
@@ -174,11 +174,11 @@ func (b *Bench) join(ctx context.Context, end *NS, neighbour *NS, dev string) er
 	if !b.Scenario.Guests {
 		return nil
 	}
-	if err := end.IP(ctx, "link", "set", outerDev, "master", guestBridge); err != nil {
+	if err := end.IP(ctx, "link", "set", outerDev, "master", GuestBridge); err != nil {
 		return err
 	}
 	if neighbour == b.NSA || neighbour == b.NSB {
-		return neighbour.IP(ctx, "link", "set", dev, "master", guestBridge)
+		return neighbour.IP(ctx, "link", "set", dev, "master", GuestBridge)
 	}
 	return nil
 }

@@ -32,6 +32,9 @@ type DaemonConfig struct {
 	Roams bool
 	// LogLevels are further lines of the filelog section, for example "enc = 3".
 	LogLevels []string
+	// VICI is where the daemon is spoken to, "tcp://192.0.2.1:4502"; "" is a Unix
+	// socket of its own, which programs on another kernel do not reach.
+	VICI string
 }
 
 // Daemon is one strongSwan charon in a namespace.
@@ -196,7 +199,12 @@ func (d *Daemon) answers() bool {
 // inGuest says whether the daemon runs on another kernel than this process.
 func (d *Daemon) inGuest() bool { return d.Host.Path(d.Dir) != d.Dir }
 
-func (d *Daemon) uri() string { return "unix://" + d.Socket() }
+func (d *Daemon) uri() string {
+	if d.config.VICI != "" {
+		return d.config.VICI
+	}
+	return "unix://" + d.Socket()
+}
 
 // Socket is the path of the daemon's VICI socket, where the daemon runs.
 func (d *Daemon) Socket() string { return d.run + "/charon.vici" }

@@ -9,9 +9,9 @@ import (
 	"slices"
 )
 
-// Restage gives the two daemons of a bench without guests another
-// configuration, so that one bench serves many experiments: change gets copies
-// of the ends as the bench began. All SAs are taken down before.
+// Restage gives the two daemons of a bench another configuration, so that one
+// bench serves many experiments: change gets copies of the ends as the bench
+// began. All SAs are taken down before.
 func (b *Bench) Restage(ctx context.Context, change func(a, r *End) error) (a, r End, err error) {
 	a, r = b.EndA.fresh(), b.EndB.fresh()
 	if change != nil {
@@ -30,8 +30,7 @@ func (b *Bench) Restage(ctx context.Context, change func(a, r *End) error) (a, r
 	return a, r, nil
 }
 
-// Restage gives a daemon outside of guests the configuration of an end in place
-// of what it has. Its SAs with the connection "gw" are taken down before.
+// Restage gives a daemon the configuration of an end in place of what it has. Its SAs with the connection "gw" are taken down before.
 func (d *Daemon) Restage(ctx context.Context, end *End) error {
 	// There may be none: that is what --terminate then says.
 	_, _ = d.Swanctl(ctx, "--terminate", "--ike", "gw", "--force")

@@ -54,7 +54,7 @@ func NewSegment(ctx context.Context, name, dir string) (*Segment, error) {
 	if err := s.Guest.Ready(ctx); err != nil {
 		return s, err
 	}
-	return s, Address(ctx, s.Guest, guestDev, GuestIPv4+"/24", GuestIPv6+"/64")
+	return s, Address(ctx, s.Guest, GuestDev, GuestIPv4+"/24", GuestIPv6+"/64")
 }
 
 // Join lays a cable from a namespace, where it is interface dev, to the
@@ -65,7 +65,7 @@ func (s *Segment) Join(ctx context.Context, ns *NS, dev string) error {
 	if err := Join(ctx, ns, dev, s.NS, port); err != nil {
 		return err
 	}
-	return s.NS.IP(ctx, "link", "set", port, "master", guestBridge)
+	return s.NS.IP(ctx, "link", "set", port, "master", GuestBridge)
 }
 
 // Neighbour makes a namespace on the segment whose interface eth0 has these
@@ -94,17 +94,17 @@ func (s *Segment) Close() error {
 
 // What a guest's card is called inside, and the bridge around it outside.
 const (
-	guestDev    = "net0"
-	guestBridge = "br0"
+	GuestDev    = "net0"
+	GuestBridge = "br0"
 )
 
 // bootGuest makes a namespace a bridge and starts a guest whose card is on it.
 // The guest is not ready when this returns.
 func bootGuest(ctx context.Context, ns *NS, name, dir string) (*Guest, error) {
 	for _, args := range [][]string{
-		{"link", "add", guestBridge, "type", "bridge"}, {"tuntap", "add", "dev", "tap0", "mode", "tap"},
-		{"link", "set", guestBridge, "addrgenmode", "none"}, {"link", "set", "tap0", "addrgenmode", "none"},
-		{"link", "set", "tap0", "master", guestBridge}, {"link", "set", guestBridge, "up"}, {"link", "set", "tap0", "up"},
+		{"link", "add", GuestBridge, "type", "bridge"}, {"tuntap", "add", "dev", "tap0", "mode", "tap"},
+		{"link", "set", GuestBridge, "addrgenmode", "none"}, {"link", "set", "tap0", "addrgenmode", "none"},
+		{"link", "set", "tap0", "master", GuestBridge}, {"link", "set", GuestBridge, "up"}, {"link", "set", "tap0", "up"},
 	} {
 		if err := ns.IP(ctx, args...); err != nil {
 			return nil, err

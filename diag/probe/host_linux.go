@@ -80,6 +80,11 @@ func interfaces(h *diag.HostFacts) error {
 				own, _ := strconv.Atoi(strings.TrimSpace(string(b)))
 				i.RPFilter = max(everywhere, own)
 			}
+			for _, off := range []string{"disable_xfrm", "disable_policy"} {
+				if b, err := readFile("/proc/sys/net/ipv4/conf/" + a.Name + "/" + off); err == nil && strings.TrimSpace(string(b)) == "1" {
+					h.Sysctls["net.ipv4.conf."+a.Name+"."+off] = "1"
+				}
+			}
 		}
 		addrs, err := netlink.AddrList(l, netlink.FAMILY_ALL)
 		if err != nil {

@@ -20,7 +20,7 @@ var hostRules = []diag.Rule{
 	{ID: "snat-before-ipsec", Needs: []string{hostNeeds}, Find: sourceNAT},
 	{ID: "stale-policy-claims-traffic", Needs: []string{hostNeeds, "what a daemon has configured"}, Find: stalePolicy},
 	{ID: "replay-drops", Needs: []string{"XfrmInStateSeqError"}, Find: counter("XfrmInStateSeqError", "packets come too late or twice for the replay window")},
-	{ID: "mtu-pmtu-blackhole", Needs: []string{"XfrmOutStateModeError", "ICMP of the path"}, Find: both(probed(innerLost), counter("XfrmOutStateModeError", "packets do not fit into the tunnel"))},
+	{ID: "mtu-pmtu-blackhole", Needs: []string{"XfrmOutStateModeError", "an active test: pings through the tunnel of several sizes"}, Find: both(probed(innerLost), counter("XfrmOutStateModeError", "packets do not fit into the tunnel"))},
 	{ID: "policy-or-if-id-missing", Needs: []string{hostNeeds}, Find: missingInterface},
 	{ID: "route-missing", Needs: []string{hostNeeds}, Find: missingRoute},
 	{ID: "daemon-socket-bind-failed", Needs: []string{hostNeeds}, Find: noSocket},

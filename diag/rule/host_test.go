@@ -131,6 +131,8 @@ func TestOneThingWrongOnTheHostIsNamedAndNothingElse(t *testing.T) {
 			s.host.Routes = append(s.host.Routes, diag.HostRoute{Table: 220, Dst: p("10.2.0.0/24"), Dev: "ipsec0", Type: "unicast"})
 		}, []string{}},
 		{"policies are switched off", func(s *site) { s.host.Sysctls["net.ipv4.conf.all.disable_xfrm"] = "1" }, []string{"high policy-or-if-id-missing certain"}},
+		{"policies are switched off on the outer interface", func(s *site) { s.host.Sysctls["net.ipv4.conf.eth0.disable_xfrm"] = "1" }, []string{"high policy-or-if-id-missing certain"}},
+		{"policies are switched off on another interface", func(s *site) { s.host.Sysctls["net.ipv4.conf.eth1.disable_xfrm"] = "1" }, []string{}},
 		{"policies are not asked for what comes in", func(s *site) { s.host.Sysctls["net.ipv4.conf.all.disable_policy"] = "1" }, []string{"medium policy-or-if-id-missing certain"}},
 		{"late packets once upon a time", func(s *site) { s.host.XfrmGrowth, s.host.XfrmStat["XfrmInStateSeqError"] = nil, 3 }, []string{"info replay-drops hint"}},
 	} {

@@ -12,7 +12,7 @@ import (
 var hostPathRules = []diag.Rule{
 	{ID: "forwarding-firewall-rpfilter", Needs: []string{"rp_filter of each interface and IPReversePathFilter"}, Find: reversePath},
 	{ID: "route-missing", Needs: []string{"the routes into a TUN device of the daemon's own ESP"}, Find: strayRoute},
-	{ID: "policy-or-if-id-missing", Needs: []string{"disable_xfrm"}, Find: xfrmOff},
+	{ID: "policy-or-if-id-missing", Needs: []string{"disable_xfrm and disable_policy, of all interfaces and of the outer one"}, Find: xfrmOff},
 }
 
 // reversePath looks for a strict reverse path filter that has dropped packets,
@@ -92,12 +92,12 @@ func strayRoute(f *diag.Facts) []diag.Finding {
 	return found
 }
 
-// xfrmOff looks for the switch that has the kernel pass its policies by.
+// xfrmOff looks for the switches that have the kernel pass its policies by, of all
+// interfaces or of the one that a child's packets come and go by.
 func xfrmOff(f *diag.Facts) []diag.Finding {
 	if f.Host == nil {
 		return nil
 	}
-	const off, open = "net.ipv4.conf.all.disable_xfrm", "net.ipv4.conf.all.disable_policy"
 	var found []diag.Finding
 	for _, c := range daemonChildren(f) {
 		if !inKernel(f.Host, c) || !slices.ContainsFunc(prefixes(c.LocalTS), func(p netip.Prefix) bool { return p.Addr().Is4() }) {
@@ -105,21 +105,48 @@ func xfrmOff(f *diag.Facts) []diag.Finding {
 		}
 		d := c.about(f)
 		d.Confidence = diag.Certain
-		switch {
-		case f.Host.Sysctls[off] == "1":
-			d.Evidence = hostEvidence(f, "%s = 1", off)
-			d.Summary = fmt.Sprintf("the kernel applies no IPsec policy to what leaves (%s = 1): traffic to %s goes past the tunnel", off, join(c.RemoteTS))
-			d.Remedies = []diag.Remedy{{Side: "local", Platform: "linux", Change: "sysctl -w " + off + "=0"}}
-		case f.Host.Sysctls[open] == "1":
+		dev := outerDevice(f.Host, c)
+		name := switched(f.Host, dev, "disable_xfrm")
+		if name != "" {
+			d.Summary = fmt.Sprintf("the kernel applies no IPsec policy to what leaves (%s = 1): traffic to %s goes past the tunnel", name, join(c.RemoteTS))
+		} else if name = switched(f.Host, dev, "disable_policy"); name != "" {
 			// It carries; what comes in the clear is taken as well.
 			d.Severity = diag.Medium
-			d.Evidence = hostEvidence(f, "%s = 1", open)
-			d.Summary = fmt.Sprintf("the kernel takes packets from %s that come without the tunnel (%s = 1)", join(c.RemoteTS), open)
-			d.Remedies = []diag.Remedy{{Side: "local", Platform: "linux", Change: "sysctl -w " + open + "=0"}}
-		default:
+			d.Summary = fmt.Sprintf("the kernel takes packets from %s that come without the tunnel (%s = 1)", join(c.RemoteTS), name)
+		} else {
 			continue
 		}
+		d.Evidence = hostEvidence(f, "%s = 1", name)
+		d.Remedies = []diag.Remedy{{Side: "local", Platform: "linux", Change: "sysctl -w " + name + "=0"}}
 		found = append(found, d)
 	}
 	return found
+}
+
+// switched gives the name under which a switch of IPv4 is on, for an interface or
+// for all; "" where it is off.
+func switched(h *diag.HostFacts, dev, what string) string {
+	for _, of := range []string{"all", dev} {
+		if name := "net.ipv4.conf." + of + "." + what; h.Sysctls[name] == "1" {
+			return name
+		}
+	}
+	return ""
+}
+
+// outerDevice is the interface by which a child's packets leave where no XFRM
+// interface has them: that of the route to its destinations, or else the one with
+// the SA's own address.
+func outerDevice(h *diag.HostFacts, c tunnelChild) string {
+	for _, ts := range prefixes(c.RemoteTS) {
+		if r := leaves(h, ts); r != nil {
+			return r.Dev
+		}
+	}
+	for _, i := range h.Interfaces {
+		if slices.ContainsFunc(i.Prefixes, func(p netip.Prefix) bool { return p.Addr() == c.sa.Local.Host }) {
+			return i.Name
+		}
+	}
+	return ""
 }

@@ -34,6 +34,11 @@ var pathRules = []diag.Rule{
 		Find:  both(oneWayOverIPv6, probed(largeLostOverIPv6)),
 	},
 	{
+		ID:    "mtu-pmtu-blackhole",
+		Needs: []string{"the lengths of ESP packets and what comes the other way after them", "ICMP errors of the path about them"},
+		Find:  tooLarge,
+	},
+	{
 		ID:    "cleartext-leak-when-down",
 		Needs: []string{"connections, policies and SAs of a daemon", "the host's routes"},
 		Find:  openWhileDown,

@@ -80,6 +80,7 @@ func (t *Trace) addESP(e *event.Event, s *event.SecurityPacket) {
 		f.DecryptError = s.DecryptError
 		f.ICVFailed++
 	}
+	t.size(f, e, s)
 	f.count()
 }
 

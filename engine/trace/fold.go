@@ -47,6 +47,7 @@ type work struct {
 	inferred  bool   // children are inferred from flows, not read
 	deleting  bool   // a Delete was seen whose subject keys would tell
 	notified  [notifyWords]uint64
+	waits     [2]waiting                    // of ESP: from the initiator, and towards it
 	adopted   map[*engine.ChildSA][]flowKey // where byChild has the SA's children
 	liveWork
 }

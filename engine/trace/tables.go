@@ -344,6 +344,7 @@ type Flow struct {
 	Mod16                 [16]int64 // packets by ESP length mod 16: tells block size and ICV
 	MaxLength             int
 	LongestSilence        time.Duration
+	Sizes                 Sizes
 
 	Decrypted, ICVFailed int64
 	DecryptError         string

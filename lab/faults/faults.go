@@ -10,6 +10,7 @@ package faults
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -53,7 +54,7 @@ func Sources() []Source {
 // is a strongSwan that faces our engine.
 var views = map[pairing][2]Source{
 	charons: {VICIInitiator, VICIResponder}, engineAsks: {EngineInitiator, ""}, engineAnswer: {"", EngineResponder},
-	engines: {EngineInitiator, EngineResponder},
+	engines: {EngineInitiator, EngineResponder}, kernels: {VICIInitiator, VICIResponder},
 }
 
 // hosts are the sources that have the initiator's host in view too.
@@ -80,6 +81,8 @@ type Fault struct {
 	// Native has our engine at both ends: their ESP is IP protocol 50, while
 	// strongSwan's own ESP is always in UDP.
 	Native bool
+	// Kernel has a strongSwan in a guest at both ends, whose kernel does ESP.
+	Kernel bool
 	NAT    bool // the initiator is behind a NAT box
 	IPv6   bool // outside
 	Long   bool // it takes half a minute and more
@@ -123,7 +126,7 @@ func (f *Fault) want(s Source) string {
 // sources are what a pair of ends shows of a fault.
 func (f *Fault) sources(p pairing) []Source {
 	switch {
-	case f.Native != (p == engines), f.Software != "" && p == engineAnswer:
+	case f.Native != (p == engines), f.Kernel != (p == kernels), f.Software != "" && p == engineAnswer:
 		return nil
 	case f.Native:
 		return []Source{EngineInitiator, EngineResponder, EngineHost, Sealed}
@@ -332,14 +335,31 @@ func (p *pair) ask(ctx context.Context, looks [2]Source, facts map[Source]*diag.
 		}
 		known := *facts[bare]
 		facts[whole] = &known
-		if err := p.bench.NSA.Do(func() error {
-			known.Host = probe.Host(ctx, probe.Options{})
-			return nil
-		}); err != nil {
+		var err error
+		if known.Host, err = p.look(ctx); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// look looks at the initiator's host.
+func (p *pair) look(ctx context.Context) (h *diag.HostFacts, err error) {
+	if p.looker == "" {
+		err = p.bench.NSA.Do(func() error {
+			h = probe.Host(ctx, probe.Options{})
+			return nil
+		})
+		return h, err
+	}
+	out, err := p.bench.HostA.Exec(ctx, p.looker, "host")
+	if err != nil {
+		return nil, err
+	}
+	if err := json.Unmarshal([]byte(out), &h); err != nil {
+		return nil, fmt.Errorf("what was seen of a guest: %w", err)
+	}
+	return h, nil
 }
 
 // captured folds the capture of a fault, opened by the daemons' keys or not.
@@ -376,7 +396,7 @@ func opening(b *lab.Bench) (*keylog.Tables, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, fmt.Errorf("folder of keys: %w", err)
 	}
-	if err := (charonlog.Tables{Shared: true}).Write(dir, keys); err != nil {
+	if err := (charonlog.Tables{Shared: true}).Write(dir, keys); err != nil && !errors.Is(err, charonlog.ErrUnnamed) {
 		return nil, err
 	}
 	return keylog.Load([]string{dir})

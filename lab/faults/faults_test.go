@@ -74,12 +74,14 @@ func TestEachFaultOfARealTunnelIsNamedFirstAndNoHealthyOneIsBlamed(t *testing.T)
 }
 
 // groups of faults have a lab of their own each.
-var groups = map[string]bool{"ends": true, "paths": true, "peers": true, "roads": true, "long": true, "natives": true}
+var groups = map[string]bool{"ends": true, "paths": true, "peers": true, "roads": true, "long": true, "natives": true, "kernels": true}
 
 func groupOf(f *Fault) string {
 	switch {
 	case f.Software != "":
 		return "peers"
+	case f.Kernel:
+		return "kernels"
 	case f.Long:
 		return "long"
 	case f.Road != nil:

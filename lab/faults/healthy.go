@@ -34,7 +34,7 @@ func HealthyVariants() []Fault {
 	certs := func(kind lab.KeyKind, depth int) func(a, r *lab.End) error {
 		return func(a, r *lab.End) error { return lab.UseCertificates(a, r, kind, depth) }
 	}
-	return append(slices.Concat(peerVariants(), roadVariants(), nativeVariants(), v6Variants(), callVariants()), []Fault{
+	return append(slices.Concat(peerVariants(), roadVariants(), nativeVariants(), kernelVariants(), v6Variants(), callVariants()), []Fault{
 		{Name: "plain tunnel", Act: ping},
 		{Name: "AES-CBC with SHA2-256", Act: ping, Ends: suite("aes256-sha256-modp2048", "aes256-sha256")},
 		{Name: "ChaCha20", Act: ping, Ends: suite("chacha20poly1305-prfsha256-curve25519", "chacha20poly1305")},

@@ -18,10 +18,11 @@ const (
 	engineAsks   pairing = "engine-charon" // our engine initiates
 	engineAnswer pairing = "charon-engine" // our engine responds
 	engines      pairing = "engines"       // our engine at both
+	kernels      pairing = "kernels"       // strongSwan at both, in guests whose kernels do ESP
 )
 
 // pairings are in the order in which a fault meets them.
-var pairings = []pairing{charons, engineAsks, engineAnswer, engines}
+var pairings = []pairing{charons, engineAsks, engineAnswer, engines, kernels}
 
 // place is where a pair stands: what is at its ends, and between them.
 type place struct {
@@ -35,6 +36,9 @@ type pair struct {
 	bench *lab.Bench
 	a, r  side // initiator and responder; r is nil where other software answers
 	road  road // where the place is rough
+	// looker is the program that looks at the initiator's host where that is a
+	// guest, as it is called there.
+	looker string
 }
 
 // mark has both sides forget what they told until now.
@@ -77,6 +81,9 @@ func (l *Lab) at(ctx context.Context, where place) (*pair, error) {
 		r.Absent = where.pairing == engineAnswer || where.pairing == engines
 		return nil
 	}}
+	if where.pairing == kernels {
+		s = guests
+	}
 	p := &pair{}
 	if where.v6 {
 		name += "-v6"
@@ -92,6 +99,13 @@ func (l *Lab) at(ctx context.Context, where place) (*pair, error) {
 		return nil, err
 	}
 	p.bench = b
+	if where.pairing == kernels {
+		if err := l.enterGuests(ctx, p, dir); err != nil {
+			return nil, err
+		}
+		l.pairs[where] = p
+		return p, nil
+	}
 	if p.a, err = l.staff(ctx, b.NSA, &b.A, b.OuterA, filepath.Join(dir, "a"), quick); err == nil {
 		p.r, err = l.staff(ctx, b.NSB, &b.B, b.OwnB, filepath.Join(dir, "b"), quick)
 	}
@@ -110,7 +124,7 @@ const quick = 400 * time.Millisecond
 // repeats a request first.
 func (l *Lab) staff(ctx context.Context, ns *lab.NS, daemon **lab.Daemon, local, dir string, patience time.Duration) (side, error) {
 	if *daemon != nil {
-		return &charon{Daemon: *daemon}, nil
+		return &charon{Daemon: *daemon, socket: (*daemon).Socket()}, nil
 	}
 	d, err := lab.Adopt(ns, dir)
 	if err != nil {

@@ -34,7 +34,8 @@ type side interface {
 // charon is a strongSwan daemon: it tells by its log and over VICI.
 type charon struct {
 	*lab.Daemon
-	read int // octets of the log that count no more
+	socket string // where it serves VICI, on this kernel
+	read   int    // octets of the log that count no more
 }
 
 func (c *charon) mark() error {
@@ -55,7 +56,7 @@ func (c *charon) told(ctx context.Context, now time.Time) (*diag.Facts, error) {
 	if err := vici.ReadLog(bytes.NewReader(log[c.read:]), t.Add); err != nil {
 		return nil, err
 	}
-	return asked(ctx, c.Socket(), t, now)
+	return asked(ctx, c.socket, t, now)
 }
 
 // asked adds what a daemon answers over VICI to what it has told.

@@ -67,6 +67,7 @@ func Faults() []Fault {
 	l = append(l, roadFaults()...)
 	l = append(l, nativeFaults()...)
 	l = append(l, v6Faults()...)
+	l = append(l, kernelFaults()...)
 	l = append(l, peerFaults()...)
 	return append(l, callFaults()...)
 }

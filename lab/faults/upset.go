@@ -17,6 +17,9 @@ type Upset func(ctx context.Context, b *lab.Bench) (undo func(context.Context) e
 // where picks a namespace of a bench.
 type where func(b *lab.Bench) *lab.NS
 
+// Hosts of a bench: the namespaces, or the guests in them.
+func onInitiator(b *lab.Bench) lab.Host { return b.HostA }
+
 func atInitiator(b *lab.Bench) *lab.NS { return b.NSA }
 func atResponder(b *lab.Bench) *lab.NS { return b.NSB }
 func atBox(b *lab.Bench) *lab.NS       { return b.Boxes[0] }
@@ -34,7 +37,7 @@ func chain(at where, hook, rules string) Upset {
 }
 
 // sysctl sets kernel settings, "name=value", and sets them back.
-func sysctl(at where, settings ...string) Upset {
+func sysctl[H lab.Host](at func(*lab.Bench) H, settings ...string) Upset {
 	return func(ctx context.Context, b *lab.Bench) (func(context.Context) error, error) {
 		ns := at(b)
 		var before []string
@@ -56,19 +59,24 @@ func sysctl(at where, settings ...string) Upset {
 
 // added has the ip tool add an object, "xfrm policy %s src ...", with what only
 // the order to add it takes, and delete it in the end.
-func added(at where, object, only string) Upset { return edited(at, object, only, "add", "delete") }
+func added[H lab.Host](at func(*lab.Bench) H, object, only string) Upset {
+	return edited(at, object, only, "add", "delete")
+}
 
 // removed has it delete an object, and add it in the end.
-func removed(at where, object string) Upset { return edited(at, object, "", "delete", "add") }
+func removed[H lab.Host](at func(*lab.Bench) H, object string) Upset {
+	return edited(at, object, "", "delete", "add")
+}
 
-func edited(at where, object, only, first, last string) Upset {
+func edited[H lab.Host](at func(*lab.Bench) H, object, only, first, last string) Upset {
 	return func(ctx context.Context, b *lab.Bench) (func(context.Context) error, error) {
 		order := func(ctx context.Context, verb string) error {
 			line := fmt.Sprintf(object, verb)
 			if verb == "add" {
 				line += " " + only
 			}
-			return at(b).IP(ctx, strings.Fields(line)...)
+			_, err := at(b).Exec(ctx, append([]string{"ip"}, strings.Fields(line)...)...)
+			return err
 		}
 		return func(ctx context.Context) error { return order(ctx, last) }, order(ctx, first)
 	}

@@ -242,10 +242,16 @@ func TestTablesHaveWiresharksForm(t *testing.T) {
 	}
 }
 
-func TestAlgorithmWithoutANameIsAnError(t *testing.T) {
-	err := Tables{}.Write(t.TempDir(), Keys{IKE: []IKE{{Suite: Suite{Encr: "CAMELLIA_CBC_256"}}}})
+func TestAnAlgorithmWithoutANameIsAnErrorAndTheOtherSAsAreWritten(t *testing.T) {
+	dir := t.TempDir()
+	named := IKE{SPIi: 0xbb, Suite: Suite{Encr: "AES_GCM_16_256"}, EncrI: octets(36, 1), EncrR: octets(36, 2)}
+	err := Tables{}.Write(dir, Keys{IKE: []IKE{{SPIi: 0xaa, Suite: Suite{Encr: "CAMELLIA_CBC_256"}}, named}})
 	if !errors.Is(err, ErrUnnamed) {
 		t.Errorf("error is %v, want ErrUnnamed", err)
+	}
+	rows, err := os.ReadFile(filepath.Join(dir, TableIKEv2))
+	if err != nil || !strings.HasPrefix(string(rows), "00000000000000bb,") || strings.Count(string(rows), "\n") != 1 {
+		t.Errorf("rows %q, %v", rows, err)
 	}
 }
 

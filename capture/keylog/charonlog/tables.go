@@ -111,21 +111,17 @@ var espIntegNames = map[string]string{
 	"HMAC_SHA2_512_256": "HMAC-SHA-512-256 [RFC4868]",
 }
 
-// ErrUnnamed is returned, wrapped, for an algorithm that no table can name.
+// ErrUnnamed is returned, wrapped, for an algorithm that no table can name: the
+// SAs with others are written.
 var ErrUnnamed = errors.New("no table names this algorithm")
 
 // Write writes the tables that have rows into folder dir, which must exist,
 // and removes those that have none. The files spell secrets out; their mode is
 // 0600, or 0644 where they are Shared.
 func (opt Tables) Write(dir string, k Keys) error {
-	v2, err := opt.ikev2(k)
-	if err != nil {
-		return err
-	}
-	esp, err := opt.esp(k)
-	if err != nil {
-		return err
-	}
+	v2, unnamed := opt.ikev2(k)
+	esp, more := opt.esp(k)
+	unnamed = errors.Join(unnamed, more)
 	var v1 []string
 	for _, sa := range k.IKEv1 {
 		v1 = append(v1, fmt.Sprintf("%016x,%s\n", sa.CookieI, hex.EncodeToString(sa.Encr)))
@@ -146,16 +142,16 @@ func (opt Tables) Write(dir string, k Keys) error {
 			return fmt.Errorf("writing key table: %w", err)
 		}
 	}
-	return nil
+	return unnamed
 }
 
-func (opt Tables) ikev2(k Keys) ([]string, error) {
-	var rows []string
+func (opt Tables) ikev2(k Keys) (rows []string, unnamed error) {
 	for _, sa := range k.IKE {
 		encr, known := ikeEncr(sa.Suite.Encr)
 		integ, named := ikeIntegNames[sa.Suite.Integ]
 		if encr == "" || !named {
-			return nil, fmt.Errorf("IKE SA %016x with %s/%s: %w", sa.SPIi, sa.Suite.Encr, sa.Suite.Integ, ErrUnnamed)
+			unnamed = errors.Join(unnamed, fmt.Errorf("IKE SA %016x with %s/%s: %w", sa.SPIi, sa.Suite.Encr, sa.Suite.Integ, ErrUnnamed))
+			continue
 		}
 		if opt.WiresharkOnly && !known {
 			continue
@@ -164,16 +160,16 @@ func (opt Tables) ikev2(k Keys) ([]string, error) {
 			hex.EncodeToString(sa.EncrI), hex.EncodeToString(sa.EncrR), encr,
 			hex.EncodeToString(sa.IntegI), hex.EncodeToString(sa.IntegR), integ))
 	}
-	return rows, nil
+	return rows, unnamed
 }
 
-func (opt Tables) esp(k Keys) ([]string, error) {
-	var rows []string
+func (opt Tables) esp(k Keys) (rows []string, unnamed error) {
 	for _, sa := range k.ESP {
 		encr, known := espEncr(sa.Suite.Encr)
 		integ, named := espIntegNames[sa.Suite.Integ]
 		if encr == "" || !named {
-			return nil, fmt.Errorf("ESP SA %08x with %s/%s: %w", sa.SPI, sa.Suite.Encr, sa.Suite.Integ, ErrUnnamed)
+			unnamed = errors.Join(unnamed, fmt.Errorf("ESP SA %08x with %s/%s: %w", sa.SPI, sa.Suite.Encr, sa.Suite.Integ, ErrUnnamed))
+			continue
 		}
 		if opt.WiresharkOnly && !known {
 			continue
@@ -188,7 +184,7 @@ func (opt Tables) esp(k Keys) ([]string, error) {
 		rows = append(rows, fmt.Sprintf("\"%s\",\"%s\",\"%s\",\"0x%08x\",\"%s\",\"%s\",\"%s\",\"%s\"\n",
 			family, src, dst, sa.SPI, encr, hexField(sa.Encr), integ, hexField(sa.Integ)))
 	}
-	return rows, nil
+	return rows, unnamed
 }
 
 func hexField(k Key) string {

@@ -20,6 +20,7 @@ const usage = `usage: lab COMMAND [options]
   captures [-o DIR] [NAME...]   record the corpus, or a part of it, with its manifest
   verify [-o DIR]               decrypt the corpus with tshark
   gen -frames N -o FILE         write a synthetic capture
+  host                          write what the diagnosis sees of this host, as JSON
   sweep                         remove what killed runs left
 `
 
@@ -41,7 +42,7 @@ func run(ctx context.Context, args []string) error {
 		return nil
 	}
 	commands := map[string]func(context.Context, []string) error{
-		"list": list, "run": runScenarios, "up": up, "captures": captures, "verify": verify, "gen": generate, "ensure": ensure, "sweep": sweep,
+		"list": list, "run": runScenarios, "up": up, "captures": captures, "verify": verify, "gen": generate, "ensure": ensure, "sweep": sweep, "host": host,
 	}
 	f, ok := commands[args[0]]
 	if !ok {
