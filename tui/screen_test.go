@@ -293,11 +293,11 @@ func TestCommandsDoWhatTheySay(t *testing.T) {
 func TestWordsThatHaveNoRoomOnOneLineAreReadToTheirEnd(t *testing.T) {
 	for _, size := range sizes {
 		d := drive(t, handMade(), size.width, size.height)
-		d.press(":", "dance", "enter").has("dance is no command", "goto FRAME, quit")
+		d.press(":", "dance", "enter").has("dance is no command", "explain ID", "quit\n")
 		if rows := d.rows(); len(rows) != size.height {
 			t.Errorf("the screen of %d rows has %d", size.height, len(rows))
 		}
-		d.press("j").hasNot("dance", "goto FRAME").has("? keys")
+		d.press("j").hasNot("dance", "explain ID").has("? keys")
 	}
 }
 

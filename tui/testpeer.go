@@ -1,6 +1,8 @@
 package tui
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"sync"
@@ -27,10 +29,20 @@ type TestStep struct {
 	Data feed.Data
 }
 
-// peerTest is the test of a peer that runs, or the last one. Its steps come on
+// PeerTest says whom to test, and how.
+type PeerTest struct {
+	Peer, File string // of the policy file
+	// Ladder has other ways to authenticate tried where the peer refuses without a
+	// reason. Listen has the peer call instead.
+	Ladder, Listen bool
+}
+
+// testRun is the test of a peer that runs, or the last one. Its steps come on
 // another goroutine than the screen's.
-type peerTest struct {
+type testRun struct {
+	peer string
 	pane *widget.Pane
+	stop context.CancelFunc
 
 	mu    sync.Mutex
 	steps []TestStep
@@ -39,7 +51,7 @@ type peerTest struct {
 }
 
 // end takes what came of the test.
-func (p *peerTest) end(words string, err error) {
+func (p *testRun) end(words string, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.ended, p.bad = words, err != nil
@@ -49,7 +61,7 @@ func (p *peerTest) end(words string, err error) {
 }
 
 // tell takes a step as it begins, and again as it ends.
-func (p *peerTest) tell(s TestStep) {
+func (p *testRun) tell(s TestStep) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if n := len(p.steps); n > 0 && p.steps[n-1].Status == "" {
@@ -58,27 +70,74 @@ func (p *peerTest) tell(s TestStep) {
 	p.steps = append(p.steps, s)
 }
 
+// runs says whether the test has not ended.
+func (p *testRun) runs() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.ended == ""
+}
+
+// readTest reads what is typed behind test-peer: NAME FILE, and --ladder or
+// --listen anywhere.
+func readTest(line string) (PeerTest, error) {
+	var t PeerTest
+	var words []string
+	for w := range strings.FieldsSeq(line) {
+		switch {
+		case w == "--ladder":
+			t.Ladder = true
+		case w == "--listen":
+			t.Listen = true
+		case strings.HasPrefix(w, "--"):
+			return t, fmt.Errorf("test-peer knows no %s; there are --ladder and --listen", w)
+		default:
+			words = append(words, w)
+		}
+	}
+	switch {
+	case len(words) < 2:
+		return t, errors.New("test-peer wants a peer and the policy file that has it: test-peer office site.yaml; --ladder tries other ways where it refuses, --listen has it call")
+	case t.Ladder && t.Listen:
+		return t, errors.New("test-peer takes one of --ladder and --listen: who calls cannot be asked in other ways")
+	}
+	t.Peer, t.File = words[0], strings.Join(words[1:], " ")
+	return t, nil
+}
+
 // testPeer begins the test of a peer of a policy file, and shows its steps as
-// they come.
+// they come. Without words it shows the last test again.
 func (m *Model) testPeer(line string) tea.Cmd {
-	name, file, ok := strings.Cut(line, " ")
 	test := m.options.TestPeer
-	switch file = strings.TrimSpace(file); {
-	case test == nil:
+	if test == nil {
 		m.fail("this source has no peers to test")
 		return nil
-	case !ok || name == "" || file == "":
-		m.fail("test-peer wants a peer and the policy file that has it: test-peer office site.yaml")
+	}
+	if line == "" && m.test != nil {
+		m.showSteps()
 		return nil
 	}
-	run := &peerTest{pane: &widget.Pane{Title: "Test of " + name}}
+	t, err := readTest(line)
+	switch {
+	case err != nil:
+		m.fail(err.Error())
+		return nil
+	case m.test != nil && m.test.runs():
+		m.fail("the test of " + m.test.peer + " still runs; :test-peer alone shows it, and c there ends it")
+		return nil
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	run := &testRun{peer: t.Peer, pane: &widget.Pane{Title: "Test of " + t.Peer}, stop: stop}
 	m.test = run
 	m.showSteps()
 	m.orders++
 	return func() tea.Msg {
-		words, err := test(name, file, run.tell)
+		defer stop()
+		words, err := test(ctx, t, run.tell)
+		if ctx.Err() != nil {
+			err = errors.New("ended before its end")
+		}
 		run.end(words, err)
-		return obeyed{page.Order{Verb: "test-peer", Connection: name}, words, err}
+		return obeyed{page.Order{Verb: "test-peer", Connection: t.Peer}, words, err}
 	}
 }
 
@@ -88,6 +147,10 @@ func (m *Model) showSteps() {
 	run := m.test
 	m.overlay = run.pane
 	m.pick = func(key string) (tea.Cmd, bool) {
+		if key == "c" {
+			run.stop()
+			return nil, false
+		}
 		data := run.data()
 		if key != "enter" || data == nil {
 			return nil, false
@@ -97,7 +160,7 @@ func (m *Model) showSteps() {
 }
 
 // data is what the test has seen, nil for nothing.
-func (p *peerTest) data() feed.Data {
+func (p *testRun) data() feed.Data {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if len(p.steps) == 0 {
@@ -150,14 +213,18 @@ func (m *Model) showTest() {
 	m.test.mu.Lock()
 	defer m.test.mu.Unlock()
 	m.test.pane.Lines = testLines(m.test.steps, m.width)
-	if m.test.ended != "" {
+	if m.test.ended == "" {
+		m.test.pane.Lines = append(m.test.pane.Lines, theme.Line{}, theme.L(theme.S(theme.Muted, "  c ends the test; Esc hides it, :test-peer shows it again")))
+	} else {
 		role := theme.Good
 		if m.test.bad {
 			role = theme.Bad
 		}
 		m.test.pane.Lines = append(m.test.pane.Lines, theme.Line{})
-		for _, words := range widget.Wrap(m.test.ended, min(m.width, 120)-3) {
-			m.test.pane.Lines = append(m.test.pane.Lines, theme.L(theme.S(role, "  "+words)))
+		for part := range strings.Lines(m.test.ended) {
+			for _, words := range widget.Wrap(part, min(m.width, 120)-3) {
+				m.test.pane.Lines = append(m.test.pane.Lines, theme.L(theme.S(role, "  "+words)))
+			}
 		}
 	}
 	if n := len(m.test.steps); n > 0 && m.test.steps[n-1].Data != nil {
@@ -167,13 +234,18 @@ func (m *Model) showTest() {
 
 var testRoles = map[string]theme.Role{"": theme.Busy, "pass": theme.Good, "warn": theme.Warning, "fail": theme.Bad, "skip": theme.Muted}
 
+// stepRoom is where the words about a step begin, behind status, name and time.
+const stepRoom = 46
+
 // testLines writes steps, and under each what it found, how that is known and
 // what to do.
 func testLines(steps []TestStep, width int) []theme.Line {
+	width = min(width, 120)
 	var lines []theme.Line
-	text := func(role theme.Role, indent, words string) {
-		for _, line := range widget.Wrap(words, min(width, 120)-len(indent)-1) {
-			lines = append(lines, theme.L(theme.S(role, indent+line)))
+	text := func(role theme.Role, indent int, label, words string) {
+		for _, line := range widget.Wrap(words, width-indent-len(label)-1) {
+			lines = append(lines, theme.L(theme.S(role, strings.Repeat(" ", indent)+label+line)))
+			label = strings.Repeat(" ", len(label))
 		}
 	}
 	for i := range steps {
@@ -186,22 +258,26 @@ func testLines(steps []TestStep, width int) []theme.Line {
 		default:
 			took = fmt.Sprintf("%8.1f ms", float64(s.Took)/float64(time.Millisecond))
 		}
-		lines = append(lines, theme.L(theme.S(testRoles[s.Status], fmt.Sprintf("  %-5s ", mark)), theme.S(theme.Plain, fmt.Sprintf("%-26s", s.Name)), theme.S(theme.Muted, took)))
-		if s.Detail != "" {
-			text(theme.Muted, "        ", s.Detail)
+		line := theme.L(theme.S(testRoles[s.Status], fmt.Sprintf("  %-5s ", mark)), theme.S(theme.Plain, fmt.Sprintf("%-26s", s.Name)), theme.S(theme.Muted, fmt.Sprintf("%-*s", stepRoom-34, took)))
+		if words := widget.Wrap(s.Detail, width-stepRoom-1); len(words) == 1 {
+			line.Spans = append(line.Spans, theme.S(theme.Muted, words[0]))
+			lines = append(lines, line)
+		} else {
+			lines = append(lines, line)
+			text(theme.Muted, 8, "", s.Detail)
 		}
 		for j := range s.Findings {
 			f := &s.Findings[j]
 			if f.Severity >= diag.Info {
 				continue
 			}
-			text(theme.Bad, "        ", f.Summary+"  ["+f.ID+"; :explain "+f.ID+"]")
-			for _, e := range f.Evidence {
-				text(theme.Muted, "          seen: ", e.What)
+			text(theme.Bad, 8, "", f.Summary+"  ["+f.ID+"; :explain "+f.ID+"]")
+			for _, e := range f.Sightings() {
+				text(theme.Muted, 10, "seen: ", e.Words())
 			}
 			for _, r := range f.Remedies {
 				if !r.Other {
-					text(theme.Accent, "          do: ", r.Side+": "+r.Change)
+					text(theme.Accent, 10, "do: ", r.Side+": "+r.Change)
 				}
 			}
 		}

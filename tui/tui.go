@@ -9,6 +9,7 @@
 package tui
 
 import (
+	"context"
 	"time"
 
 	tea "charm.land/bubbletea/v2"
@@ -39,10 +40,11 @@ type Options struct {
 	// Faults can be made by an order, to see what they look like; nil where
 	// nothing may be broken.
 	Faults []Fault
-	// TestPeer tests a peer of a policy file, tells each step as it begins and as
-	// it ends, and says in words what came of it. It is called on a goroutine of
-	// its own. nil where there is nothing to test.
-	TestPeer func(name, file string, tell func(TestStep)) (string, error)
+	// TestPeer tests a peer of a policy file, tells each step as it begins, while it
+	// runs and as it ends, and says in words what came of it. It is called on a
+	// goroutine of its own, and soon returns when ctx is done. nil where there is
+	// nothing to test.
+	TestPeer func(ctx context.Context, t PeerTest, tell func(TestStep)) (string, error)
 	Now      func() time.Time // the clock in the title bar and of live ages
 	Host     string           // this machine's name, "" for none
 	Theme    theme.Options
@@ -68,8 +70,8 @@ type Model struct {
 	overlay *widget.Pane
 	pick    func(key string) (cmd tea.Cmd, taken bool) // what the overlay does with a key; nil for nothing
 	prompt  *prompt
-	test    *peerTest // the last one, nil before the first
-	outer   *outside  // what lies behind what a test has seen, nil where that is not shown
+	test    *testRun // the last one, nil before the first
+	outer   *outside // what lies behind what a test has seen, nil where that is not shown
 	filters []string
 	last    string // the last action's result
 	lastBad bool

@@ -51,6 +51,9 @@ func (m *Model) update(msg tea.Msg) tea.Cmd {
 	case obeyed:
 		m.orders--
 		m.showTest()
+		if msg.order.Verb == "test-peer" && m.test != nil && m.overlay == m.test.pane {
+			break // it is said there
+		}
 		if msg.err != nil {
 			m.fail(msg.order.String() + ": " + msg.err.Error())
 		} else {

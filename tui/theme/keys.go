@@ -77,7 +77,7 @@ func Moving() []Binding {
 }
 
 // Commands are what can be typed after ":".
-const Commands = "up NAME [keys DIR], down, rekey, dpd NAME, test-peer NAME FILE, fault NAME, explain ID, goto FRAME, quit"
+const Commands = "up NAME [keys DIR], down, rekey, dpd NAME, test-peer NAME FILE [--ladder|--listen], fault NAME, explain ID, goto FRAME, quit"
 
 // Shared are the keys that work on every page.
 func Shared() []Binding {

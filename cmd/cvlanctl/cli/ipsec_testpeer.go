@@ -215,11 +215,9 @@ func runTestPeer(ctx context.Context, app *App, o *TestPeerOptions) error {
 		defer cancel()
 	}
 	began := time.Now()
-	test := peer.Run
-	if o.Listen {
-		test = peer.Listen
-	}
-	r := test(ctx, target, t.tools(), peer.Options{Rules: rule.All(), Tell: t.tell, TellTry: t.tellTry, Ladder: o.Ladder, Pace: o.Pace, Wait: o.Call})
+	how := t.options()
+	how.Tell, how.TellTry = t.tell, t.tellTry
+	r := t.run(ctx, target, how)
 	if interrupted(ctx.Err()) {
 		return ctx.Err()
 	}
@@ -244,6 +242,19 @@ func runTestPeer(ctx context.Context, app *App, o *TestPeerOptions) error {
 		return fmt.Errorf("the test of %s failed", o.Peer)
 	}
 	return nil
+}
+
+// options are how the test is done, without who is told of it.
+func (t *testPeer) options() peer.Options {
+	return peer.Options{Rules: rule.All(), Ladder: t.o.Ladder, Pace: t.o.Pace, Wait: t.o.Call}
+}
+
+// run tests the peer, or lets it call.
+func (t *testPeer) run(ctx context.Context, target peer.Target, o peer.Options) *peer.Report {
+	if t.o.Listen {
+		return peer.Listen(ctx, target, t.tools(), o)
+	}
+	return peer.Run(ctx, target, t.tools(), o)
 }
 
 // target says whom to test with.

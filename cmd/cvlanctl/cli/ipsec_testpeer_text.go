@@ -26,11 +26,8 @@ func testMeaning(s peer.Status) (term.Meaning, string) {
 	return term.Muted, "skip"
 }
 
-// tellTry shows another way to authenticate as it was tried.
-func (t *testPeer) tellTry(n, of int, try diag.Try) {
-	if !t.app.Output.Text() {
-		return
-	}
+// tryWords says what was tried and what the peer answered.
+func tryWords(n, of int, try *diag.Try) (string, term.Meaning) {
 	m, answer := term.Muted, try.Answer
 	switch {
 	case try.Accepted:
@@ -38,10 +35,19 @@ func (t *testPeer) tellTry(n, of int, try diag.Try) {
 	case answer == "":
 		answer = "no answer"
 	}
+	return fmt.Sprintf("try %d of %d: %s: %s", n, of, cleaned(try.Says), cleaned(answer)), m
+}
+
+// tellTry shows another way to authenticate as it was tried.
+func (t *testPeer) tellTry(n, of int, try diag.Try) {
+	if !t.app.Output.Text() {
+		return
+	}
+	words, m := tryWords(n, of, &try)
 	if t.app.Term.OutTTY {
 		fmt.Fprint(t.app.Term.Out, "\r\x1b[K")
 	}
-	fmt.Fprintf(t.app.Term.Out, "%s\n", t.app.Term.Paint(m, fmt.Sprintf("      try %d of %d: %s: %s", n, of, cleaned(try.Says), cleaned(answer))))
+	fmt.Fprintf(t.app.Term.Out, "%s\n", t.app.Term.Paint(m, "      "+words))
 	if t.app.Term.OutTTY {
 		fmt.Fprintf(t.app.Term.Out, "      %s ...", peer.StepAuth)
 	}

@@ -76,8 +76,11 @@ func watch(ctx context.Context, app *App, b daemonOnScreen) (options tui.Options
 	work.Go(func() { followConfiguration(ctx, app, b, store) })
 	options = app.screen(store)
 	options.Faults = b.faults
-	options.TestPeer = func(name, file string, tell func(tui.TestStep)) (string, error) {
-		return testOnScreen(ctx, app, name, file, tell)
+	options.TestPeer = func(of context.Context, t tui.PeerTest, tell func(tui.TestStep)) (string, error) {
+		of, stop := context.WithCancel(of)
+		defer stop()
+		defer context.AfterFunc(ctx, stop)() // a test does not outlive the screen
+		return testOnScreen(of, app, t, tell)
 	}
 	options.Act = func(o page.Order) (string, error) {
 		if o.Verb == "fault" {
