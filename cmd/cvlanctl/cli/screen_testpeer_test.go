@@ -19,7 +19,7 @@ func TestATestOnTheScreenIsDoneAsTheCommandDoesIt(t *testing.T) {
 		{[]string{"--ladder"}, tui.PeerTest{Ladder: true}},
 		{[]string{"--listen"}, tui.PeerTest{Listen: true}},
 	} {
-		screen, _, _ := term.Test(nil, nil)
+		screen, _, _ := term.Test("", nil)
 		var said *TestPeerOptions
 		cmd := NewCmdIPsecTestPeer(NewApp(screen), func(_ context.Context, o *TestPeerOptions) error { said = o; return nil })
 		cmd.SetArgs(append([]string{"office", "--config", "site.yaml"}, c.args...))
