@@ -48,9 +48,10 @@ type Probe struct {
 // Try is one other way to authenticate.
 type Try struct {
 	Time time.Time
-	// Kind is what differed: idr, id, id-type, psk, method, signature, certificates,
-	// initial-contact, as engine/native has them. Near is the kind of near miss
-	// of the preshared key.
+	// Kind is what differed: idr, id, id-type, psk, method, eap, signature,
+	// certificates, initial-contact, as engine/native has them. Near is the kind of
+	// near miss of the preshared key, and the method or signature scheme in
+	// swanctl's words.
 	Kind, Near string
 	Says       string // in words: "our key with a line feed (LF) after it"
 	Accepted   bool   // the peer authenticated us

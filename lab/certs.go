@@ -170,6 +170,13 @@ func (e *End) Revoke(ca *Identity, revoked ...*Identity) error {
 	return nil
 }
 
+// Pin has an end take no certificate of the other but one.
+func (e *End) Pin(id *Identity) {
+	name := e.nameOr("pinned") + ".pem"
+	e.put("x509/"+name, id.CertPEM())
+	e.Remote.Lines = append(e.Remote.Lines, "certs = "+name)
+}
+
 // LoseKeys takes the private keys of an end's certificates away.
 func (e *End) LoseKeys() {
 	for name := range e.certPEM {

@@ -9,7 +9,7 @@ lab-verify: ## Decrypt the capture corpus with tshark and its key tables
 
 .PHONY: lab-ensure lab-captures lab-verify
 
-lab-test-peer: ## Test a real peer with each of the lab's faults that can be seen from here, and write docs/test-peer.md
-	go test -count=1 -timeout 30m -run 'TestATestOfAPeerNamesEachFault' ./cmd/cvlanctl -every-fault
+lab-test-peer: ## Test a real peer with each fault that can be seen from here, try the ladder, let peers call, and write docs/test-peer.md
+	go test -count=1 -timeout 30m -run 'TestATestOfAPeerNamesEachFault|TestTheLadderNames|TestAPeerThatCalls' ./cmd/cvlanctl -every-fault
 
 .PHONY: lab-test-peer

@@ -15,6 +15,7 @@ import (
 func TestTheLadderNamesWhyAPeerRefusesWithoutAReason(t *testing.T) {
 	b := bench(t)
 	binary, file := program(t), policy(t, b, "none")
+	var table []string
 	const key = "lab only: never use this"
 	secret := func(s string) func(*lab.End) {
 		return func(e *lab.End) {
@@ -37,6 +38,7 @@ func TestTheLadderNamesWhyAPeerRefusesWithoutAReason(t *testing.T) {
 		{"quite another key", key, secret("correct horse"), "auth-failed-opaque", ""},
 	} {
 		t.Run(x.name, func(t *testing.T) {
+			defer func() { table = append(table, ladderRow(t, x.name, x.says, x.id)) }()
 			if err := os.WriteFile(filepath.Join(filepath.Dir(file), "psk"), []byte(x.ours+"\n"), 0o644); err != nil {
 				t.Fatal(err)
 			}
@@ -71,4 +73,5 @@ func TestTheLadderNamesWhyAPeerRefusesWithoutAReason(t *testing.T) {
 			}
 		})
 	}
+	ladderTable(t, table)
 }

@@ -28,7 +28,7 @@ var fewFaults = []string{"no IKE integrity in common", "responder claims another
 var failingSteps = map[string]string{
 	"peer-dns-failed": "resolve", "no-response-to-sa-init": "UDP 500", "udp4500-blocked": "UDP 4500", "ike-auth-ip-fragment-loss": "path MTU and fragments",
 	"no-proposal-ike": "proposal", "keylength-mismatch": "proposal", "no-ike-config-for-peer": "proposal",
-	"no-proposal-child-initial": "child SA and selectors", "ts-unacceptable": "child SA and selectors", "cp-required-or-missing": "child SA and selectors",
+	"no-proposal-child-initial": "child SA and selectors", "ts-unacceptable": "child SA and selectors", "ts-any-vs-proxy-id": "child SA and selectors", "cp-required-or-missing": "child SA and selectors",
 }
 
 // stepOf gives that step: what is none of these is found while both sides prove
@@ -43,7 +43,7 @@ func stepOf(id string) string {
 // wantOfTest is what a test of a peer has to find, as our engine does that begins;
 // "" where it cannot see the fault.
 func wantOfTest(f *faults.Fault) string {
-	if f.NoEngine[faults.EngineInitiator] != "" || f.Software != "" || f.Native || f.NAT || f.IPv6 || f.Road != nil || f.Act != nil {
+	if f.Want[faults.VICIInitiator] == "private-key-missing" || f.NoEngine[faults.EngineInitiator] != "" || f.Software != "" || f.Native || f.NAT || f.IPv6 || f.Road != nil || f.Act != nil {
 		return ""
 	}
 	// What the policy file has no words for, or refuses, cannot be tested.
@@ -84,6 +84,10 @@ func site(dir string, e *lab.End) (file string, err error) {
 	if e.Local.Method == "pubkey" {
 		node, peer = ", certificate: x509/me.pem, key: {file: private/me.pem}", "auth: cert"
 		authorities = "authorities:\n  root: {certificate: x509ca/root.pem}\n"
+		const between = "x509/intermediate-1.pem"
+		if _, err := os.Stat(filepath.Join(dir, between)); err == nil {
+			node += ", intermediates: [" + between + "]"
+		}
 	}
 	list := func(s string) string { return "[" + s + "]" }
 	text := fmt.Sprintf(`version: 1
@@ -138,24 +142,48 @@ func TestATestOfAPeerNamesEachFaultOfTheLabAndTheStepThatFailsForIt(t *testing.T
 			}
 			d, code, took := testPeer(t, b, binary, "net", "--config", file, "--wait", "1s")
 			first, found := firstFailure(&d)
-			ok := "yes"
 			if code == 0 || first != stepOf(id) || len(found) == 0 || found[0] != id {
-				ok = "no"
 				t.Errorf("exit code %d after %s: %q fails with %v, want %q with %s first", code, took, first, found, stepOf(id), id)
 			}
-			rows = append(rows, fmt.Sprintf("| %s | %s | `%s` | %s |\n", f.Name, stepOf(id), id, ok))
+			rows = append(rows, fmt.Sprintf("| %s | %s | `%s` | %s |\n", f.Name, stepOf(id), id, right(t)))
 		})
 	}
+	section(t, "The lab's faults", "| fault | step that has to fail | finding | right |\n|---|---|---|---|\n"+strings.Join(rows, ""))
+}
+
+// section writes the rows of a table into docs/test-peer.md, in place of those
+// that stand there under its heading; nothing but with -every-fault.
+func section(t *testing.T, heading, table string) {
+	t.Helper()
 	if !*everyFault {
 		return
 	}
-	page := "# A test of a peer, against the lab's faults\n\n" +
-		"Written by `make lab-test-peer`: `cvlanctl ipsec test-peer` against a real strongSwan, one thing set wrong at a time. Of the lab's faults\n" +
-		"(see [accuracy.md](accuracy.md)) these are what can be seen from the end that tests, between two hosts without a NAT. *Right* says that the\n" +
-		"step is the first that fails, and the finding the first of that step.\n\n| fault | step that has to fail | finding | right |\n|---|---|---|---|\n"
-	if err := os.WriteFile("../../docs/test-peer.md", []byte(page+strings.Join(rows, "")), 0o644); err != nil {
+	const path = "../../docs/test-peer.md"
+	b, err := os.ReadFile(path)
+	if err != nil {
 		t.Fatal(err)
 	}
+	before, rest, found := strings.Cut(string(b), "\n## "+heading+"\n\n")
+	intro, rest, whole := strings.Cut(rest, "\n\n|")
+	if !found || !whole {
+		t.Fatalf("%s has no %q with an introduction and a table", path, heading)
+	}
+	_, after, more := strings.Cut(rest, "\n\n## ")
+	page := before + "\n## " + heading + "\n\n" + intro + "\n\n" + table
+	if more {
+		page += "\n## " + after
+	}
+	if err := os.WriteFile(path, []byte(page), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// right is the last cell of a row.
+func right(t *testing.T) string {
+	if t.Failed() {
+		return "no"
+	}
+	return "yes"
 }
 
 // firstFailure gives the first step that failed, or else that warned, and what

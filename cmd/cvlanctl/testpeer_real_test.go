@@ -15,6 +15,9 @@ import (
 	"github.com/cloudvlan/cvlanctl/lab"
 )
 
+// remedy is a change that a finding advises.
+type remedy struct{ Side, Platform, Change string }
+
 // tested is the document of a test, as far as it matters here.
 type tested struct {
 	Status string
@@ -26,8 +29,11 @@ type tested struct {
 			Accepted             bool
 		}
 	}
-	Findings []struct{ ID string }
-	ESP      struct {
+	Findings []struct {
+		ID, Summary string
+		Remedies    []remedy
+	}
+	ESP struct {
 		Worst      string
 		Transforms []struct {
 			Keyword, Suite, Grade string

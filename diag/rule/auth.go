@@ -142,6 +142,7 @@ func theyRefused(f *diag.Facts) []diag.Finding {
 		if x.Request != nil {
 			d.Evidence = append([]diag.Evidence{at(x.Request, "IKE_AUTH request%s", claims(x.Request))}, d.Evidence...)
 		}
+		d.Evidence = append(d.Evidence, trustEvidence(sa, x)...)
 		d.Remedies = identityRemedies(sa, x)
 		if f.Probe != nil && len(f.Probe.Tries) > 0 {
 			d.Evidence = append(d.Evidence, triesEvidence(f.Probe.Tries)...)

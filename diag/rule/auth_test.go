@@ -1,12 +1,15 @@
 package rule_test
 
 import (
+	"bytes"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/sha1"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"math/big"
+	"slices"
 	"testing"
 	"time"
 
@@ -87,6 +90,11 @@ func TestCertificatesExplainARefusal(t *testing.T) {
 		s.clear(ask, wire.ExchangeIKESAInit, 0, proposal(s.t, wire.ProtocolIKE, goodIKE), ke(wire.KEECP256), nonce(), notify(wire.NotifySignatureHashAlgorithms, i...)).
 			clear(answer, wire.ExchangeIKESAInit, 0, proposal(s.t, wire.ProtocolIKE, goodIKE), ke(wire.KEECP256), nonce(), notify(wire.NotifySignatureHashAlgorithms, r...))
 	}
+	asked := func(s *scene, hashes []byte) {
+		s.clear(ask, wire.ExchangeIKESAInit, 0, proposal(s.t, wire.ProtocolIKE, goodIKE), ke(wire.KEECP256), nonce()).
+			clear(answer, wire.ExchangeIKESAInit, 0, proposal(s.t, wire.ProtocolIKE, goodIKE), ke(wire.KEECP256), nonce(),
+				wire.Payload{Type: wire.PayloadCertReq, Body: &wire.CertReq{Encoding: wire.CertX509Signature, Authority: hashes}})
+	}
 	tell(t, []story{
 		{name: "expired", tell: func(s *scene) {
 			presents(s.init(), cert(s.t, "a.example", lastYear, begin.AddDate(0, 0, -1))).refuses()
@@ -109,6 +117,24 @@ func TestCertificatesExplainARefusal(t *testing.T) {
 			hashed(s, []byte{0, 1}, []byte{0, 2, 0, 3})
 			presents(s, cert(s.t, "a.example", lastYear, nextYear)).refuses()
 		}, sealed: []string{"high sig-hash-mismatch likely > auth-failed-opaque"}, open: []string{"high sig-hash-mismatch certain > auth-failed-opaque"}, says: "192.0.2.1 accepts SHA1, 192.0.2.2 accepts SHA2-256 and SHA2-384"},
+		{name: "of an authority that the responder does not ask for", tell: func(s *scene) {
+			asked(s, bytes.Repeat([]byte{7}, 20))
+			presents(s, cert(s.t, "a.example", lastYear, nextYear)).refuses()
+		}, sealed: opaque, open: []string{"high cert-untrusted-issuer likely > auth-failed-opaque"}, says: "192.0.2.2 does not ask for certificates of CN=cn of a.example"},
+		{name: "of an authority that the responder asks for", tell: func(s *scene) {
+			own := cert(s.t, "a.example", lastYear, nextYear)
+			x, err := x509.ParseCertificate(own.Body.(*wire.Cert).Data)
+			if err != nil {
+				s.t.Fatal(err)
+			}
+			hash := sha1.Sum(x.RawSubjectPublicKeyInfo)
+			asked(s, slices.Concat(bytes.Repeat([]byte{7}, 20), hash[:]))
+			presents(s, own).refuses()
+		}, sealed: opaque, open: []string{"high auth-failed-opaque certain"}},
+		{name: "an authority asked for does not matter to a shared key", tell: func(s *scene) {
+			asked(s, bytes.Repeat([]byte{7}, 20))
+			s.authRequest().refuses()
+		}, sealed: opaque, open: []string{"high auth-failed-opaque certain"}},
 		{name: "no hash in common does not matter to a shared key", tell: func(s *scene) {
 			hashed(s, []byte{0, 1}, []byte{0, 2})
 			s.authRequest().authResponse()

@@ -1,6 +1,7 @@
 package rule
 
 import (
+	"bytes"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/asn1"
@@ -74,6 +75,14 @@ func certificates(sa *trace.IKESA) []certificate {
 		}
 	}
 	return list
+}
+
+// presented says that an end presented a certificate: then its dates are judged
+// there.
+func presented(f *diag.Facts, der []byte) bool {
+	return slices.ContainsFunc(v2(f), func(sa *trace.IKESA) bool {
+		return slices.ContainsFunc(certificates(sa), func(c certificate) bool { return bytes.Equal(c.Raw, der) })
+	})
 }
 
 func certDates(id string) func(*diag.Facts) []diag.Finding {

@@ -332,7 +332,7 @@ func datedCertificates(f *diag.Facts, wrong func(*engine.Certificate) string) []
 	for i := range f.Certificates {
 		c := dated(&f.Certificates[i])
 		w := wrong(c)
-		if w == "" || c.Type != "X509" || !c.HasKey && c.Flag != "CA" {
+		if w == "" || c.Type != "X509" || !c.HasKey && c.Flag != "CA" || presented(f, c.Data) {
 			continue
 		}
 		d := diag.Finding{Confidence: diag.Certain, Ownership: diag.Credential, FirstSeen: now(f), LastSeen: now(f), Variant: c.Subject}

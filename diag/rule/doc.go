@@ -14,7 +14,7 @@ import "github.com/cloudvlan/cvlanctl/diag"
 func All() []diag.Rule {
 	var all []diag.Rule
 	for _, family := range [][]diag.Rule{
-		reachRules, silenceRules, initRules, proposalRules, cryptoRules, authRules, certRules, eapRules,
+		reachRules, silenceRules, initRules, proposalRules, cryptoRules, authRules, certRules, trustRules, eapRules,
 		childRules, rekeyRules, natRules, espRules, lifeRules, notifyRules,
 		daemonRules, hostRules, hostPathRules, hostCertRules, probeRules, ladderRules, quirkRules, pathRules,
 	} {

@@ -36,9 +36,25 @@ var ladderRules = []diag.Rule{
 	}),
 	accepted("auth-method-mismatch", "method", func(p *diag.Probe, t *diag.Try, d *diag.Finding) {
 		d.Summary = fmt.Sprintf("%s lets us authenticate %s, and refuses the configured method", p.Remote, t.Says)
+		if words := policyMethods[t.Near]; words[0] != "" {
+			d.Remedies = instead("auth-method-mismatch",
+				swan("local", "connections.<c>.local.auth = %s", t.Near), policyLine("peers.<p>.auth: %s", words[0]),
+				swan("remote", "or connections.<c>.remote.auth = %s", words[1]))
+		}
+	}),
+	accepted("auth-method-mismatch", "eap", func(p *diag.Probe, t *diag.Try, d *diag.Finding) {
+		d.Summary = fmt.Sprintf("%s wants us to authenticate by EAP: without a proof of ours, %s", p.Remote, t.Answer)
+		d.Remedies = instead("auth-method-mismatch",
+			swan("local", "connections.<c>.local.auth = eap, local.eap_id = <user>; secrets.eap-<x> { id = <user>; secret = ... }"),
+			swan("remote", "or connections.<c>.remote.auth = psk or pubkey, what is configured here"))
 	}),
 	accepted("sig-hash-mismatch", "signature", func(p *diag.Probe, t *diag.Try, d *diag.Finding) {
 		d.Summary = fmt.Sprintf("%s takes %s, and not the one that it is sent as configured", p.Remote, t.Says)
+		if t.Near != "" {
+			d.Remedies = instead("sig-hash-mismatch",
+				swan("local", "connections.<c>.local.auth = ike:%s", t.Near),
+				swan("remote", "or connections.<c>.remote.auth = pubkey   (it takes every signature that is not weak)"))
+		}
 	}),
 	accepted("cert-untrusted-issuer", "certificates", func(p *diag.Probe, t *diag.Try, d *diag.Finding) {
 		d.Confidence, d.Surer = diag.Likely, "the responder's log"
@@ -48,6 +64,15 @@ var ladderRules = []diag.Rule{
 		d.Confidence, d.Surer = diag.Likely, "the responder's log"
 		d.Summary = fmt.Sprintf("%s takes us %s: what stands with the same identity must not be replaced there", p.Remote, t.Says)
 	}),
+}
+
+// policyMethods are what swanctl's methods are in a policy file, and what the
+// other side has to want for the other one to be right.
+var policyMethods = map[string][2]string{"psk": {"psk", "pubkey"}, "pubkey": {"cert", "psk"}}
+
+// policyLine is a line of the policy file of this side.
+func policyLine(format string, args ...any) diag.Remedy {
+	return diag.Remedy{Side: "local", Platform: "any", Change: "In a policy file: " + fmt.Sprintf(format, args...)}
 }
 
 // accepted makes the rule that reads a try of a kind which the peer accepted.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 
 	"github.com/cloudvlan/cvlanctl/diag"
@@ -213,7 +214,7 @@ func pssRefused(f *diag.Facts) []diag.Finding {
 			m, refuser = sa.Auth[len(sa.Auth)-1].Response, trace.Initiator
 		}
 		is, trailer := pss(m)
-		if x == nil || !is {
+		if x == nil || !is || withoutPSSToo(f) {
 			continue
 		}
 		no := x.Response
@@ -232,6 +233,12 @@ func pssRefused(f *diag.Facts) []diag.Finding {
 		found = append(found, span(d))
 	}
 	return found
+}
+
+// withoutPSSToo says that the peer was tried without RSASSA-PSS, and refused that
+// just the same.
+func withoutPSSToo(f *diag.Facts) bool {
+	return f.Probe != nil && slices.ContainsFunc(f.Probe.Tries, func(t diag.Try) bool { return t.Near == "rsa-sha256" && !t.Accepted })
 }
 
 // claimed gives the name that a side claims by a Vendor ID, "" where none of

@@ -104,6 +104,10 @@ type Connection struct {
 	CallOnly bool
 	// OmitInitialContact leaves INITIAL_CONTACT out (RFC 7296 2.4).
 	OmitInitialContact bool
+	// AskEAP leaves AUTH out, which asks for EAP (RFC 7296 2.16): the answer tells
+	// whether the peer has it for us. No method of it is known here, so that no IKE
+	// SA comes of it.
+	AskEAP bool
 }
 
 // ChildConfig is what CHILD SAs are made from.

@@ -31,7 +31,11 @@ func (t *authTask) words(s *SA) string {
 	if want := s.conn.wantedID(); want.Type != 0 {
 		text += ", IDr " + want.String()
 	}
-	text += ", proof by " + t.method.String()
+	if s.conn.AskEAP {
+		text += ", no proof, which asks for EAP"
+	} else {
+		text += ", proof by " + t.method.String()
+	}
 	if t.child != nil {
 		text += ", " + t.child.words()
 	}
@@ -65,13 +69,16 @@ func (c *Connection) wantedID() wire.ID {
 func (t *authTask) build(s *SA) (wire.ExchangeType, []wire.Payload, bool) {
 	s.localID = s.conn.LocalID
 	want := s.conn.wantedID()
-	signed := s.prf.SignedOctets(s.initRequest, s.nr, s.keys.PI, wire.AppendBody(nil, &s.localID))
-	proof, err := s.conn.Credentials.Prove(&auth.Statement{Prover: s.localID, Verifier: want, PRF: s.prf, Signed: signed,
-		Hashes: s.peerHashes, Requested: t.authorities})
-	if err != nil {
-		s.credentialTrouble(err)
-		s.end(engine.IKEFailed, err.Error(), false)
-		return 0, nil, false
+	proof := &auth.Proof{}
+	if !s.conn.AskEAP {
+		signed := s.prf.SignedOctets(s.initRequest, s.nr, s.keys.PI, wire.AppendBody(nil, &s.localID))
+		var err error
+		if proof, err = s.conn.Credentials.Prove(&auth.Statement{Prover: s.localID, Verifier: want, PRF: s.prf, Signed: signed,
+			Hashes: s.peerHashes, Requested: t.authorities}); err != nil {
+			s.credentialTrouble(err)
+			s.end(engine.IKEFailed, err.Error(), false)
+			return 0, nil, false
+		}
 	}
 	t.method = proof.Auth.Method
 	ps := []wire.Payload{payload(wire.PayloadIDi, &s.localID)}
@@ -85,7 +92,9 @@ func (t *authTask) build(s *SA) (wire.ExchangeType, []wire.Payload, bool) {
 	if want.Type != 0 {
 		ps = append(ps, payload(wire.PayloadIDr, &want))
 	}
-	ps = append(ps, payload(wire.PayloadAuth, &proof.Auth))
+	if !s.conn.AskEAP {
+		ps = append(ps, payload(wire.PayloadAuth, &proof.Auth))
+	}
 	if s.set.Window > 1 {
 		ps = append(ps, s.windowNotify())
 	}
@@ -155,6 +164,14 @@ func (s *SA) verify(c *Connection, m *message, peer, own wire.ID, signed []byte)
 // answer takes the responder's proof and its view of the first child.
 func (t *authTask) answer(s *SA, m *message) {
 	idr, proof := find[*wire.ID](m, wire.PayloadIDr), find[*wire.Auth](m, wire.PayloadAuth)
+	if e := find[*wire.EAP](m, wire.PayloadEAP); e != nil && s.conn.AskEAP {
+		t.child.drop(s)
+		f := &Failure{Payload: wire.PayloadEAP, Notify: wire.NotifyAuthenticationFailed, RFC: "RFC 7296 2.16",
+			Text: fmt.Sprintf("the responder begins EAP by %s, which is not known here", e.Type)}
+		s.fail(f)
+		s.closeIKE(f.Text, f.Notify)
+		return
+	}
 	if proof == nil || idr == nil {
 		t.child.drop(s)
 		n := m.refusal()

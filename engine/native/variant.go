@@ -2,6 +2,9 @@ package native
 
 import (
 	"context"
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/rsa"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -19,14 +22,17 @@ import (
 type Variant struct {
 	Name string // of the connection that it makes
 	Kind string // what differs, see the constants
-	Near string // of VariantPSK: the kind of near miss, see auth.NearMissIDs
+	// Near says more of it, where there is a word for that: of VariantPSK the kind
+	// of near miss, see auth.NearMissIDs; of VariantMethod and VariantSignature
+	// the method or scheme as swanctl's auth has it.
+	Near string
 	Says string // in words: "our key with a line feed (LF) after it"
 
 	from               policy.Connection
 	localID            wire.ID // type 0: as configured
 	rules              auth.Rules
 	omitIDr, omitFirst bool
-	omitCerts          bool
+	omitCerts, askEAP  bool
 }
 
 // The kinds of variants.
@@ -36,6 +42,7 @@ const (
 	VariantIDType    = "id-type"         // our identity in the same words and another type
 	VariantPSK       = "psk"             // a near miss of the preshared key
 	VariantMethod    = "method"          // a certificate instead of a preshared key, or the other way round
+	VariantEAP       = "eap"             // EAP is asked for instead of a proof given
 	VariantSignature = "signature"       // another form of signature or hash
 	VariantCerts     = "certificates"    // none are sent
 	VariantFirst     = "initial-contact" // INITIAL_CONTACT is not sent
@@ -74,14 +81,14 @@ func Variants(ctx context.Context, p *policy.Policy, c *policy.Connection, other
 		last = append(last, Variant{Kind: kind, localID: other, Says: fmt.Sprintf("our identity %s as %s", auth.PlainID(&other), other.Type)})
 	}
 	last = append(last, otherMethods(c, others)...)
-	if c.Local.Method == policy.Pubkey {
-		last = append(last,
-			Variant{Kind: VariantSignature, rules: auth.Rules{PKCS1: true}, Says: "a signature by RSASSA-PKCS1-v1_5 instead of RSASSA-PSS"},
-			Variant{Kind: VariantSignature, rules: auth.Rules{OlderOnly: true, SHA1: true}, Says: "a signature by the older methods, without RFC 7427"},
-			Variant{Kind: VariantSignature, rules: auth.Rules{Hashes: []wire.HashAlgorithm{wire.HashSHA384, wire.HashSHA512}}, Says: "a signature with SHA2-384 or SHA2-512"},
-			Variant{Kind: VariantCerts, omitCerts: true, Says: "without our certificates"})
+	last = append(last, Variant{Kind: VariantEAP, askEAP: true, Says: "asking for EAP, without a proof"})
+	if c.Local.Method == policy.Pubkey && len(m.own) > 0 {
+		last = append(last, signatures(m.own[0].PublicKey)...)
 	}
 	last = append(last, Variant{Kind: VariantFirst, omitFirst: true, Says: "without INITIAL_CONTACT"})
+	if c.Local.Method == policy.Pubkey {
+		last = append(last, Variant{Kind: VariantCerts, omitCerts: true, Says: "without our certificates"})
+	}
 	early := min(earlyNear, len(near))
 	all := slices.Concat(first, near[:early], last, near[early:])
 	for i := range all {
@@ -144,6 +151,38 @@ func identities(id *wire.ID, m *material, own netip.Addr) []wire.ID {
 	return list
 }
 
+// signatures gives the forms in which a key signs beside the usual one: RSASSA-PSS
+// with SHA2-256 of RSA keys, and of ECDSA keys the hash of their own strength.
+func signatures(key crypto.PublicKey) []Variant {
+	form := func(near, says string, pkcs1 bool, h wire.HashAlgorithm) Variant {
+		return Variant{Kind: VariantSignature, Near: near, Says: "a signature by " + says, rules: auth.Rules{PKCS1: pkcs1, Hashes: []wire.HashAlgorithm{h}}}
+	}
+	older := Variant{Kind: VariantSignature, rules: auth.Rules{OlderOnly: true, SHA1: true}, Says: "a signature by the older methods, without RFC 7427"}
+	switch k := key.(type) {
+	case *rsa.PublicKey:
+		return []Variant{
+			form("rsa-sha256", "RSASSA-PKCS1-v1_5 with SHA2-256", true, wire.HashSHA256),
+			form("rsa/pss-sha384", "RSASSA-PSS with SHA2-384", false, wire.HashSHA384),
+			form("rsa-sha384", "RSASSA-PKCS1-v1_5 with SHA2-384", true, wire.HashSHA384),
+			form("rsa/pss-sha512", "RSASSA-PSS with SHA2-512", false, wire.HashSHA512),
+			form("rsa-sha512", "RSASSA-PKCS1-v1_5 with SHA2-512", true, wire.HashSHA512),
+			older,
+		}
+	case *ecdsa.PublicKey:
+		var list []Variant
+		for _, f := range []struct {
+			curve, bits int // the curve whose usual hash it is, and that hash's
+			hash        wire.HashAlgorithm
+		}{{256, 256, wire.HashSHA256}, {384, 384, wire.HashSHA384}, {521, 512, wire.HashSHA512}} {
+			if k.Curve.Params().BitSize != f.curve {
+				list = append(list, form(fmt.Sprintf("ecdsa-sha%d", f.bits), fmt.Sprintf("ECDSA with SHA2-%d", f.bits), false, f.hash))
+			}
+		}
+		return append(list, older)
+	}
+	return nil // Ed25519 signs in one form only
+}
+
 // otherMethods gives the way in which this side authenticates elsewhere, where
 // it is another one.
 func otherMethods(c *policy.Connection, others []policy.Connection) []Variant {
@@ -159,7 +198,7 @@ func otherMethods(c *policy.Connection, others []policy.Connection) []Variant {
 		if o.Local.Method == policy.Pubkey {
 			says = "by a certificate, that for connection " + o.Name
 		}
-		return []Variant{{Kind: VariantMethod, from: from, Says: says}}
+		return []Variant{{Kind: VariantMethod, Near: string(o.Local.Method), from: from, Says: says}}
 	}
 	return nil
 }
@@ -173,7 +212,7 @@ func (o *Options) connection(ctx context.Context, v *Variant, local netip.Addr, 
 	for i := range m.shared {
 		m.shared[i].Owners = nil // the identities vary
 	}
-	if v.Near != "" && len(m.shared) > 0 {
+	if v.Kind == VariantPSK && len(m.shared) > 0 {
 		for _, n := range auth.NearMisses(m.shared[0].Key) {
 			if n.ID == v.Near {
 				m.shared[0].Key = n.Key
@@ -184,7 +223,7 @@ func (o *Options) connection(ctx context.Context, v *Variant, local netip.Addr, 
 	if err != nil {
 		return nil, err
 	}
-	c.CallOnly, c.OmitInitialContact = true, v.omitFirst
+	c.CallOnly, c.OmitInitialContact, c.AskEAP = true, v.omitFirst, v.askEAP
 	if v.localID.Type != 0 {
 		c.LocalID = v.localID
 	}

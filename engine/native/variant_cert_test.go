@@ -24,7 +24,7 @@ func TestVariantsOfACertificateAreTakenOrRefusedByThePeer(t *testing.T) {
 	a := start(t, p, func(o *native.Options) { o.Variants = list })
 	taken := map[string]bool{
 		native.VariantIDr: true, native.VariantSignature: true, native.VariantFirst: true,
-		native.VariantID: false, native.VariantMethod: false, native.VariantCerts: false,
+		native.VariantID: false, native.VariantMethod: false, native.VariantEAP: false, native.VariantCerts: false,
 	}
 	tried := map[string]bool{}
 	for _, v := range list {

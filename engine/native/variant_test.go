@@ -48,7 +48,7 @@ tunnels:
 			t.Errorf("%q shows the key", v.Says)
 		}
 	}
-	want := []string{VariantIDr, VariantPSK, VariantIDType, VariantID, VariantFirst}
+	want := []string{VariantIDr, VariantPSK, VariantIDType, VariantID, VariantEAP, VariantFirst}
 	if !slices.Equal(kinds, want) || len(list) > 60 {
 		t.Errorf("%d variants of %v, want %v", len(list), kinds, want)
 	}

@@ -255,6 +255,11 @@ func (t *Trace) open(m *Message, k *event.IKE) {
 	m.Decrypted = true
 	m.DecryptError = ""
 	m.Plain = slices.Clone(k.Plain)
+	if m.First == wire.PayloadNone && len(k.Inner) > 0 {
+		// Of a message whose fragments its source joined itself, only the last one
+		// is here, and does not say it.
+		m.First = k.Inner[0].Type
+	}
 	m.Payloads, m.Problems = wire.ParsePayloads(m.First, m.Header.Version, m.Plain)
 }
 

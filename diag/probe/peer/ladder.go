@@ -28,9 +28,11 @@ type Variation struct {
 const DefaultPace = 500 * time.Millisecond
 
 // refusedOpaquely says that the peer refused the authentication without a
-// reason.
+// reason, or for one that what it asked for only makes likely.
 func (r *run) refusedOpaquely() bool {
-	return slices.ContainsFunc(r.findings(), func(f diag.Finding) bool { return f.ID == "auth-failed-opaque" })
+	return slices.ContainsFunc(r.findings(), func(f diag.Finding) bool {
+		return f.ID == "auth-failed-opaque" || f.ID == "cert-untrusted-issuer" && f.Confidence != diag.Certain
+	})
 }
 
 // ladder tries other ways to authenticate, one difference at a time, until the
@@ -95,6 +97,10 @@ func (r *run) try(v *Variation) diag.Try {
 		return t
 	}
 	t.Answer = answer(seen)
+	if t.Answer == "" && err != nil && answered(seen) {
+		// The peer rules it out by what it announces: nothing was sent.
+		t.Answer = "not tried: " + reason(err)
+	}
 	if id := peerID(seen); id != "" {
 		// The peer took our proof: it is this side that refuses.
 		t.Accepted, t.PeerID = true, id
@@ -120,11 +126,26 @@ func answer(t *trace.Trace) string {
 				return strings.Join(words, ", ")
 			}
 			if x.Type == wire.ExchangeIKEAuth {
+				if p := wire.First(x.Response.Payloads, wire.PayloadEAP); p != nil {
+					if e, ok := p.Body.(*wire.EAP); ok && e.HasType {
+						return "the peer begins EAP, with " + e.Type.String()
+					}
+				}
 				return "an answer without an error"
 			}
 		}
 	}
 	return ""
+}
+
+// answered says that IKE_SA_INIT was answered and IKE_AUTH never sent.
+func answered(t *trace.Trace) bool {
+	for _, sa := range t.SAs {
+		if len(sa.Auth) > 0 {
+			return false
+		}
+	}
+	return slices.ContainsFunc(t.SAs, func(sa *trace.IKESA) bool { return sa.Init != nil && sa.Init.Response != nil })
 }
 
 // peerID gives the identity with which a peer answered IKE_AUTH, "" where it

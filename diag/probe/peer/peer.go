@@ -171,8 +171,9 @@ type run struct {
 	prober *scan.Prober
 	plain  scan.Question
 	engine Engine
-	known  []diag.Finding // of the steps so far
-	gone   error          // why the rest is skipped
+	certs  []engine.Certificate // that the engine has
+	known  []diag.Finding       // of the steps so far
+	gone   error                // why the rest is skipped
 	// childFailed is why the child did not come up although the IKE SA did.
 	childFailed error
 }
@@ -275,7 +276,7 @@ func (r *run) step(name string, do func() (Status, string)) {
 // findings judges what is known so far.
 func (r *run) findings() []diag.Finding {
 	probe := r.probe
-	return diag.Diagnose(&diag.Facts{Source: "test of " + r.target.Host, Trace: r.trace, Now: r.o.Now(), Live: true, Probe: &probe, Host: r.host}, r.o.Rules)
+	return diag.Diagnose(&diag.Facts{Source: "test of " + r.target.Host, Trace: r.trace, Now: r.o.Now(), Live: true, Probe: &probe, Host: r.host, Certificates: r.certs}, r.o.Rules)
 }
 
 // end says that the steps to come are of no use.
@@ -303,6 +304,10 @@ func (r *run) authentication() (Status, string) {
 	r.hangUp() // the engine has the same ports
 	var err error
 	if r.engine, err = r.tools.Engine(ctx, r.probe.Remote); err != nil {
+		r.end("the engine does not run")
+		return Fail, err.Error()
+	}
+	if r.certs, err = r.engine.Certificates(ctx); err != nil {
 		r.end("the engine does not run")
 		return Fail, err.Error()
 	}
