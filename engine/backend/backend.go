@@ -76,9 +76,9 @@ type Lister interface {
 	// Credentials names what is loaded.
 	Credentials(ctx context.Context) (Credentials, error)
 	// Recall gives what the daemon remembers of what it told, the oldest first,
-	// with every comparison that failed: bounded, and without Tables. A daemon
-	// that keeps nothing gives nothing.
-	Recall(ctx context.Context) ([]*event.Event, error)
+	// with every comparison that failed: bounded, without Tables, and without
+	// what was told before since. A daemon that keeps nothing gives nothing.
+	Recall(ctx context.Context, since time.Time) ([]*event.Event, error)
 	// Snapshot lists connections and SAs at one moment and joins them. When
 	// the daemon is lost it gives the last snapshot there was, marked as
 	// such, beside the error; nil where there never was one.

@@ -38,7 +38,7 @@ func (e *Engine) subscriber(o backend.EventOptions) *subscriber {
 	if !o.Past {
 		return newSubscriber(o.Buffer)
 	}
-	past := e.memory.all()
+	past := e.memory.all(time.Time{})
 	if o.Buffer <= 0 {
 		o.Buffer = defaultBuffer
 	}

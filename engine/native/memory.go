@@ -22,8 +22,8 @@ const (
 // later. It belongs to the engine's goroutine.
 type memory struct {
 	number   uint64 // of the last event
-	events   []*event.Event
-	messages []*event.Event
+	events   told
+	messages told
 	octets   int // in messages
 }
 
@@ -35,35 +35,71 @@ func (m *memory) add(ev *event.Event) {
 	switch {
 	case ev.Table != nil, ev.Check != nil && (ev.Check.OK || ev.Check.Kind == event.CheckMessage):
 	case ev.Packet == nil:
-		m.events = append(m.events, ev)
-		if len(m.events) > maxToldEvents {
-			m.events = slices.Delete(m.events, 0, 1)
+		if m.events.count == maxToldEvents {
+			m.events.pop()
 		}
+		m.events.push(ev, maxToldEvents)
 	case ev.Packet.IKE != nil:
-		m.messages = append(m.messages, ev)
 		m.octets += weight(ev)
-		for len(m.messages) > maxToldMessages || m.octets > maxMessageOctets {
-			m.octets -= weight(m.messages[0])
-			m.messages = slices.Delete(m.messages, 0, 1)
+		for m.messages.count == maxToldMessages || m.messages.count > 0 && m.octets > maxMessageOctets {
+			m.octets -= weight(m.messages.pop())
 		}
+		m.messages.push(ev, maxToldMessages)
 	}
 }
 
 // weight is how many octets of messages an event holds.
 func weight(ev *event.Event) int { return len(ev.Packet.Octets) + len(ev.Packet.IKE.Plain) }
 
-// all gives what is kept in the order in which it was told.
-func (m *memory) all() []*event.Event {
-	all := slices.Concat(m.events, m.messages)
+// all gives what is kept in the order in which it was told; nothing that was
+// told before since.
+func (m *memory) all(since time.Time) []*event.Event {
+	all := m.messages.appendSince(m.events.appendSince(nil, since), since)
 	slices.SortFunc(all, func(a, b *event.Event) int { return cmp.Compare(a.Number, b.Number) })
 	return all
 }
 
-// Recall gives what the engine remembers of what it told.
-func (e *Engine) Recall(ctx context.Context) ([]*event.Event, error) {
+// told is a ring of events, in the order in which they were told.
+type told struct {
+	slots []*event.Event // made with the first event
+	first int            // where the oldest is
+	count int
+}
+
+// push adds an event to a ring with room for size of them, which is not full.
+func (r *told) push(ev *event.Event, size int) {
+	if r.slots == nil {
+		r.slots = make([]*event.Event, size)
+	}
+	r.slots[(r.first+r.count)%len(r.slots)] = ev
+	r.count++
+}
+
+// pop takes the oldest event out of a ring that is not empty.
+func (r *told) pop() *event.Event {
+	ev := r.slots[r.first]
+	r.slots[r.first] = nil
+	r.first = (r.first + 1) % len(r.slots)
+	r.count--
+	return ev
+}
+
+// appendSince appends the events that were not told before since.
+func (r *told) appendSince(to []*event.Event, since time.Time) []*event.Event {
+	for i := range r.count {
+		if ev := r.slots[(r.first+i)%len(r.slots)]; !ev.Time.Before(since) {
+			to = append(to, ev)
+		}
+	}
+	return to
+}
+
+// Recall gives what the engine remembers of what it told, but for what it told
+// before since.
+func (e *Engine) Recall(ctx context.Context, since time.Time) ([]*event.Event, error) {
 	var all []*event.Event
 	err := e.do(ctx, func(time.Time) ike.Output {
-		all = e.memory.all()
+		all = e.memory.all(since)
 		return ike.Output{}
 	})
 	return all, err

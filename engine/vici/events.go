@@ -106,7 +106,7 @@ func (w *watch) recall(ctx context.Context) error {
 	if !w.options.Past {
 		return nil
 	}
-	all, err := w.client.Recall(ctx)
+	all, err := w.client.Recall(ctx, w.last)
 	if err != nil {
 		return err
 	}

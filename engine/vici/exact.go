@@ -72,15 +72,19 @@ func (c *Client) remembered(ctx context.Context) (*backend.History, time.Time, e
 	return h, since, nil
 }
 
-// Recall gives what our own engine remembers of what it told; a charon keeps
-// nothing.
-func (c *Client) Recall(ctx context.Context) ([]*event.Event, error) {
+// Recall gives what our own engine remembers of what it told, but for what it
+// told before since; a charon keeps nothing.
+func (c *Client) Recall(ctx context.Context, since time.Time) ([]*event.Event, error) {
 	if !c.addr.Engine {
 		return nil, nil
 	}
 	var all []*event.Event
-	_, err := c.list(ctx, packet.CommandRecall, packet.EventRecall, c.values(), func(s section) {
-		if e := exactEvent(s); e != nil {
+	values := c.values()
+	if !since.IsZero() {
+		values = c.values(packet.SinceKey, since.Format(time.RFC3339Nano))
+	}
+	_, err := c.list(ctx, packet.CommandRecall, packet.EventRecall, values, func(s section) {
+		if e := exactEvent(s); e != nil && !e.Time.Before(since) { // an older engine gives all
 			all = append(all, e)
 		}
 	})

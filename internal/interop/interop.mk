@@ -4,7 +4,7 @@ INTEROP ?= $(sort $(dir $(shell grep -rl --include='*_test.go' 'interop[.]Open' 
 interop: ## run the engine against every real peer and write docs/interop.md (INTEROP=./engine/link for a part)
 	$(GO) build ./...
 	$(if $(filter file,$(origin INTEROP)),rm -f testdata/interop/*.jsonl)
-	CVLANCTL_INTEROP=$(CURDIR)/testdata/interop $(GO) test -p 1 -count 1 -timeout 60m -run '^TestInterop' $(INTEROP); \
+	CVLANCTL_INTEROP=$(CURDIR)/testdata/interop $(GO) test -p 1 -count 1 -timeout 150m -run '^TestInterop' $(INTEROP); \
 	status=$$?; $(GO) run ./internal/gendocs && exit $$status
 
 .PHONY: interop

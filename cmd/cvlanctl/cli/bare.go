@@ -40,7 +40,7 @@ func runBare(ctx context.Context, app *App) error {
 	}
 	ctx, cancel := app.patience(ctx, defaultTimeout)
 	defer cancel()
-	_, err = showStatus(ctx, app, app.Term, client)
+	_, err = showStatus(ctx, app, app.Term, client, &recollection{})
 	return advise(err)
 }
 

@@ -73,6 +73,7 @@ func (o *IPsecSAsOptions) wanted(s *backend.Snapshot) doc.Wanted {
 }
 
 func runIPsecSAs(ctx context.Context, app *App, o *IPsecSAsOptions) error {
+	var past recollection
 	show := func(ctx context.Context, t *term.Terminal, c *vici.Client) error {
 		s, err := c.Snapshot(ctx)
 		if err != nil {
@@ -80,7 +81,7 @@ func runIPsecSAs(ctx context.Context, app *App, o *IPsecSAsOptions) error {
 		}
 		now := time.Now()
 		want := o.wanted(s)
-		findings, err := app.findings(ctx, c, s, now)
+		findings, err := app.findings(ctx, c, &past, s, now)
 		if err != nil {
 			return err
 		}

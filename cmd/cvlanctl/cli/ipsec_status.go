@@ -45,8 +45,9 @@ func NewCmdIPsecStatus(app *App, runF func(context.Context, *IPsecStatusOptions)
 }
 
 func runIPsecStatus(ctx context.Context, app *App, o *IPsecStatusOptions) error {
+	var past recollection
 	return o.run(ctx, app, func(ctx context.Context, t *term.Terminal, c *vici.Client) error {
-		worst, err := showStatus(ctx, app, t, c)
+		worst, err := showStatus(ctx, app, t, c, &past)
 		if err == nil && worst != nil && !o.Watch {
 			err = failOn([]doc.Worst{*worst}, o.FailOn)
 		}
@@ -73,7 +74,7 @@ func failOn(found []doc.Worst, limit diag.Severity) error {
 }
 
 // showStatus writes how a daemon stands.
-func showStatus(ctx context.Context, app *App, t *term.Terminal, c *vici.Client) (*doc.Worst, error) {
+func showStatus(ctx context.Context, app *App, t *term.Terminal, c *vici.Client, past *recollection) (*doc.Worst, error) {
 	s, err := c.Snapshot(ctx)
 	if err != nil {
 		return nil, err
@@ -83,7 +84,7 @@ func showStatus(ctx context.Context, app *App, t *term.Terminal, c *vici.Client)
 		return nil, err
 	}
 	now := time.Now()
-	findings, err := app.findings(ctx, c, s, now)
+	findings, err := app.findings(ctx, c, past, s, now)
 	if err != nil {
 		return nil, err
 	}

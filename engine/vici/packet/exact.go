@@ -27,8 +27,10 @@ const (
 	CommandPast = "cvlan-past"
 	EventPast   = "cvlan-past-item"
 	// CommandRecall raises an EventRecall for each event that the daemon
-	// remembers, the oldest first, each as in EventName.
+	// remembers, the oldest first, each as in EventName: none of before SinceKey,
+	// where that is given, in the form of RFC 3339 with fractions.
 	CommandRecall = "cvlan-recall"
+	SinceKey      = "since"
 	EventRecall   = "cvlan-recall-item"
 )
 

@@ -117,6 +117,30 @@ func TestOurClientLosesNothing(t *testing.T) {
 
 // TestConnectionsAndCredentialsAreLoadedThroughTheSocket proves that loading by
 // our client is that by the engine itself.
+func TestWhatTheEngineRemembersIsRecalledThroughTheSocketSinceATime(t *testing.T) {
+	a, _ := pair(t)
+	_, path := served(t, a, serve.Options{})
+	c := client(t, path, true)
+	up(t, a)
+	all, err := a.Recall(limited(t), time.Time{})
+	if err != nil || len(all) < 3 {
+		t.Fatalf("%d events are remembered; %v", len(all), err)
+	}
+	for _, since := range []time.Time{{}, all[len(all)/2].Time} {
+		want, err := a.Recall(limited(t), since)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := c.Recall(limited(t), since)
+		if err != nil || len(got) < len(want) { // there may be more by now
+			t.Fatalf("%d events since %s, want %d; %v", len(got), since, len(want), err)
+		}
+		if diff := cmp.Diff(want, got[:len(want)], everything); diff != "" {
+			t.Error(diff)
+		}
+	}
+}
+
 func TestConnectionsAndCredentialsAreLoadedThroughTheSocket(t *testing.T) {
 	_, path := served(t, bare(t), serve.Options{})
 	c := client(t, path, true)

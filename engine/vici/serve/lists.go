@@ -326,7 +326,14 @@ func (r *request) remember(connection, child string, p backend.Past) error {
 
 // recall is our own: VICI tells nothing of what happened before.
 func recall(ctx context.Context, r *request) ([]packet.Element, error) {
-	all, err := r.backend.Recall(ctx)
+	var since time.Time
+	if text := r.text(packet.SinceKey); text != "" {
+		var err error
+		if since, err = time.Parse(time.RFC3339Nano, text); err != nil {
+			return nil, fmt.Errorf("%s: %w", packet.SinceKey, err)
+		}
+	}
+	all, err := r.backend.Recall(ctx, since)
 	if err != nil {
 		return nil, err
 	}
