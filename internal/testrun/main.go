@@ -9,8 +9,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 )
 
@@ -31,10 +33,15 @@ type action struct {
 	Elapsed float64 // seconds
 }
 
+// limit is how long the tests of one package may take, unless the arguments say
+// otherwise: go test's own ten minutes are too few for a loaded machine under
+// the race detector.
+const limit = "-timeout=30m"
+
 // run runs go test and gives its exit code, or 1 where a test was skipped
 // that must not be.
 func run(args []string, out io.Writer, strict bool) (int, error) {
-	cmd := exec.Command("go", append([]string{"test", "-json"}, args...)...)
+	cmd := exec.Command("go", append([]string{"test", "-json", limit}, args...)...)
 	cmd.Stderr = os.Stderr
 	pipe, err := cmd.StdoutPipe()
 	if err != nil {
@@ -113,11 +120,24 @@ func (r *report) add(a *action) {
 	case "fail":
 		fmt.Fprint(r.out, strings.Join(r.lines[key], ""))
 		if a.Test == "" {
+			r.unended(a.Package)
 			fmt.Fprintf(r.out, "FAIL  %s (%.1fs)\n", a.Package, a.Elapsed)
 		} else {
 			r.failed = append(r.failed, key)
 		}
 		delete(r.lines, key)
+	}
+}
+
+// unended counts the tests of a package that had no verdict when it failed, as a
+// panic and the end of the time leave them, and prints what they said.
+func (r *report) unended(pkg string) {
+	for _, key := range slices.Sorted(maps.Keys(r.lines)) {
+		if test, ok := strings.CutPrefix(key, pkg+" "); ok && test != "" {
+			fmt.Fprint(r.out, strings.Join(r.lines[key], ""))
+			r.failed = append(r.failed, key+" (did not end)")
+			delete(r.lines, key)
+		}
 	}
 }
 

@@ -36,3 +36,30 @@ not json
 		}
 	}
 }
+
+func TestTestsWithoutAVerdictFailWithTheirPackage(t *testing.T) {
+	var out bytes.Buffer
+	r := report{out: &out, lines: map[string][]string{}}
+	in := `{"Action":"output","Package":"p","Test":"TestA","Output":"=== RUN   TestA\n"}
+{"Action":"output","Package":"p","Test":"TestA","Output":"panic: test timed out after 30m0s\n"}
+{"Action":"output","Package":"pq","Test":"TestB","Output":"=== RUN   TestB\n"}
+{"Action":"output","Package":"p","Output":"FAIL\tp\t1800.1s\n"}
+{"Action":"fail","Package":"p","Elapsed":1800.1}
+{"Action":"pass","Package":"pq","Test":"TestB"}
+{"Action":"pass","Package":"pq","Elapsed":0.5}
+`
+	if err := r.read(strings.NewReader(in)); err != nil {
+		t.Fatal(err)
+	}
+	r.summary()
+	for _, want := range []string{
+		"1 tests passed, 1 failed, 0 skipped",
+		"failed:  p TestA (did not end)",
+		"panic: test timed out after 30m0s",
+		"FAIL  p (1800.1s)",
+	} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("output lacks %q:\n%s", want, out.String())
+		}
+	}
+}
