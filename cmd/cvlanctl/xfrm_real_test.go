@@ -669,7 +669,9 @@ func (k *kernels) twoKernels(t *testing.T) {
 				sh(fmt.Sprintf("for i in 1 2 3; do ip netns exec x ping -n -q -c 1 -W 20 -I %s %s || exit 1; done", p[0], p[1]))
 			}
 			for _, c := range ours.children() {
-				if c.PacketsIn != 3 || c.PacketsOut != 3 {
+				// Transport mode carries what else the hosts say to each other, as when they
+				// look for each other by neighbour discovery.
+				if c.PacketsIn < 3 || c.PacketsOut < 3 {
 					t.Errorf("carried: %+v", c)
 				}
 			}

@@ -5,6 +5,8 @@ import (
 	"encoding/binary"
 	"net"
 	"net/netip"
+	"os"
+	"runtime"
 	"sync"
 	"testing"
 	"time"
@@ -27,7 +29,17 @@ type pumped struct {
 // socket opens a socket on a free port of the loopback interface.
 func socket(t *testing.T) (*net.UDPConn, netip.AddrPort) {
 	t.Helper()
-	return socketAt(t, netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), 0))
+	return socketAt(t, netip.AddrPortFrom(loopback(), 0))
+}
+
+// loopback is an address of loopback that no other process of these tests has,
+// where a system has more than one: a port that was left can be had again.
+func loopback() netip.Addr {
+	pid := os.Getpid()
+	if runtime.GOOS == "linux" {
+		return netip.AddrFrom4([4]byte{127, 79, byte(pid >> 8), byte(pid)})
+	}
+	return netip.MustParseAddr("127.0.0.1")
 }
 
 func socketAt(t *testing.T, a netip.AddrPort) (*net.UDPConn, netip.AddrPort) {

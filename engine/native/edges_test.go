@@ -170,7 +170,7 @@ func TestNumbersOfWhatIsGoneAreForgotten(t *testing.T) {
 
 func TestUpOfAPeerThatHasGoneFailsAndLeavesNothing(t *testing.T) {
 	a, b := pair(t, func(o *native.Options) {
-		o.Settings.Retransmit = ike.Retransmission{Timeout: 20 * time.Millisecond, Base: 1, Tries: 2}
+		o.Settings.Retransmit = ike.Retransmission{Timeout: 500 * time.Millisecond, Base: 1, Tries: 5}
 	})
 	a.up(t, "net")
 	if err := b.Close(); err != nil {

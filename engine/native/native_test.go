@@ -350,16 +350,16 @@ func TestCloseTellsThePeerAndLeavesNoGoroutine(t *testing.T) {
 	if a.State().Live {
 		t.Error("a closed engine says that it is live")
 	}
-	for range 1000 { // what has returned may not have gone yet
-		if runtime.NumGoroutine() <= before {
+	text := ""
+	for range 6000 { // what has returned may not have gone yet
+		stacks := make([]byte, 1<<20)
+		text = string(stacks[:runtime.Stack(stacks, true)])
+		if runtime.NumGoroutine() <= before || !strings.Contains(text, "native.(*Engine)") && !strings.Contains(text, "link.(*Pump)") {
 			return
 		}
-		runtime.Gosched()
+		time.Sleep(10 * time.Millisecond)
 	}
-	stacks := make([]byte, 1<<20)
-	if text := string(stacks[:runtime.Stack(stacks, true)]); strings.Contains(text, "native.(*Engine)") || strings.Contains(text, "link.(*Pump)") {
-		t.Errorf("goroutines are left:\n%s", text)
-	}
+	t.Errorf("goroutines are left:\n%s", text)
 }
 
 func TestCloseIsBoundedWhenThePeerIsGone(t *testing.T) {
