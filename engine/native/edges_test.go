@@ -147,6 +147,33 @@ func TestAReaderThatIsSlowIsToldOfItsGap(t *testing.T) {
 	}
 }
 
+func TestTheFirstReaderOfAWatchedEngineMissesNothing(t *testing.T) {
+	b := start(t, loadPolicy(t, policyOf("b", "a", 0, "none"), "lab only"), func(o *native.Options) { o.Watched = true })
+	a := start(t, loadPolicy(t, policyOf("a", "b", b.LocalAddr().Port(), "none"), "lab only"), nil)
+	a.up(t, "net")
+	var told []string
+	for e, err := range b.Events(limited(t), backend.EventOptions{Every: -1}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if e.Change != nil {
+			told = append(told, string(e.Change.Kind))
+		}
+		if e.Table != nil {
+			break
+		}
+	}
+	if got := strings.Join(told, " "); got != "ike-up child-up" {
+		t.Errorf("before the first table it is told %q", got)
+	}
+	for e, err := range b.Events(limited(t), backend.EventOptions{Every: -1}) {
+		if err != nil || e.Table == nil {
+			t.Errorf("the second reader is told %+v first, %v", e, err)
+		}
+		break
+	}
+}
+
 func TestNumbersOfWhatIsGoneAreForgotten(t *testing.T) {
 	a, b := pair(t, func(o *native.Options) { o.Settings.Linger = time.Millisecond })
 	for range 80 {

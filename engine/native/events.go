@@ -33,8 +33,12 @@ func newSubscriber(buffer int) *subscriber {
 }
 
 // subscriber makes a reader, with what is remembered before it where that is
-// wanted, on the engine's goroutine.
+// wanted, on the engine's goroutine. The first of a watched engine has it all.
 func (e *Engine) subscriber(o backend.EventOptions) *subscriber {
+	if s := e.first; s != nil {
+		e.first = nil
+		return s
+	}
 	if !o.Past {
 		return newSubscriber(o.Buffer)
 	}

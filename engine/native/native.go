@@ -50,8 +50,9 @@ type Options struct {
 	Elsewhere []policy.Connection
 	// Variants are further connections, to call with; see there.
 	Variants []Variant
-	// Watched says that what is to start waits for the first who asks for
-	// Events, so that nothing of it is missed.
+	// Watched says that the first who asks for Events misses nothing: what is to
+	// start waits for that reader, and what peers begin before is told to it
+	// first, the newest 8192 events.
 	Watched bool
 }
 
@@ -88,6 +89,7 @@ type Engine struct {
 	waiters     map[*waiter]struct{}
 	subscribers map[*subscriber]struct{}
 	memory      memory
+	first       *subscriber // until the first reader takes its place; nil for none
 	watched     sync.Once
 	starting    []*ike.Connection // what waits for the first subscriber
 	keys        *keys
@@ -159,6 +161,10 @@ func Start(ctx context.Context, o Options) (*Engine, error) {
 	}
 	if err := e.open(local, conns); err != nil {
 		return nil, err
+	}
+	if o.Watched {
+		e.first = newSubscriber(defaultBuffer)
+		e.subscribers[e.first] = struct{}{}
 	}
 	e.work.Go(e.obey)
 	e.work.Go(func() {

@@ -123,12 +123,12 @@ func (w *watch) recall(ctx context.Context) error {
 // run connects, follows, and connects again, until ctx ends.
 func (w *watch) run(ctx context.Context) {
 	wait := minBackOff
-	for began := false; ctx.Err() == nil; {
+	for began := false; !over(ctx); {
 		s, err := w.connect(ctx)
 		if err != nil {
 			w.client.heard(err)
 			if !began {
-				if ctx.Err() == nil {
+				if !over(ctx) {
 					w.err = err
 				}
 				return
@@ -139,11 +139,18 @@ func (w *watch) run(ctx context.Context) {
 		}
 		began, wait = true, minBackOff
 		err = w.follow(ctx, s)
-		if ctx.Err() == nil {
+		if !over(ctx) {
 			w.client.heard(err)
 			w.push(&event.Event{Time: time.Now(), Gap: &event.Gap{Away: true, What: "the daemon is away: " + err.Error()}})
 		}
 	}
+}
+
+// over says whether a context has ended. A connection that has its deadline may
+// fail by it a moment before the context knows: the daemon is not to blame.
+func over(ctx context.Context) bool {
+	due, limited := ctx.Deadline()
+	return ctx.Err() != nil || limited && !time.Now().Before(due)
 }
 
 // connect opens a session and subscribes.
@@ -239,7 +246,7 @@ func (w *watch) poll(ctx context.Context) error {
 		at := time.Now()
 		sas, err := w.client.SAs(limited, backend.Filter{})
 		cancel()
-		if ctx.Err() != nil {
+		if over(ctx) {
 			return nil
 		}
 		if err != nil {

@@ -30,7 +30,7 @@ type gatewayRig struct {
 }
 
 // guestPatience is how long anything may take on the guest's kernel.
-const guestPatience = 60 * time.Second
+const guestPatience = 2 * time.Minute
 
 // newSegment boots a guest and gives a namespace beside it.
 func newSegment(t *testing.T) (*lab.Segment, *lab.NS) {

@@ -47,7 +47,16 @@ func TestThreeFaultsOfARealDaemonReadAsTheirGoldensSay(t *testing.T) {
 		}
 	}
 	t.Cleanup(func() { load(nil) })
-	r.must(t, "action", "down", "gw")
+	// Nothing is left of other tests, on either side.
+	for _, d := range []*lab.Daemon{r.A, r.B} {
+		if err := lab.Eventually(ctx, time.Minute, "no SA to be left", func() bool {
+			_, _ = d.Swanctl(ctx, "--terminate", "--ike", "gw", "--force") // says so where there is none
+			text, err := d.Swanctl(ctx, "--list-sas")
+			return err == nil && strings.TrimSpace(text) == ""
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
 	for _, c := range []struct {
 		name, id string
 		change   func(*lab.End)

@@ -391,7 +391,7 @@ func (t *testPeer) engine(ctx context.Context, _ netip.Addr) (peer.Engine, error
 		n.Variants = t.variants[:min(len(t.variants), t.o.Ladder)]
 	}
 	if t.o.Listen {
-		n.Ports, n.Listen = ike.Ports{IKE: t.o.ListenPort, NATT: t.o.ListenNATT}, listenHere
+		n.Ports, n.Listen, n.Watched = ike.Ports{IKE: t.o.ListenPort, NATT: t.o.ListenNATT}, listenHere, true
 	}
 	engine, err := native.Start(ctx, n)
 	if err != nil {

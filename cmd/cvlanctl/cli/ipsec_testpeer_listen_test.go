@@ -61,7 +61,7 @@ func caller(t *testing.T, identity, key string) (file string) {
 		t.Fatal(findings, err)
 	}
 	e, err := native.Start(t.Context(), native.Options{Policy: p, Local: own, Ports: ike.Ports{IKE: 5500, NATT: 5501}, PeerNATT: 5501,
-		Settings: ike.Settings{Retransmit: ike.Retransmission{Timeout: 100 * time.Millisecond, Base: 1.01, Tries: 300}}})
+		Settings: ike.Settings{Retransmit: ike.Retransmission{Timeout: time.Second, Base: 1.01, Tries: 300}}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -70,7 +70,9 @@ func caller(t *testing.T, identity, key string) (file string) {
 	go func() {
 		defer close(done)
 		for ctx.Err() == nil {
-			// It is refused, as the test wants it, and before that nobody listens.
+			// It is refused, as the test wants it, and before that nobody listens. Who
+			// listens is not asked again before a slow answer has come, of which a
+			// warning would tell.
 			_ = e.Up(ctx, backend.Target{IKE: "office", Child: "lan"}, backend.UpOptions{}, nil)
 		}
 	}()

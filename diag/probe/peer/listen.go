@@ -83,8 +83,9 @@ type listening struct {
 
 // Listen tests a peer that calls: what it sends is compared with what is
 // configured, and each difference told. The engine of the tools has to explain
-// (ike.Settings.Explain) and to report its packets. Of the tools, Host and
-// Engine are used.
+// (ike.Settings.Explain), to report its packets and to be watched
+// (native.Options.Watched): the peer may call before its events are read. Of the
+// tools, Host and Engine are used.
 func Listen(ctx context.Context, t Target, tools Tools, o Options) *Report {
 	r := newRun(ctx, t, tools, &o)
 	if r.o.Wait == 0 {
