@@ -36,7 +36,7 @@ type siege struct {
 	probes, rekeys   int
 	slowest          time.Duration // of the liveness checks' answers
 	newcomers        int
-	cookies          int // newcomers that were asked for a cookie
+	cookies          int             // newcomers that were asked for a cookie
 	newcomer         []time.Duration // how long each took
 }
 
