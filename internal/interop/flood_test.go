@@ -41,12 +41,14 @@ type siege struct {
 }
 
 func TestAFloodOfSpoofedRequestsStopsNobody(t *testing.T) {
-	// The peer repeats soon what the flood costs it, and is as patient as one that
-	// nobody has set up for quick tests.
-	r := newRig(t, ground{scenario: lab.Scenario{Quick: true}, weAre: interop.Responder, settings: ike.Settings{HalfOpen: 5 * time.Second}, daemon: []string{"retransmit_tries = 7"}})
+	// Both sides repeat soon what the flood costs them, and are as patient as those
+	// that nobody has set up for quick tests.
+	r := newRig(t, ground{scenario: lab.Scenario{Quick: true}, weAre: interop.Responder, daemon: []string{"retransmit_tries = 7"},
+		settings: ike.Settings{HalfOpen: 5 * time.Second, Retransmit: ike.Retransmission{Timeout: 300 * time.Millisecond, Base: 1.3, Tries: 15}}})
 	old := r.tunnel(t, interop.Responder, settings{})
 	old.up()
-	s := siege{rate: 8000, heapBefore: heap()}
+	// How much more an engine bears depends on the machine: for that is the page.
+	s := siege{rate: 1000, heapBefore: heap()}
 	t.Cleanup(func() { t.Logf("seen: %+v", s) }) // also where it fails
 	lasts := 2 * time.Second
 	page := os.Getenv(floodPage)
