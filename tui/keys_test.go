@@ -1,31 +1,10 @@
 package tui_test
 
 import (
-	"os"
 	"testing"
 
 	"github.com/cloudvlan/cvlanctl/tui"
 )
-
-func TestKeyReferenceIsFresh(t *testing.T) {
-	const file = "../docs/keys.md"
-	got := tui.KeysMarkdown()
-	if *update {
-		if err := os.MkdirAll("../docs", 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if string(want) != got {
-		t.Errorf("%s is not what the keys make; run go test ./tui -run TestKeyReferenceIsFresh -update", file)
-	}
-}
 
 func TestNoKeyMeansTwoThingsAtOnce(t *testing.T) {
 	for _, g := range tui.Keys() {

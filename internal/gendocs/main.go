@@ -1,7 +1,8 @@
 // Command gendocs writes the pages of docs that are made from the program
-// itself: a page and a man page for every command, and the catalogue of
-// diagnoses; and the page of what was seen with real peers, from the rows in
-// testdata/interop beside docs. With -check it writes nothing and fails where a page is stale.
+// itself: a page and a man page for every command, the catalogue of diagnoses,
+// and the keys of the screen; and the page of what was seen with real peers, from
+// the rows in testdata/interop beside docs. With -check it writes nothing and
+// fails where a page is stale.
 package main
 
 import (
@@ -25,6 +26,7 @@ import (
 	"github.com/cloudvlan/cvlanctl/diag"
 	"github.com/cloudvlan/cvlanctl/diag/rule"
 	"github.com/cloudvlan/cvlanctl/internal/interop"
+	"github.com/cloudvlan/cvlanctl/tui"
 )
 
 func main() {
@@ -106,7 +108,7 @@ func generate(dir string) (map[string][]byte, error) {
 	t, _, _ := term.Test("", nil)
 	root := cli.NewCmdRoot(cli.NewApp(t))
 	root.DisableAutoGenTag = true
-	pages := map[string][]byte{"findings.md": []byte(diag.Markdown(rule.All()))}
+	pages := map[string][]byte{"findings.md": []byte(diag.Markdown(rule.All())), "keys.md": []byte(tui.KeysMarkdown())}
 	rows, err := interop.Read(filepath.Join(dir, "..", "testdata", "interop"))
 	if err != nil {
 		return nil, err

@@ -158,10 +158,15 @@ func known(s *backend.Snapshot) string {
 			names = append(names, t.Name+"/"+t.Children[j].Name)
 		}
 	}
-	switch {
-	case len(names) == 0:
+	if len(names) == 0 {
 		return "; it has none at all: nothing is loaded"
-	case len(names) > maxNamesTold:
+	}
+	return listed(names)
+}
+
+// listed tells the first names of what there is.
+func listed(names []string) string {
+	if len(names) > maxNamesTold {
 		return fmt.Sprintf("; it has %s and %d more", strings.Join(names[:maxNamesTold], ", "), len(names)-maxNamesTold)
 	}
 	return "; it has " + strings.Join(names, ", ")

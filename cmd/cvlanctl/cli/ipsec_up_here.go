@@ -111,11 +111,15 @@ func runUpHere(ctx context.Context, app *App, o *IPsecUpOptions) (err error) {
 // pick narrows a policy to the one connection that a name means, none of whose
 // children start by themselves. child is "" for all of them.
 func pick(p *policy.Policy, name string) (c *policy.Connection, child string, err error) {
+	var names []string
 	for i := range p.Connections {
 		conn := &p.Connections[i]
+		names = append(names, conn.Name)
 		whole, part, both := strings.Cut(name, "/")
 		for j := range conn.Children {
-			if ch := conn.Children[j].Name; both && whole == conn.Name && part == ch || !both && name == ch {
+			ch := conn.Children[j].Name
+			names = append(names, conn.Name+"/"+ch)
+			if both && whole == conn.Name && part == ch || !both && name == ch {
 				c, child = conn, ch
 			}
 		}
@@ -125,7 +129,7 @@ func pick(p *policy.Policy, name string) (c *policy.Connection, child string, er
 		}
 	}
 	if c == nil {
-		return nil, "", fmt.Errorf("the policy has no peer and no tunnel of the name %q", name)
+		return nil, "", fmt.Errorf("the policy has no peer and no tunnel of the name %q%s", name, listed(names))
 	}
 	for j := range c.Children {
 		c.Children[j].Start = "none"
