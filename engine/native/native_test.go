@@ -77,7 +77,7 @@ func start(t *testing.T, p *policy.Policy, change func(*native.Options)) *starte
 	s := &started{plane: &native.Counter{}}
 	o := native.Options{Policy: p, Plane: s.plane, Listen: func(a netip.AddrPort) (*net.UDPConn, error) {
 		return net.ListenUDP("udp", net.UDPAddrFromAddrPort(netip.AddrPortFrom(a.Addr(), 0)))
-	}, Settings: ike.Settings{Retransmit: ike.Retransmission{Timeout: 200 * time.Millisecond, Base: 1.2, Tries: 3}}}
+	}, Settings: ike.Settings{Retransmit: ike.Retransmission{Timeout: time.Second, Base: 1.2, Tries: 10}}}
 	if change != nil {
 		change(&o)
 	}

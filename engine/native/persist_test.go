@@ -33,7 +33,7 @@ func hopeful(t *testing.T) (a *started, back func() *started) {
 		t.Fatal(err)
 	}
 	a = start(t, loadPolicy(t, policyOf("a", "b", port, "start"), "lab only"), func(o *native.Options) {
-		o.Settings.Retransmit.Timeout, o.Patience, o.Watched = 20*time.Millisecond, 20*time.Millisecond, true
+		o.Settings.Retransmit.Timeout, o.Patience, o.Watched = 50*time.Millisecond, 20*time.Millisecond, true
 	})
 	again := 0
 	for ev, err := range a.Events(limited(t), backend.EventOptions{Every: -1}) {

@@ -227,7 +227,7 @@ func TestInteropLivenessWithStrongSwan(t *testing.T) {
 	})
 	for _, role := range interop.Roles() {
 		// The daemon is lost with it: a ground of its own for each.
-		r := newRig(t, ground{settings: ike.Settings{Retransmit: ike.Retransmission{Timeout: 300 * time.Millisecond, Base: 1.5, Tries: 3}}})
+		r := newRig(t, ground{settings: ike.Settings{Retransmit: ike.Retransmission{Timeout: 400 * time.Millisecond, Base: 1.5, Tries: 4}}})
 		r.as(t, role, "liveness: the peer is killed", func(t *testing.T, role interop.Role, e *interop.Entry) {
 			e.Detail("our checks go unanswered: the IKE SA ends, its child is removed and begun anew")
 			tn := r.tunnel(t, role, settings{change: func(conn *ike.Connection, _ *backend.Section) {

@@ -52,7 +52,7 @@ func scanned(t *testing.T, proposals ...string) []string {
 			t.Error(err)
 		}
 	})
-	return append(flags, "--pace", "1ms", "--wait", "200ms", "--tries", "1")
+	return append(flags, "--pace", "1ms", "--wait", "1s", "--tries", "1")
 }
 
 // maskScan takes out what differs from run to run.

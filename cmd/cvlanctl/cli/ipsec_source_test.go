@@ -84,7 +84,7 @@ func TestAHostileServerEndsInAClearErrorInTime(t *testing.T) {
 			if errs == "" || out != "" {
 				t.Errorf("says %q and %q", out, errs)
 			}
-			if took := time.Since(begin); took > 20*time.Second {
+			if took := time.Since(begin); took > time.Minute {
 				t.Errorf("took %s", took)
 			}
 		})

@@ -25,7 +25,7 @@ func TestATestOfAPeerShowsItsSteps(t *testing.T) {
 		t.Fatal(err)
 	}
 	args := append([]string{"ipsec", "test-peer", "127.0.0.1", "--id", "me", "--remote-id", "gw", "--psk-file", psk, "--ike", "aes256gcm16-prfsha384-ecp384",
-		"--local-ts", "10.1.0.1/32", "--remote-ts", "10.2.0.1/32", "--wait", "200ms", "--tries", "1"}, flags...)
+		"--local-ts", "10.1.0.1/32", "--remote-ts", "10.2.0.1/32", "--wait", "2s", "--tries", "1"}, flags...)
 	code, out, errs := run(t, "", nil, args...)
 	if code != exitFindings || errs != "" {
 		t.Errorf("exit code %d: %s", code, errs)
