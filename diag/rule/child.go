@@ -48,7 +48,7 @@ func childRefused(f *diag.Facts, typ wire.NotifyType) []diag.Finding {
 			case m.Decrypted && refusesChild(x, typ):
 				found = append(found, refusedOpen(sa, x, typ))
 			case !m.Decrypted && (typ == wire.NotifyTSUnacceptable || typ == wire.NotifyNoProposalChosen) && shortAuth(sa, x):
-				found = append(found, refusedSealed(sa, x))
+				found = append(found, refusedSealed(sa, x, typ))
 			}
 		}
 	}
@@ -176,12 +176,16 @@ func shortAuth(sa *trace.IKESA, x *trace.Exchange) bool {
 	return have.most < least
 }
 
-func refusedSealed(sa *trace.IKESA, x *trace.Exchange) diag.Finding {
+func refusedSealed(sa *trace.IKESA, x *trace.Exchange, typ wire.NotifyType) diag.Finding {
 	m := x.Response
 	d := about(sa)
 	d.Confidence = diag.Hint
 	d.Evidence = []diag.Evidence{at(m, "IKE_AUTH response of %d octets: IDr first, no room for an SA and selectors, no ESP afterwards", m.Length)}
-	d.Summary = fmt.Sprintf("%s grants the IKE SA and refuses the CHILD SA: no ESP proposal in common or no traffic selectors (without keys both look the same)", m.Src.Addr())
+	why, other := "no ESP proposal in common", "no traffic selectors"
+	if typ == wire.NotifyTSUnacceptable {
+		why, other = "no traffic selectors in common", "no ESP proposal"
+	}
+	d.Summary = fmt.Sprintf("%s grants the IKE SA and refuses the CHILD SA: %s, or else %s (without keys both look the same)", m.Src.Addr(), why, other)
 	d.Surer = "keys of the SA (--keys), or the responder's log"
 	if later(sa, x) {
 		d.Severity = diag.Low

@@ -335,7 +335,14 @@ func datedCertificates(f *diag.Facts, wrong func(*engine.Certificate) string) []
 		if w == "" || c.Type != "X509" || !c.HasKey && c.Flag != "CA" || presented(f, c.Data) {
 			continue
 		}
-		d := diag.Finding{Confidence: diag.Certain, Ownership: diag.Credential, FirstSeen: now(f), LastSeen: now(f), Variant: c.Subject}
+		// It was so before anything that failed for it.
+		d := diag.Finding{Confidence: diag.Certain, Ownership: diag.Credential, FirstSeen: f.Trace.First, LastSeen: now(f), Variant: c.Subject}
+		if d.FirstSeen.IsZero() || c.NotAfter.After(d.FirstSeen) && c.NotAfter.Before(d.LastSeen) {
+			d.FirstSeen = d.LastSeen
+			if c.NotAfter.Before(d.LastSeen) {
+				d.FirstSeen = c.NotAfter
+			}
+		}
 		what := "our own certificate"
 		if c.Flag == "CA" {
 			what = "the trusted authority"

@@ -16,7 +16,7 @@ func All() []diag.Rule {
 	for _, family := range [][]diag.Rule{
 		reachRules, silenceRules, initRules, proposalRules, cryptoRules, authRules, certRules, trustRules, eapRules,
 		childRules, rekeyRules, natRules, espRules, lifeRules, notifyRules,
-		daemonRules, hostRules, hostPathRules, hostCertRules, probeRules, ladderRules, quirkRules, pathRules,
+		daemonRules, hostRules, hostPathRules, hostCertRules, probeRules, ladderRules, quirkRules, pathRules, siblingRules,
 	} {
 		all = append(all, family...)
 	}

@@ -177,7 +177,7 @@ func oneWay(f *diag.Facts, outward bool) []diag.Finding {
 				d.Evidence = append(d.Evidence, lastFrom(sa, o))
 			}
 		}
-		d.Summary = fmt.Sprintf("%d ESP packets from %s to %s over %s, none the other way", way.packets, k[0], k[1], seconds(way.last.Sub(way.first)))
+		d.Summary = fmt.Sprintf("nothing comes back through the tunnel: %d ESP packets from %s to %s over %s, none the other way", way.packets, k[0], k[1], seconds(way.last.Sub(way.first)))
 		d.Surer = fmt.Sprintf("the inbound packet counter at %s, or keys: does the inner traffic expect an answer?", k[1])
 		found = append(found, span(d))
 	}

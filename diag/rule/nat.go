@@ -86,6 +86,9 @@ func sideOf(sa *trace.IKESA, o trace.Origin) translation {
 func natDetected(f *diag.Facts) []diag.Finding {
 	var found []diag.Finding
 	for _, sa := range v2(f) {
+		if sa.Predecessor != nil {
+			continue // it has its NATs from that one, which tells
+		}
 		i, r := sideOf(sa, trace.Initiator), sideOf(sa, trace.Responder)
 		if !i.claimed && !r.claimed || i.claimed && r.claimed && (i.sure || r.sure) {
 			continue // none, or both: double-nat

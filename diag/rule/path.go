@@ -73,9 +73,11 @@ func passthrough(f *diag.Facts) []diag.Finding {
 		}
 		for _, o := range idx.of(sa) {
 			a, b := sa.NATD.InitiatorInside, o.NATD.InitiatorInside
-			together := o != sa && end(o, trace.Initiator) == end(sa, trace.Initiator) && up(o) && keptPort500(o) &&
-				(o.First.Before(sa.First) && !o.Last.Before(sa.First.Add(-settled)) || sa.First.Before(o.First))
-			if !together || a.IsValid() && b.IsValid() && a.Addr() == b.Addr() {
+			known := a.IsValid() && b.IsValid()
+			// One host that tries again has the same SPI, or comes up afterwards.
+			together := o != sa && o.InitiatorSPI != sa.InitiatorSPI && end(o, trace.Initiator) == end(sa, trace.Initiator) && up(o) && keptPort500(o) &&
+				(o.First.Before(sa.First) && !o.Last.Before(sa.First.Add(-settled)) || known && sa.First.Before(o.First))
+			if !together || known && a.Addr() == b.Addr() {
 				continue
 			}
 			d := about(sa)

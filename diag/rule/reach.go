@@ -9,7 +9,8 @@ import (
 	"github.com/cloudvlan/cvlanctl/engine/wire"
 )
 
-const otherSideCapture = "a capture on the responder's side"
+// otherSideCapture is what tells a path from its end, and what to type for it.
+const otherSideCapture = "a capture on the responder's side (tcpdump -ni any 'udp port 500 or udp port 4500 or esp')"
 
 var reachRules = []diag.Rule{
 	{

@@ -92,7 +92,7 @@ func pfsMismatch(f *diag.Facts) []diag.Finding {
 				keyed = true
 				failures++
 				refusedBy = host(m.Src.Addr())
-				d.Evidence = append(d.Evidence, at(m, "rekey refused: N(NO_PROPOSAL_CHOSEN); offered %s", listProposals(proposals(x.Request))))
+				d.Evidence = append(d.Evidence, at(m, "rekey refused: N(NO_PROPOSAL_CHOSEN)%s", offered(x)))
 			case !m.Decrypted && sealedPlainNotify(sa, m):
 				failures++
 				refusedBy = host(m.Src.Addr())
@@ -143,7 +143,7 @@ func ikeRekeyRefused(f *diag.Facts) []diag.Finding {
 				continue
 			}
 			if n, typ := errorOf(x.Response); n != nil && typ == wire.NotifyNoProposalChosen {
-				d.Evidence = append(d.Evidence, at(x.Response, "IKE rekey refused: N(%s); offered %s", typ, listProposals(proposals(x.Request))))
+				d.Evidence = append(d.Evidence, at(x.Response, "IKE rekey refused: N(%s)%s", typ, offered(x)))
 			}
 		}
 		if len(d.Evidence) == 0 {
@@ -244,4 +244,12 @@ func childNotFound(f *diag.Facts) []diag.Finding {
 		found = append(found, span(d))
 	}
 	return found
+}
+
+// offered says what a request proposed, "" where its source does not tell.
+func offered(x *trace.Exchange) string {
+	if words := listProposals(proposals(x.Request)); words != "" {
+		return "; offered " + words
+	}
+	return ""
 }

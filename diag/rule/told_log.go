@@ -61,8 +61,10 @@ var failureTellings = []telling{
 	// Certificates.
 	{kind: "cert-no-issuer", id: "cert-untrusted-issuer", own: diag.Credential, says: "the issuer of \"{subject}\" is not known here"},
 	{kind: "cert-untrusted-root", id: "cert-untrusted-issuer", own: diag.Credential, says: "\"{subject}\" signs itself and is not trusted here"},
-	{kind: "cert-validity", id: "cert-expired", when: expired, says: "the certificate is no longer valid: it was from {from} to {to}"},
-	{kind: "cert-validity", id: "cert-not-yet-valid", says: "the certificate is not valid yet: from {from} to {to}"},
+	{kind: "cert-validity", id: "cert-expired", when: every(expired, says("which", "issuer")), says: "an authority above the certificate of {peer} expired on {to}; it was valid from {from}"},
+	{kind: "cert-validity", id: "cert-expired", when: expired, says: "the certificate of {peer} expired on {to}; it was valid from {from}"},
+	{kind: "cert-validity", id: "cert-not-yet-valid", when: says("which", "issuer"), says: "an authority above the certificate of {peer} is valid from {from} only, to {to}"},
+	{kind: "cert-validity", id: "cert-not-yet-valid", says: "the certificate of {peer} is valid from {from} only, to {to}"},
 	{kind: "cert-revoked", id: "cert-revoked", says: "the certificate was revoked on {when}: {why}"},
 	{kind: "cert-identity", id: "cert-san-mismatch", says: "the certificate does not name the identity '{id}'"},
 	{kind: "cert-key-usage", id: "cert-eku-or-keyusage", says: "the certificate's key is not for signatures"},
@@ -165,15 +167,11 @@ func expired(k *fact) bool {
 // stepTellings are the other lines of a daemon's log, and our own engine's
 // steps.
 var stepTellings = []telling{
-	{kind: "initial-contact", id: "initial-contact-kills-sibling", conf: diag.Hint, sev: diag.Info, when: once, surer: "whether it happens again: two devices with one identity push each other out",
-		says: "{peer} said INITIAL_CONTACT, and this side dropped the older IKE SA with the same identity"},
 	{kind: "duplicate", id: "duplicate-ike-sa", conf: diag.Likely, sev: diag.Info, surer: "whether both sides begin at the same time", says: "a second IKE SA with the same identities was removed"},
 	{kind: "message-id", id: "message-id-desync", when: outOfStep, conf: diag.Likely, surer: "a capture", says: "message ids are out of step: received {received}, expected {expected}"},
 	{kind: "child-gone", id: "child-sa-not-found", says: "{peer} rekeys a CHILD SA that is not here any more (SPI {spi})"},
 	{kind: "pool-full", id: "internal-address-failure", own: own, says: "the pool {pool} has no address left"},
 }
-
-func once(*fact) bool { return true }
 
 // withoutCert says that the peer, an initiator, proved itself in a message that
 // held no certificate.
@@ -237,7 +235,7 @@ var toldAfter = map[string][]string{
 	"eap-method-mismatch":       {"mschapv2-bad-password", "eap-identity-problem"},
 	"mschapv2-bad-password":     {"radius-not-responding"},
 	"ike-delete-unexplained":    {"initial-contact-kills-sibling", "unique-policy-refused"},
-	"no-proposal-child-initial": {"kernel-algorithm-missing", "sa-install-failed"},
+	"no-proposal-child-initial": {"kernel-algorithm-missing", "sa-install-failed", "pfs-mismatch-at-rekey"},
 	"esp-no-traffic-both":       {"sa-install-failed", "policy-or-if-id-missing", "forwarding-firewall-rpfilter", "snat-before-ipsec", "route-missing", "stale-policy-claims-traffic", "ipsec-alg-passthrough", "esp-proto50-blocked"},
 	"esp-one-way-in":            {"forwarding-firewall-rpfilter", "snat-before-ipsec", "route-missing", "stale-policy-claims-traffic"},
 	"esp-one-way-out":           {"natt-off-with-nat", "esp-proto50-blocked", "forwarding-firewall-rpfilter", "policy-or-if-id-missing"},

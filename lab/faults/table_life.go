@@ -93,6 +93,16 @@ func lifeFaults() []Fault {
 			}},
 		{Name: "a child is brought up twice", Want: map[Source]string{VICIInitiator: "duplicate-child-sa"}, Hidden: "the initiator does not ask the second time",
 			NoEngine: noEngine("it removes the second by itself"), Act: inTurn(attempted, attempted)},
+		{Name: "the group for a rekeying differs", Want: withKeys("pfs-mismatch-at-rekey"), Hidden: alike, Act: rekeyed,
+			Ends: func(a, r *lab.End) error { a.ESP, r.ESP = "aes256gcm16-ecp384", "aes256gcm16-ecp256"; return nil }},
+		{Name: "two devices with one identity", Want: map[Source]string{VICIResponder: "initial-contact-kills-sibling", Keyed: "initial-contact-kills-sibling"},
+			Hidden: "each device merely comes up, and its identity is sealed", NoEngine: map[Source]string{EngineInitiator: secondDevice},
+			Upset: another, Act: inTurn(attempted, device(movedA), device(""), device(movedA))},
+		{Name: "two devices with one identity, of which the first stays", Want: refusedBy(VICIResponder, "unique-policy-refused", "auth-failed-opaque"), NoEngine: map[Source]string{EngineInitiator: secondDevice},
+			Ends: both(func(e *lab.End) {
+				e.Conn = append(e.Conn, "unique = "+map[bool]string{true: "never", false: "keep"}[e.RemoteAddrs != ""])
+			}),
+			Upset: another, Act: inTurn(attempted, device(movedA, "unique = never"))},
 		{Name: "the responder limits half-open SAs", Want: oneWay("no-response-to-sa-init", "half-open-limit"), NoEngine: noEngine("it is a setting of the responder's daemon, a strongSwan"),
 			Upset: halfOpen("init_limit_half_open = 1")},
 		{Name: "the initiator is not heard after IKE_SA_INIT", Long: true, NoEngine: map[Source]string{EngineResponder: "it forgets what stays half open without a word"}, Want: oneWay("udp4500-blocked", "half-open-responder"), Upset: chain(atResponder, before, "udp dport 4500 drop"),
@@ -114,4 +124,35 @@ func lifeFaults() []Fault {
 func vainly(ctx context.Context, b *lab.Bench) error {
 	_, err := lab.Ping(ctx, b.HostA, b.InnerA, b.InnerB, 8, 200*time.Millisecond)
 	return err
+}
+
+// A second device of the initiator's identity is its daemon anew, at an address
+// beside the usual one.
+const (
+	movedA       = "192.0.2.11"
+	secondDevice = "a second device is a daemon that is killed and begins anew"
+)
+
+// another gives the initiator's host the second device's address, and its daemon
+// back in the end.
+func another(ctx context.Context, b *lab.Bench) (func(context.Context) error, error) {
+	return func(ctx context.Context) error {
+		return errors.Join(b.A.Stop(), b.NSA.IP(ctx, "addr", "delete", movedA+"/24", "dev", "eth0"), b.A.Start(ctx))
+	}, lab.Address(ctx, b.NSA, "eth0", movedA+"/24")
+}
+
+// device has a device with the initiator's identity call from an address, "" for
+// the usual one, while the other is gone without a word.
+func device(addr string, conn ...string) func(context.Context, *lab.Bench) error {
+	return func(ctx context.Context, b *lab.Bench) error {
+		if addr == "" {
+			addr = b.OuterA
+		}
+		a, _ := lab.Ends(addr, b.OuterB, b.InnerA+"/32", b.InnerB+"/32")
+		a.Conn = append(a.Conn, conn...)
+		if err := errors.Join(b.A.Kill(), b.A.Start(ctx), b.A.Load(ctx, a.SwanctlConf())); err != nil {
+			return err
+		}
+		return attempted(ctx, b)
+	}
 }

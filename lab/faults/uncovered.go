@@ -19,8 +19,6 @@ var uncovered = map[string]string{
 	"prf-or-aead-config-error":        "the daemons refuse such a configuration when it is loaded: no tunnel is begun",
 	"ike-rekey-ke-mismatch":           "strongSwan rekeys an IKE SA by the settings under which it came up, and these fit",
 	"esn-mismatch":                    "the refusal is named first, as no-proposal-child-initial",
-	"unique-policy-refused":           "two hosts with one identity are wanted, and a pair of ends has one initiator",
-	"initial-contact-kills-sibling":   "two hosts with one identity are wanted, and a pair of ends has one initiator",
 	"ipsec-alg-passthrough":           "two hosts behind one box are wanted, and a pair of ends has one initiator",
 	"ts-overlap-route-conflict":       "two tunnels are wanted, and a pair of ends has one",
 	"duplicate-ike-sa":                "the daemons here use the IKE SA that stands, or remove the second one",

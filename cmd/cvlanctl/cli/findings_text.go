@@ -37,8 +37,13 @@ func writeFindings(t *term.Terminal, tr *trace.Trace, name string, findings []di
 	case diag.Healthy(findings):
 		w.line(term.Good, "", "Nothing wrong was found; worth knowing:")
 	}
+	faulty := !diag.Healthy(findings)
 	for i := range findings {
 		w.blank()
+		if faulty && findings[i].Severity >= diag.Info { // ranked: nothing but these from here on
+			w.asides(i+1, findings[i:])
+			break
+		}
 		w.finding(i+1, &findings[i])
 	}
 	return w.w.Flush()
@@ -138,6 +143,17 @@ func (w *wrapper) finding(n int, f *diag.Finding) {
 	}
 	if f.Surer != "" {
 		w.line(term.Plain, "   surer: ", f.Surer)
+	}
+}
+
+// asides writes what is no fault, beside one: in short, so that nobody takes it
+// for what is to be mended.
+func (w *wrapper) asides(n int, findings []diag.Finding) {
+	w.line(term.Muted, "", "Worth knowing, and no fault:")
+	for i := range findings {
+		f := &findings[i]
+		w.line(severityMeaning(f.Severity), fmt.Sprintf("%d. ", n+i), f.Summary)
+		w.line(term.Muted, "   ", fmt.Sprintf("[%s] %s; cvlanctl explain %s", f.ID, confidenceText(f.Confidence), f.ID))
 	}
 }
 
