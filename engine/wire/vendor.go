@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 )
@@ -43,6 +44,14 @@ var vendors = sync.OnceValue(func() vendorIndex {
 // fortiGate is followed by a release and a build number, two octets each.
 var fortiGate = []byte{0x82, 0x99, 0x03, 0x17, 0x57, 0xa3, 0x60, 0x82, 0xc6, 0xa6, 0x21, 0xde}
 
+// pluto is how the vendor ids of FreeS/WAN and its heirs begin. Ten octets of a
+// digest follow, each folded into 0x40 to 0x7f.
+const pluto = "OE"
+
+func plutoDigest(b []byte) bool {
+	return len(b) == 10 && !slices.ContainsFunc(b, func(c byte) bool { return c < 0x40 || c > 0x7f })
+}
+
 // VendorName gives the product or feature that a Vendor ID payload claims. Where
 // the id is not known, ok is false and the name is the text that it holds, or
 // "". A vendor id is not authenticated, and implementations copy those of
@@ -57,6 +66,8 @@ func VendorName(vid []byte) (name string, ok bool) {
 		}
 		rest := vid[n:]
 		switch {
+		case string(vid[:n]) == pluto && !plutoDigest(rest):
+			continue
 		case string(vid[:n]) == string(fortiGate) && len(rest) >= 4:
 			return fmt.Sprintf("%s (release %d, build %d)", e.name,
 				binary.BigEndian.Uint16(rest), binary.BigEndian.Uint16(rest[2:])), true

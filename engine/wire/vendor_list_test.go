@@ -49,7 +49,7 @@ var knownVendors = []struct{ octets, match, name string }{
 	{"4f452d4c696272657377616e2d", "prefix", "Libreswan"},
 	{"4f70706f7274756e6973746963204950736563", "exact", "Libreswan opportunistic IPsec"},
 	{"4f70656e494b45442d", "prefix", "OpenIKED"},
-	{"4f45", "prefix", "Openswan, FreeS/WAN or old Libreswan"},
+	{"4f4541424344454647486a6b", "exact", "Openswan, FreeS/WAN or old Libreswan"},
 	{"2d7922c6b301d9b0e1342739e9cfbbd5", "exact", "DWR delete-with-reason"},
 	{"f14b94b7bff1fef02773b8c49feded26", "exact", "Shrew Soft client"},
 	{"20a3622c1cea7ce37bee3ca484425276", "exact", "ipsec-tools (racoon)"},
@@ -108,6 +108,14 @@ func TestEveryVendorIDOfTheListIsRecognised(t *testing.T) {
 		}
 		if v.match == "exact" && longer == name {
 			t.Errorf("%s with octets behind is still %q", v.octets, name)
+		}
+	}
+}
+
+func TestNotEverythingThatBeginsLikePlutoIsPluto(t *testing.T) {
+	for _, text := range []string{"OE", "OEM gateway", "OE3.2.1 of us", "OE\x00\x01\x02\x03\x04\x05\x06\x07\x08\x09"} {
+		if name, ok := VendorName([]byte(text)); ok {
+			t.Errorf("%q is taken for %q", text, name)
 		}
 	}
 }
