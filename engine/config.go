@@ -141,6 +141,18 @@ type Policy struct {
 	RemoteTS   []string
 }
 
+// Kind gives what a policy does in swanctl's words: "trap" has traffic bring the
+// child up, "pass" keeps traffic out of every tunnel, "drop" drops it.
+func (p *Policy) Kind() string {
+	switch p.Mode {
+	case "PASS":
+		return "pass"
+	case "DROP":
+		return "drop"
+	}
+	return "trap"
+}
+
 // Algorithm is one algorithm that a daemon can do and the plugin that does it.
 type Algorithm struct {
 	Kind   string // encryption, integrity, aead, hasher, prf, xof, kdf, drbg, ke (dh), rng, nonce-gen

@@ -101,6 +101,9 @@ func office(t *testing.T, commands map[string]vicitest.Command) *fake {
 			lst("tasks-queued", "CHILD_CREATE"), lst("tasks-active", "IKE_INIT", "IKE_CERT_PRE"))),
 		"list-certs":       events2("list-cert", []packet.Element{v("type", "X509"), v("flag", "CA"), v("data", string(ca))}, []packet.Element{v("type", "X509"), v("flag", "NONE"), v("has_privkey", "yes"), v("data", "no certificate")}),
 		"list-authorities": events("list-authority", sub("corp", v("cacert", "CN=ca.example"), lst("crl_uris", "http://ca.example/crl"), lst("ocsp_uris"))),
+		"list-policies": events("list-policy", sub("branch/lan", v("child", "lan"), v("ike", "branch"), v("mode", "TUNNEL"), lst("local-ts", "10.0.0.0/16"), lst("remote-ts", "10.1.0.0/24")),
+			sub("printers", v("child", "printers"), v("mode", "PASS"), lst("local-ts", "10.0.0.0/16"), lst("remote-ts", "10.0.9.0/24")),
+			sub("guests", v("child", "gue\x1b[31msts"), v("mode", "DROP"), v("label", "none"), lst("local-ts", "10.66.0.0/16"), lst("remote-ts", "0.0.0.0/0", "::/0"))),
 		"get-pools": func(c *vicitest.Call) []packet.Element {
 			entries := []packet.Element{v("base", "10.50.0.0"), v("size", "6"), v("online", "1"), v("offline", "1"), lst("INTERNAL_IP4_DNS", "10.50.0.7", "10.50.0.6")}
 			if packet.Find(c.In, "leases") == "yes" {
@@ -179,6 +182,7 @@ var forms = []struct {
 	{"list-sas", "sas", "ike_sa", []string{"list-sas"}},
 	{"list-conns", "conns", "connection", []string{"list-conns"}},
 	{"list-certs", "certs", "cert", []string{"list-certs"}},
+	{"list-pols", "policies", "policy", []string{"list-pols"}},
 	{"list-pools", "pools", "pool", []string{"list-pools", "--leases"}},
 	{"list-algs", "algs", "algorithm", []string{"list-algs"}},
 	{"counters", "counters", "counters", []string{"counters", "--all"}},

@@ -86,6 +86,66 @@ func poolTable(pools []engine.Pool) *print.Rows {
 	return rows
 }
 
+// IPsecPolsOptions is what ipsec list-pols takes.
+type IPsecPolsOptions struct {
+	IKE, Child string
+}
+
+// NewCmdIPsecPols makes `cvlanctl ipsec list-pols`.
+func NewCmdIPsecPols(app *App, runF func(context.Context, *IPsecPolsOptions) error) *cobra.Command {
+	opts := &IPsecPolsOptions{}
+	if runF == nil {
+		runF = func(ctx context.Context, o *IPsecPolsOptions) error { return runIPsecPols(ctx, app, o) }
+	}
+	cmd := &cobra.Command{
+		Use:   "list-pols",
+		Short: "Show the policies that wait for traffic, let it pass, or drop it",
+		Long: `Show the policies that a daemon has installed beside its SAs: trap, by which
+traffic brings a child up; pass, which keeps traffic out of every tunnel; and drop.
+The policies of SAs that stand are theirs: list-sas shows the selectors.`,
+		Example: `  cvlanctl ipsec list-pols
+  cvlanctl ipsec list-pols --ike office
+  cvlanctl ipsec list-pols -o json | jq '.policies[] | select(.mode == "DROP") | .remote_ts[]'`,
+		Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return runF(cmd.Context(), opts) },
+	}
+	cmd.Flags().StringVar(&opts.IKE, "ike", "", "only policies of the connection of this name")
+	cmd.Flags().StringVar(&opts.Child, "child", "", "only policies of children of this name")
+	return cmd
+}
+
+func runIPsecPols(ctx context.Context, app *App, o *IPsecPolsOptions) error {
+	return app.withBackend(ctx, func(ctx context.Context, c *vici.Client) error {
+		all, err := c.Policies(ctx)
+		if err != nil {
+			return err
+		}
+		all = slices.DeleteFunc(all, func(p engine.Policy) bool {
+			return o.IKE != "" && p.Connection != o.IKE || o.Child != "" && p.Child != o.Child
+		})
+		if app.Output.Text() {
+			return policyTable(all).Write(app.Term, app.Output)
+		}
+		d := doc.NewPolicies(c.Source(), all, time.Now())
+		return document(app, d, d.Policies)
+	})
+}
+
+func policyTable(all []engine.Policy) *print.Rows {
+	rows := &print.Rows{
+		Columns: []print.Column{{Title: "kind"}, {Title: "connection"}, {Title: "child"}, {Title: "mode"}, {Title: "local"}, {Title: "remote"}, {Title: "label", Wide: true}},
+		Empty:   "No trap, pass or drop policy is installed.",
+	}
+	for _, p := range all {
+		kind := print.C(p.Kind())
+		if kind.Text == "drop" {
+			kind.Meaning = term.Bad
+		}
+		rows.Add(kind, print.C(p.Connection), print.C(p.Child), print.C(p.Mode), print.C(joined(p.LocalTS)), print.C(joined(p.RemoteTS)), print.C(p.Label))
+	}
+	return rows
+}
+
 // IPsecAlgsOptions is what ipsec list-algs takes: nothing.
 type IPsecAlgsOptions struct{}
 

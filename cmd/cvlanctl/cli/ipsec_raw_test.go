@@ -12,6 +12,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/cloudvlan/cvlanctl/lab"
 )
 
 // raw is a section of what `swanctl --raw` prints: values are strings, lists
@@ -370,6 +372,57 @@ func TestListsAreWhatSwanctlSays(t *testing.T) {
 	}
 	if !strings.Contains(pools, "office {base=10.50.0.0 size=6 online=0 offline=0}") || !strings.Contains(out, `"size": 6`) || !strings.Contains(out, `"base": "10.50.0.0"`) {
 		t.Errorf("swanctl says %s, we say %s", pools, out)
+	}
+}
+
+// TestPoliciesAreWhatSwanctlSays has a real daemon keep traffic out of every
+// tunnel, drop some, and wait for some, and compares what is listed.
+func TestPoliciesAreWhatSwanctlSays(t *testing.T) {
+	r := peers(t)
+	t.Cleanup(func() { r.load(t, nil) })
+	r.load(t, func(end *lab.End) {
+		child := func(name, mode, action, remote string) {
+			end.Child = append(end.Child, "}", name+" {", "mode = "+mode, "start_action = "+action, "local_ts = 10.1.0.0/16", "remote_ts = "+remote)
+		}
+		end.Child = slices.Clone(end.Child)
+		child("printers", "pass", "trap", "10.78.0.0/16")
+		child("guests", "drop", "trap", "10.79.0.0/16")
+		child("late", "tunnel", "trap", "10.80.0.0/16")
+	})
+	var have struct {
+		Policies []struct {
+			Connection, Child, Mode string
+			LocalTS                 []string `json:"local_ts"`
+			RemoteTS                []string `json:"remote_ts"`
+		}
+	}
+	if err := json.Unmarshal(r.must(t, "policies", "list-pols"), &have); err != nil {
+		t.Fatal(err)
+	}
+	said, err := r.A.Swanctl(t.Context(), "--list-pols", "--trap", "--drop", "--pass", "--raw")
+	if err != nil {
+		t.Fatal(err)
+	}
+	modes := map[string]string{}
+	for _, p := range have.Policies {
+		modes[p.Child] = p.Mode
+		for _, want := range []string{"mode=" + p.Mode, "local-ts=[" + strings.Join(p.LocalTS, " ") + "]", "remote-ts=[" + strings.Join(p.RemoteTS, " ") + "]"} {
+			if !strings.Contains(said, want) {
+				t.Errorf("%s: swanctl says no %s:\n%s", p.Child, want, said)
+			}
+		}
+	}
+	for child, mode := range map[string]string{"printers": "PASS", "guests": "DROP", "late": "TUNNEL"} {
+		if modes[child] != mode {
+			t.Errorf("%s is %q, want %s:\n%s", child, modes[child], mode, said)
+		}
+	}
+	if n := strings.Count(said, "list-policy event"); n != len(have.Policies) {
+		t.Errorf("swanctl lists %d policies, we %d:\n%s", n, len(have.Policies), said)
+	}
+	_, narrowed, _ := r.run(t, "list-pols", "--child", "guests")
+	if !strings.Contains(narrowed, "10.79.0.0/16") || strings.Contains(narrowed, "10.78.0.0/16") {
+		t.Errorf("--child guests shows\n%s", narrowed)
 	}
 }
 

@@ -96,14 +96,7 @@ func listPolicies(ctx context.Context, r *request) ([]packet.Element, error) {
 	}
 	for i := range list {
 		p := &list[i]
-		kind := "trap"
-		switch p.Mode {
-		case "DROP":
-			kind = "drop"
-		case "PASS":
-			kind = "pass"
-		}
-		if packet.Get(r.in, kind) == nil || r.text("ike") != "" && r.text("ike") != p.Connection || r.text("child") != "" && r.text("child") != p.Child {
+		if packet.Get(r.in, p.Kind()) == nil || r.text("ike") != "" && r.text("ike") != p.Connection || r.text("child") != "" && r.text("child") != p.Child {
 			continue
 		}
 		name := p.Child

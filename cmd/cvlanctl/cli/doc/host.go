@@ -8,11 +8,11 @@ import (
 	"github.com/cloudvlan/cvlanctl/engine"
 )
 
-// The documents that stand in a bundle only.
-const (
-	HostSchema     = "cvlanctl/host/v1"
-	PoliciesSchema = "cvlanctl/policies/v1"
-)
+// HostSchema is of a document that stands in a bundle only.
+const HostSchema = "cvlanctl/host/v1"
+
+// PoliciesSchema is of `ipsec list-pols`.
+const PoliciesSchema = "cvlanctl/policies/v1"
 
 // Policies is what a daemon has installed beside its SAs.
 type Policies struct {
