@@ -35,15 +35,6 @@ type Diagnoses struct {
 	listY    int // first row of the details in the last View
 }
 
-// item is a line of the details that can be selected: an observation or a
-// line to change.
-type item struct {
-	line  int
-	lines int
-	to    Target
-	copy  string
-}
-
 // NewDiagnoses makes the page.
 func NewDiagnoses() *Diagnoses { return &Diagnoses{} }
 
@@ -97,24 +88,6 @@ func (p *Diagnoses) selected() *diag.Finding {
 	return &p.findings[p.rows[min(p.list.At, len(p.rows)-1)]]
 }
 
-// subject says in a line what a finding is about.
-func subject(s *diag.Subject) string {
-	var parts []string
-	if s.Connection != "" {
-		parts = append(parts, s.Connection)
-	}
-	if s.Local != "" || s.Remote != "" {
-		parts = append(parts, orUnknown(s.Local)+" ↔ "+orUnknown(s.Remote))
-	}
-	if s.SPIi != "" && s.SPIi != diag.NoSPI {
-		parts = append(parts, "IKE "+s.SPIi)
-	}
-	if s.ChildSPI != "" {
-		parts = append(parts, "ESP "+s.ChildSPI)
-	}
-	return strings.Join(parts, "  ")
-}
-
 var diagnosisColumns = []widget.Column{
 	{Title: "SEVERITY", Min: 8, Max: 8},
 	{Title: "FINDING", Min: 24, Max: 30},
@@ -156,130 +129,6 @@ func (p *Diagnoses) empty() []theme.Line {
 		return []theme.Line{{}, theme.L(theme.S(theme.Busy, "  reading; the diagnosis follows"))}
 	}
 	return []theme.Line{{}, theme.L(theme.S(theme.Good, "  nothing is wrong as far as this source can tell"))}
-}
-
-// details draws the window on what is known about the selected finding.
-func (p *Diagnoses) details(t *theme.Theme, width int) []theme.Line {
-	p.width = width
-	p.compose()
-	if p.detail && len(p.items) > 0 {
-		it := p.items[p.at]
-		p.top = min(p.top, it.line)
-		p.top = max(p.top, it.line+it.lines-p.below)
-		if p.at == 0 {
-			p.top = min(p.top, max(0, it.line+it.lines-p.below))
-		}
-		for i := it.line; i < it.line+it.lines; i++ {
-			p.lines[i].Selected = true
-			p.lines[i].Spans[0] = widget.Cursor(t, true)
-		}
-	}
-	p.top = max(0, min(p.top, len(p.lines)-p.below))
-	return p.lines[p.top:min(len(p.lines), p.top+p.below)]
-}
-
-// compose makes all lines of the details and says which can be selected.
-func (p *Diagnoses) compose() {
-	p.lines, p.items = p.lines[:0], p.items[:0]
-	f := p.selected()
-	if f == nil {
-		return
-	}
-	defer func() { p.at = max(0, min(p.at, len(p.items)-1)) }()
-	text := max(40, min(p.width-2, 110))
-	_, role := Severity(f.Severity)
-	blank := func() { p.lines = append(p.lines, theme.Line{}) }
-	put := func(indent int, role theme.Role, words string) {
-		for _, line := range widget.Wrap(words, text-indent) {
-			p.lines = append(p.lines, theme.L(theme.S(theme.Plain, " "), theme.S(role, strings.Repeat(" ", indent-1)+line)))
-		}
-	}
-	labelled := func(label string, role theme.Role, words string) {
-		if words == "" {
-			return
-		}
-		for _, line := range widget.Wrap(words, text-15) {
-			p.lines = append(p.lines, theme.L(theme.S(theme.Plain, " "), theme.S(theme.Muted, fmt.Sprintf("%-14s", label)), theme.S(role, line)))
-			label = ""
-		}
-	}
-	put(1, role, f.Summary)
-	blank()
-	labelled("why", theme.Plain, f.Cause)
-	labelled("how sure", theme.Plain, confidenceName(f.Confidence))
-	labelled("surer with", theme.Muted, f.Surer)
-	labelled("whose", theme.Plain, f.Ownership.Words(p.daemon))
-	labelled("about", theme.Plain, subject(&f.Subject))
-	labelled("seen", theme.Plain, seen(f))
-	if len(f.Consequences) > 0 {
-		labelled("leads to", theme.Plain, strings.Join(f.Consequences, ", "))
-	}
-	if len(f.Evidence) > 0 {
-		blank()
-		put(1, theme.Muted, "evidence")
-		about := p.find(&f.Subject)
-		for _, e := range f.Sightings() {
-			it := item{line: len(p.lines), to: evidenceTarget(about, &e.Evidence), copy: e.What}
-			where := pad("", 13)
-			switch {
-			case e.Frame > 0:
-				where = pad(fmt.Sprintf("frame %d", e.Frame), 13)
-			case !e.Time.IsZero():
-				where = pad(e.Time.UTC().Format("15:04:05.000"), 13)
-			}
-			for _, line := range widget.Wrap(e.Words(), text-18) {
-				p.lines = append(p.lines, theme.L(theme.S(theme.Plain, " "), theme.S(theme.Accent, "  "+where), theme.S(theme.Plain, line)))
-				where = pad("", 13)
-			}
-			it.lines = len(p.lines) - it.line
-			p.items = append(p.items, it)
-		}
-	}
-	if len(f.Remedies) > 0 {
-		blank()
-		put(1, theme.Muted, "what to change")
-		for i, r := range f.Remedies {
-			if r.Other && (i == 0 || !f.Remedies[i-1].Other) {
-				put(1, theme.Muted, "for other systems")
-			}
-			p.lines = append(p.lines, theme.L(theme.S(theme.Plain, " "), theme.S(theme.Title, "  "+r.Side), theme.S(theme.Muted, "  "+r.Platform)))
-			it := item{line: len(p.lines), copy: r.Change}
-			for _, line := range widget.Wrap(r.Change, text-6) {
-				p.lines = append(p.lines, theme.L(theme.S(theme.Plain, " "), theme.S(theme.Plain, "    "+line)))
-			}
-			it.lines = len(p.lines) - it.line
-			p.items = append(p.items, it)
-		}
-		for _, c := range f.Claims {
-			put(3, theme.Muted, c)
-		}
-	}
-}
-
-// evidenceTarget gives where a piece of evidence can be seen.
-func evidenceTarget(about *trace.IKESA, e *diag.Evidence) Target {
-	to := Target{Frame: e.Frame, SA: about, Time: e.Time}
-	if m := e.Message; m.Known {
-		to.Message, to.MessageID, to.Half = true, m.ID, Request
-		if m.Response {
-			to.Half = Response
-		}
-	}
-	return to
-}
-
-func seen(f *diag.Finding) string {
-	if f.FirstSeen.IsZero() {
-		return ""
-	}
-	words := clock(f.FirstSeen)
-	if f.LastSeen.After(f.FirstSeen) {
-		words += " to " + clock(f.LastSeen)
-	}
-	if f.Count > 1 {
-		words = fmt.Sprintf("%s times, %s", Thousands(int64(f.Count)), words)
-	}
-	return words
 }
 
 // find gives the SA that a finding is about, nil where it is about none.

@@ -2,7 +2,6 @@ package page
 
 import (
 	"fmt"
-	"net/netip"
 	"sort"
 	"strings"
 	"time"
@@ -101,28 +100,6 @@ func (p *Packets) scan() {
 	}
 }
 
-func packetField(k *feed.Packet) func(string) string {
-	return func(key string) string {
-		switch key {
-		case "":
-			return k.Proto + " " + endpoint(k.Src) + " " + endpoint(k.Dst) + " " + k.Summary
-		case "peer", "host":
-			return endpoint(k.Src) + " " + endpoint(k.Dst)
-		case "src":
-			return endpoint(k.Src)
-		case "dst":
-			return endpoint(k.Dst)
-		case "proto":
-			return k.Proto
-		case "spi", "exchange":
-			return k.Summary
-		case "frame":
-			return fmt.Sprint(k.Frame)
-		}
-		return ""
-	}
-}
-
 // shown is how many rows there are.
 func (p *Packets) shown() int {
 	if p.filter.Empty() {
@@ -158,15 +135,6 @@ func (p *Packets) selected() (feed.Packet, bool) {
 		return feed.Packet{}, false
 	}
 	return p.row(min(p.list.At, p.shown()-1)), true
-}
-
-var packetColumns = []widget.Column{
-	{Title: "FRAME", Min: 6, Max: 9, Right: true},
-	{Title: "TIME", Min: 10, Max: 15, Right: true},
-	{Title: "SOURCE", Min: 13, Max: 26, Grow: 2},
-	{Title: "DESTINATION", Min: 13, Max: 26, Grow: 2},
-	{Title: "SIZE", Min: 5, Max: 5, Right: true, Drop: 1},
-	{Title: "WHAT", Min: 28, Max: 200, Grow: 3},
 }
 
 // withPorts is the width from which an endpoint is shown with its port.
@@ -221,45 +189,6 @@ func (p *Packets) empty() []theme.Line {
 		lines = append(lines, theme.L(theme.S(theme.Muted, "  "+w)))
 	}
 	return lines
-}
-
-func (p *Packets) spans(k *feed.Packet, widths []int) []theme.Span {
-	side := func(a netip.AddrPort) string {
-		switch {
-		case !a.IsValid():
-			return ""
-		case min(widths[2], widths[3]) < withPorts:
-			return a.Addr().String()
-		}
-		return endpoint(a)
-	}
-	role, size := theme.Plain, ""
-	if k.Problem {
-		role = theme.Bad
-	} else if k.Proto == "esp" || k.Proto == "ah" || k.Proto == "natt-keepalive" {
-		role = theme.Muted
-	}
-	if k.Length > 0 {
-		size = fmt.Sprint(k.Length)
-	}
-	frame := ""
-	if k.Frame > 0 {
-		frame = fmt.Sprint(k.Frame)
-	}
-	return []theme.Span{
-		theme.S(theme.Muted, frame), theme.S(theme.Muted, p.when(k.Time)), theme.S(theme.Plain, side(k.Src)), theme.S(theme.Plain, side(k.Dst)),
-		theme.S(theme.Muted, size), theme.S(role, k.Summary),
-	}
-}
-
-func (p *Packets) when(at time.Time) string {
-	switch {
-	case at.IsZero():
-		return ""
-	case p.clock:
-		return clock(at)
-	}
-	return sinceStart(at.Sub(p.first))
 }
 
 // sampled is how many packets the time line looks at, at most.
@@ -453,21 +382,6 @@ func (p *Packets) Selection() (what, text string, at Target) {
 		return what, text, at
 	}
 	return "packet", strings.Join(p.cells(&k), "  "), at
-}
-
-func (p *Packets) cells(k *feed.Packet) []string {
-	size := ""
-	if k.Length > 0 {
-		size = fmt.Sprint(k.Length)
-	}
-	src, dst := "", ""
-	if k.Src.IsValid() {
-		src = endpoint(k.Src)
-	}
-	if k.Dst.IsValid() {
-		dst = endpoint(k.Dst)
-	}
-	return []string{fmt.Sprint(k.Frame), k.Time.UTC().Format(time.RFC3339Nano), src, dst, k.Proto, size, k.Summary}
 }
 
 // maxSheet is how many packets a file takes.
