@@ -172,6 +172,7 @@ type Result struct {
 	Source   Source
 	Verdict  Verdict
 	Findings []diag.Finding
+	Facts    *diag.Facts // nil where the source cannot see the fault
 }
 
 // Run lets a fault happen to every pair of ends that shows it, and judges all
@@ -222,7 +223,7 @@ func (l *Lab) happen(ctx context.Context, who pairing, f *Fault) (facts map[Sour
 	if err := p.mark(); err != nil {
 		return nil, err
 	}
-	pcap := filepath.Join(l.dir, "fault.pcap")
+	pcap := l.pcap()
 	recorder, err := lab.Record(ctx, b.NSA, "eth0", pcap)
 	if err != nil {
 		return nil, err
@@ -277,7 +278,7 @@ func (l *Lab) act(ctx context.Context, f *Fault, b *lab.Bench) error {
 		defer cancel()
 		_ = l.peers.gateways[f.Software].Initiate(patient, "gw")
 		if f.Act == nil {
-			return nil
+			return l.called(ctx)
 		}
 		return f.Act(ctx, b)
 	case f.Act != nil:
@@ -286,6 +287,26 @@ func (l *Lab) act(ctx context.Context, f *Fault, b *lab.Bench) error {
 	_, _ = b.Initiate(ctx)
 	return nil
 }
+
+// called waits until something was captured and nothing follows any more: some
+// software begins in its own time, and says nothing of what comes of it.
+func (l *Lab) called(ctx context.Context) error {
+	const header, quiet = 24, 2 * time.Second // of a pcap file; a caller's pause before it repeats itself
+	size, since := int64(header), time.Now()
+	return lab.Eventually(ctx, time.Minute, "the peer to call", func() bool {
+		now, err := os.Stat(l.pcap())
+		if err != nil {
+			return false
+		}
+		if now.Size() != size {
+			size, since = now.Size(), time.Now()
+		}
+		return size > header && time.Since(since) > quiet
+	})
+}
+
+// pcap is where the capture of a fault goes.
+func (l *Lab) pcap() string { return filepath.Join(l.dir, "fault.pcap") }
 
 // stage gives the pair on which a fault happens, configured for it.
 func (l *Lab) stage(ctx context.Context, who pairing, f *Fault) (*pair, error) {
@@ -403,7 +424,7 @@ func opening(b *lab.Bench) (*keylog.Tables, error) {
 }
 
 func (f *Fault) judge(source Source, facts *diag.Facts) Result {
-	r := Result{Source: source, Findings: diag.Diagnose(facts, rule.All())}
+	r := Result{Source: source, Facts: facts, Findings: diag.Diagnose(facts, rule.All())}
 	want := f.want(source)
 	loud := r.Findings
 	for i := range loud {

@@ -22,7 +22,7 @@ func called(responder, wire string) map[Source]string {
 func callFaults() []Fault {
 	type change = func(a *lab.End, g *lab.GatewayConnection)
 	var l []Fault
-	for _, s := range []lab.Software{lab.Libreswan} { // OpenIKED calls once only after it begins, whatever comes of it
+	for _, s := range []lab.Software{lab.Libreswan, lab.OpenIKED} {
 		add := func(name string, want map[Source]string, c change) {
 			f := Fault{Name: string(s) + " calls us: " + name, Software: s, Calls: true, Want: want, Hidden: elsewhere,
 				Peer: func(a *lab.End, g *lab.GatewayConnection) error { c(a, g); return nil }}
