@@ -64,6 +64,30 @@ func TestAnSAThatEndsBeforeItIsListedHasItsNumberFromWhatTheEngineTells(t *testi
 	}
 }
 
+func TestAPeersMoveIsToldOnceWhereTheDaemonIsTheResponder(t *testing.T) {
+	us, before, now := netip.MustParseAddrPort("192.0.2.2:4500"), netip.MustParseAddrPort("198.51.100.7:20002"), netip.MustParseAddrPort("198.51.100.7:20003")
+	packet := func(ms int, id uint32, src, dst netip.AddrPort, flags wire.Flags) *event.Event {
+		m := &wire.Message{Header: wire.Header{InitiatorSPI: 7, ResponderSPI: 8, Exchange: wire.ExchangeInformational, MessageID: id, Flags: flags}}
+		return &event.Event{Time: after(ms), Packet: &event.Packet{Src: src.Addr(), Dst: dst.Addr(), SrcPort: src.Port(), DstPort: dst.Port(),
+			Proto: event.IKEv2, Encap: event.UDPNATT, IKE: &event.IKE{Message: m}}}
+	}
+	at := func(far netip.AddrPort) *engine.IKESA {
+		return &engine.IKESA{Name: "gw", UniqueID: 1, Version: 2, State: engine.IKEEstablished, InitiatorSPI: 7, ResponderSPI: 8, Initiator: engine.Some(false),
+			Local: engine.Side{Host: us.Addr(), Port: us.Port()}, Remote: engine.Side{Host: far.Addr(), Port: far.Port()}}
+	}
+	tr := folded(
+		change(0, event.IKEUp, at(before), nil),
+		packet(10, 0, us, before, 0), // the daemon asks
+		packet(20, 2, now, us, wire.FlagInitiator),
+		change(21, event.IKEUpdate, at(now), at(before)),
+		packet(22, 2, us, now, wire.FlagResponse),
+	)
+	want := Move{Time: after(20), By: Initiator, From: before, To: now}
+	if moves := tr.SAs[0].Moves; len(moves) != 1 || moves[0] != want {
+		t.Errorf("the moves are %+v, want %+v alone", moves, want)
+	}
+}
+
 func TestLogLinesBecomeExchangesWithSizesAndRoundTrip(t *testing.T) {
 	var events []*event.Event
 	events = append(events, message(0, true, false, wire.ExchangeIKESAInit, 0, "SA", "KE", "No", "N(NATD_S_IP)")...)

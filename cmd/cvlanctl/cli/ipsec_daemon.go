@@ -90,6 +90,9 @@ func runIPsecDaemonStart(ctx context.Context, app *App, o *IPsecDaemonOptions) e
 	}
 	app.warnKeys()
 	d, err := daemon.Start(ctx, config)
+	if user := os.Geteuid(); errors.Is(err, daemon.ErrDied) && user > 0 {
+		return &advisedError{err, []string{fmt.Sprintf("Run it as root (it runs as user %d): charon sets routes and policies, and opens UDP ports 500 and 4500.", user)}}
+	}
 	if err != nil {
 		return err
 	}

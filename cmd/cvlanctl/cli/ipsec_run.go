@@ -3,7 +3,6 @@ package cli
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net"
 	"net/netip"
 
@@ -120,7 +119,7 @@ func runIPsecRun(ctx context.Context, app *App, o *IPsecRunOptions) (err error) 
 		if socket != nil {
 			err = errors.Join(err, socket.Close())
 		}
-		return fmt.Errorf("starting the engine: %w", err)
+		return notStarted(err)
 	}
 	app.Log.Info("the engine runs", "data", how)
 	defer func() { err = errors.Join(err, engine.Close()) }()

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"net"
 	"net/netip"
+	"os"
 	"strings"
 	"time"
 
@@ -138,6 +139,17 @@ func pick(p *policy.Policy, name string) (c *policy.Connection, child string, er
 	return &p.Connections[0], child, nil
 }
 
+// notStarted says why the engine does not start, and what would let it.
+func notStarted(err error, more ...string) error {
+	err = fmt.Errorf("starting the engine: %w", err)
+	if !errors.Is(err, os.ErrPermission) {
+		return err
+	}
+	return &advisedError{err, append([]string{
+		fmt.Sprintf("Run it as root (it runs as user %d): UDP ports 500 and 4500 need CAP_NET_BIND_SERVICE, and a TUN device or the kernel's ESP CAP_NET_ADMIN.", os.Geteuid()),
+	}, more...)}
+}
+
 // start starts the engine.
 func (h *here) start(ctx context.Context, p *policy.Policy, c *policy.Connection, child string) error {
 	n := native.Options{Policy: p, Version: version, Watched: true, Settings: ike.Settings{Packets: true}}
@@ -147,7 +159,7 @@ func (h *here) start(ctx context.Context, p *policy.Policy, c *policy.Connection
 	if !h.o.Netstack {
 		engine, how, err := h.o.DataOptions.start(ctx, n)
 		if err != nil {
-			return fmt.Errorf("starting the engine: %w", err)
+			return notStarted(err, "With --netstack it needs neither; its traffic is then for this process alone.")
 		}
 		h.engine = engine
 		h.app.Log.Info("the engine runs", "data", how)
