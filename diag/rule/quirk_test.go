@@ -104,6 +104,11 @@ func TestWhatHappensBetweenTheEndsIsNamed(t *testing.T) {
 		return s.clear(ask, wire.ExchangeIKESAInit, 0, proposal(s.t, wire.ProtocolIKE, goodIKE), ke(wire.KEECP256), nonce(),
 			notify(wire.NotifyNATDetectionSourceIP, engine.NATHash(s.spiI, 0, from)...), notify(wire.NotifyNATDetectionDestinationIP, engine.NATHash(s.spiI, 0, to)...))
 	}
+	// forced begins one that claims a NAT by a hash of nothing.
+	forced := func(s *scene) *scene {
+		return s.clear(ask, wire.ExchangeIKESAInit, 0, proposal(s.t, wire.ProtocolIKE, goodIKE), ke(wire.KEECP256), nonce(),
+			notify(wire.NotifyNATDetectionSourceIP, make([]byte, 20)...), notify(wire.NotifyNATDetectionDestinationIP, engine.NATHash(s.spiI, 0, netip.AddrPortFrom(s.b, 500))...))
+	}
 	v6 := func(s *scene) *scene {
 		s.a, s.b = netip.MustParseAddr("2001:db8::1"), netip.MustParseAddr("2001:db8::2")
 		return s
@@ -116,6 +121,11 @@ func TestWhatHappensBetweenTheEndsIsNamed(t *testing.T) {
 			s.spiI, s.spiR = 0xa1, 0xb1
 			s.wait(time.Second).probe(3)
 		}, sealed: []string{"high no-response-to-sa-init likely", "medium ipsec-alg-passthrough hint", "info nat-detected-unexpectedly likely"}, sealedOnly: true},
+		{name: "a host that claims a NAT and is asked for another group", tell: func(s *scene) {
+			forced(s).wait(10*time.Millisecond).clear(answer, wire.ExchangeIKESAInit, 0, notify(wire.NotifyInvalidKEPayload, 0, 19)).anew()
+			forced(s).wait(10*time.Millisecond).clear(answer, wire.ExchangeIKESAInit, 0, append([]wire.Payload{proposal(s.t, wire.ProtocolIKE, goodIKE), ke(wire.KEECP256), nonce()}, s.natd(answer, s.spiR)...)...)
+			s.authRequest().authResponse().wait(time.Second).probe(2)
+		}, sealed: []string{"info nat-detected-unexpectedly likely"}, sealedOnly: true},
 		{name: "one side goes on with the old SA after a rekeying", tell: func(s *scene) {
 			s.tunnel().ping(5).rekey(2)
 			for i := range 60 {

@@ -111,6 +111,9 @@ func try(t *testing.T, l *Lab, f *Fault) []Result {
 		var found []string
 		for _, d := range r.Findings {
 			found = append(found, fmt.Sprintf("%s %s %s: %s", d.Severity, d.ID, d.Confidence, d.Summary))
+			for _, e := range d.Evidence[:min(5, len(d.Evidence))] {
+				found = append(found, fmt.Sprintf("\t%s %s", e.Time.Format(time.StampMilli), e.What))
+			}
 		}
 		if *show {
 			t.Logf("%s: %s:\n%s", r.Source, r.Verdict, strings.Join(found, "\n"))
