@@ -107,8 +107,8 @@ type Finding struct {
 	Summary    string // one line: what is wrong, with this case's values
 	Cause      string // why, in a sentence or two
 	Remedies   []Remedy
-	// Claims are what the peers say of themselves, where Remedies were chosen
-	// by it: "192.0.2.2 claims to be ...".
+	// Claims are what the peers say of themselves or seem to be by what they do,
+	// where Remedies were chosen by it: "192.0.2.2 claims to be ...".
 	Claims    []string
 	Evidence  []Evidence
 	FirstSeen time.Time

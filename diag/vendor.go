@@ -67,6 +67,8 @@ func Claimed(vendorID string) string {
 type known struct {
 	platform [2]string // of local and remote, "" where not known
 	words    [2]string // how that is known, for people; "" where it was told
+	// seeming says that it is a guess by how the end behaves.
+	seeming [2]bool
 	// initiator says which of the two is the initiator; -1 where not known.
 	initiator int
 }
@@ -91,7 +93,7 @@ func (f *Facts) knowing(s *Subject, sas map[string]*trace.IKESA) known {
 	// What is here takes swanctl's words: a charon, or our own engine.
 	ours := f.Trace != nil && f.Trace.Daemon.Known
 	if ours {
-		k.platform[localEnd], k.words[localEnd] = "strongswan", ""
+		k.platform[localEnd], k.words[localEnd], k.seeming[localEnd] = "strongswan", "", false
 	}
 	for end, address := range []string{s.Local, s.Remote} {
 		told, ok := f.Vendors[address]
@@ -99,7 +101,7 @@ func (f *Facts) knowing(s *Subject, sas map[string]*trace.IKESA) known {
 			told, ok = f.Vendors[""]
 		}
 		if ok {
-			k.platform[end], k.words[end] = told, ""
+			k.platform[end], k.words[end], k.seeming[end] = told, "", false
 		}
 	}
 	return k
@@ -116,6 +118,16 @@ func (k *known) claimed(sa *trace.IKESA) {
 			k.platform[end] = p
 			address := [2]netip.Addr{sa.Local.Host, sa.Remote.Host}[end]
 			k.words[end] = fmt.Sprintf("%s claims to be %s: vendor id %q", address, platformWords(p), v.Name)
+		}
+	}
+	for end, address := range []netip.Addr{sa.Local.Host, sa.Remote.Host} {
+		by := trace.Initiator
+		if end != k.initiator {
+			by = trace.Responder
+		}
+		if p, how := habit(sa, by); p != "" && k.platform[end] == "" {
+			k.platform[end], k.seeming[end] = p, true
+			k.words[end] = fmt.Sprintf("%s seems to be %s: %s", address, platformWords(p), how)
 		}
 	}
 }
@@ -166,6 +178,7 @@ func (f *Facts) suit(found *Finding, sas map[string]*trace.IKESA) {
 	guessed, used := [2]bool{}, [2]bool{}
 	for end, p := range k.platform {
 		if p != "" && has(end, p) {
+			guessed[end] = k.seeming[end] // the other systems' words stay beside it
 			continue
 		}
 		guessed[end] = p == ""
