@@ -168,11 +168,15 @@ func StartGuest(ns *NS, tap, name, dir string) (*Guest, error) {
 func (g *Guest) Ready(ctx context.Context) error {
 	err := Eventually(ctx, guestBoot, "guest "+g.Name+" to boot", func() bool {
 		_, err := os.Stat(filepath.Join(g.Dir, "ready"))
-		return err == nil
+		return err == nil || g.process.ended()
 	})
+	if g.process.ended() {
+		err = fmt.Errorf("guest %s has ended", g.Name)
+	}
 	if err != nil {
-		console, _ := os.ReadFile(filepath.Join(g.Dir, "console.log"))
-		return fmt.Errorf("%w: %s", err, lastLine(string(console)))
+		// State and processor time tell one that hangs from one that is slow.
+		stat, _ := os.ReadFile(fmt.Sprintf("/proc/%d/stat", g.process.PID()))
+		return fmt.Errorf("%w\nits process: %s\nits console: %s", err, strings.TrimSpace(string(stat)), tail(filepath.Join(g.Dir, "console.log")))
 	}
 	return nil
 }
