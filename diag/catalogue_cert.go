@@ -118,7 +118,7 @@ var certEntries = []Entry{
 	{
 		ID: "cert-path-policy", Title: "Chain violates a constraint", Severity: Medium, Ownership: Credential,
 		Symptom: "The chain is complete and still refused.",
-		Cause:   "A CA in the chain limits path length, names or policies, or has a critical extension that the verifier does not know.",
+		Cause:   "A CA in the chain limits path length, names or policies, or has a critical extension that the verifier does not know; or a key in it is shorter than the verifier takes.",
 		Shows: []Shows{
 			charon("\"path length of N violates maximum of M\", \"critical 'X' extension not supported\"; alerts cert-exceeded-path-len, cert-policy-violation."),
 		},

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/hex"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -39,6 +40,7 @@ func TestAPeerThatCallsIsToldWhatIsWrongWithWhatItSends(t *testing.T) {
 		}
 		return path
 	}
+	var table []string
 	const key = "lab only: never use this"
 	file := write("site.yaml", `version: 1
 node: {identity: responder.lab, addresses: `+b.OuterB+`}
@@ -91,50 +93,84 @@ tunnels:
 			if err := b.A.Load(ctx, end.SwanctlConf()); err != nil {
 				t.Fatal(err)
 			}
-			called := make(chan struct{})
-			go func() { // it calls as soon as somebody listens
-				defer close(called)
-				for ctx.Err() == nil {
-					if _, err := b.NSB.Exec(ctx, "sh", "-c", "ss -Hlun 'sport = :500' | grep -q ."); err == nil {
-						_, _ = b.A.Swanctl(ctx, "--initiate", "--child", "net") // most are refused
-						return
-					}
-				}
-			}()
-			d, code, _ := testPeerIn(t, b.NSB.Name, binary, "gw", "--config", file, "--listen", "--call", "40s")
-			cancel()
-			<-called
-			if x.step == "" {
-				if code != 0 {
-					t.Errorf("exit code %d", code)
-				}
-				for _, s := range d.Steps {
-					if s.Status != "pass" && s.Step != "host settings" {
-						t.Errorf("%s: %s: %s %v", s.Step, s.Status, s.Detail, s.Findings)
-					}
-				}
-				return
-			}
-			if code == 0 {
-				t.Error("exit code 0")
-			}
-			if len(d.Findings) == 0 || d.Findings[0].ID != x.id {
-				t.Errorf("findings %v, want %s first", d.Findings, x.id)
-			}
-			for _, s := range d.Steps {
-				if s.Step != x.step {
-					if s.Status == "fail" {
-						t.Errorf("%s failed too: %s", s.Step, s.Detail)
-					}
-					continue
-				}
-				if s.Status != "fail" || !strings.Contains(s.Detail, x.says) {
-					t.Errorf("%s: %s: %s, want %q", s.Step, s.Status, s.Detail, x.says)
-				}
-				if len(s.Findings) == 0 || s.Findings[0].ID != x.id {
-					t.Errorf("%s has %v and not %s", s.Step, s.Findings, x.id)
-				}
-			}
+			judgeCall(t, called(ctx, t, b, binary, file), x.step, x.id, x.says)
+			table = append(table, callRow(t, x.name, x.step, x.id))
 		})
 	}
+	callTable(t, table)
+}
+
+// called has the peer call as soon as the program listens, and gives what the
+// program says of it.
+func called(ctx context.Context, t *testing.T, b *lab.Bench, binary, file string) *tested {
+	t.Helper()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for ctx.Err() == nil {
+			if _, err := b.NSB.Exec(ctx, "sh", "-c", "ss -Hlun 'sport = :500' | grep -q ."); err == nil {
+				_, _ = b.A.Swanctl(ctx, "--initiate", "--child", "net") // most are refused
+				return
+			}
+		}
+	}()
+	d, code, _ := testPeerIn(t, b.NSB.Name, binary, "gw", "--config", file, "--listen", "--call", "40s")
+	cancel()
+	<-done
+	if (code == 0) != (d.Status == "pass") {
+		t.Errorf("exit code %d of a test that says %s", code, d.Status)
+	}
+	return &d
+}
+
+// judgeCall holds that a step fails, and no other, with what it has to find and
+// to say; "" for none.
+func judgeCall(t *testing.T, d *tested, step, id, says string) {
+	t.Helper()
+	if step == "" {
+		for _, s := range d.Steps {
+			if s.Status != "pass" && s.Step != "host settings" {
+				t.Errorf("%s: %s: %s %v", s.Step, s.Status, s.Detail, s.Findings)
+			}
+		}
+		return
+	}
+	if id != "" && (len(d.Findings) == 0 || d.Findings[0].ID != id) {
+		t.Errorf("findings %v, want %s first", d.Findings, id)
+	}
+	for _, s := range d.Steps {
+		if s.Step != step {
+			if s.Status == "fail" {
+				t.Errorf("%s failed too: %s", s.Step, s.Detail)
+			}
+			continue
+		}
+		if s.Status != "fail" || !strings.Contains(s.Detail, says) {
+			t.Errorf("%s: %s: %s, want %q", s.Step, s.Status, s.Detail, says)
+		}
+		if id != "" && (len(s.Findings) == 0 || s.Findings[0].ID != id) {
+			t.Errorf("%s has %v and not %s", s.Step, s.Findings, id)
+		}
+	}
+}
+
+// callRows are those of the tests of calls, which run one after the other.
+var callRows []string
+
+func callRow(t *testing.T, sent, step, id string) string {
+	if step == "" {
+		return fmt.Sprintf("| %s | none | | %s |\n", sent, right(t))
+	}
+	if id == "" {
+		return fmt.Sprintf("| %s | %s | none | %s |\n", sent, step, right(t))
+	}
+	return fmt.Sprintf("| %s | %s | `%s` | %s |\n", sent, step, id, right(t))
+}
+
+// callTable adds rows to the table of peers that call.
+func callTable(t *testing.T, rows []string) {
+	callRows = append(callRows, rows...)
+	section(t, "A peer that calls", "| what the peer sends | step that has to fail | finding | right |\n|---|---|---|---|\n"+strings.Join(callRows, ""))
 }

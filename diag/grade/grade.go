@@ -44,6 +44,11 @@ type Profile struct {
 	esp    func(t wire.TransformType, id uint16, bits int) Grade
 	// ESPSource is where it says so of ESP, where that is elsewhere.
 	ESPSource string
+	// Suite is a proposal for IKE that the profile is content with, in swanctl's
+	// spelling.
+	Suite string
+	// Note is what whoever relies on the profile has to know, "" for nothing.
+	Note string
 }
 
 // OfESP grades a transform of an ESP proposal as Of does one of IKE.
@@ -65,10 +70,14 @@ func (p *Profile) Of(t wire.TransformType, id uint16, bits int) Grade {
 
 // Profiles are the profiles there are; the first is the usual one.
 var Profiles = []*Profile{
-	{Name: "rfc", Title: "IETF requirements for IKEv2", Source: "RFC 8247 with RFC 9395", of: ietf, esp: ietfESP, ESPSource: "RFC 8221 with RFC 9395"},
-	{Name: "cnsa1", Title: "Commercial National Security Algorithm Suite 1.0", Source: "CNSA 1.0 (RFC 9206)", of: cnsa1, esp: cnsa1ESP, ESPSource: "CNSA 1.0 (RFC 9206)"},
-	{Name: "cnsa2", Title: "Commercial National Security Algorithm Suite 2.0", Source: "CNSA 2.0", of: cnsa2, esp: cnsa2, ESPSource: "CNSA 2.0"},
-	{Name: "nist", Title: "Guide to IPsec VPNs, FIPS-approved algorithms", Source: "NIST SP 800-77r1", of: nist, esp: nist, ESPSource: "NIST SP 800-77r1"},
+	{Name: "rfc", Title: "IETF requirements for IKEv2", Source: "RFC 8247 with RFC 9395", of: ietf, esp: ietfESP, ESPSource: "RFC 8221 with RFC 9395",
+		Suite: "aes256gcm16-prfsha384-ecp384"},
+	{Name: "cnsa1", Title: "Commercial National Security Algorithm Suite 1.0", Source: "CNSA 1.0 (RFC 9206)", of: cnsa1, esp: cnsa1ESP, ESPSource: "CNSA 1.0 (RFC 9206)",
+		Suite: "aes256gcm16-prfsha384-ecp384", Note: "The profile cnsa1 holds the algorithms of RFC 9206 as they are generally quoted, and was not compared with its text: for a verdict that counts, read it."},
+	{Name: "cnsa2", Title: "Commercial National Security Algorithm Suite 2.0", Source: "CNSA 2.0", of: cnsa2, esp: cnsa2, ESPSource: "CNSA 2.0",
+		Suite: "aes256gcm16-prfsha384-ecp384-ke1_mlkem1024"},
+	{Name: "nist", Title: "Guide to IPsec VPNs, FIPS-approved algorithms", Source: "NIST SP 800-77r1", of: nist, esp: nist, ESPSource: "NIST SP 800-77r1",
+		Suite: "aes256gcm16-prfsha384-ecp384"},
 }
 
 // Named finds a profile by its name.

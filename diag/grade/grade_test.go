@@ -68,3 +68,17 @@ func TestProfilesGradeESPAsTheirSourcesSay(t *testing.T) {
 		t.Errorf("a private algorithm is %s", g.Level)
 	}
 }
+
+func TestTheSuiteOfAProfileIsWithinIt(t *testing.T) {
+	for _, p := range Profiles {
+		ts, err := wire.ParseProposal(wire.ProtocolIKE, p.Suite)
+		if err != nil || len(ts) < 3 {
+			t.Errorf("%s: %q: %v", p.Name, p.Suite, err)
+		}
+		for i := range ts {
+			if g := p.Of(ts[i].Type, ts[i].ID, ts[i].KeyLength()); g.Level != Good && g.Level != Allowed {
+				t.Errorf("%s: its suite has %s, which is %s", p.Name, ts[i].Keyword(), g.Level)
+			}
+		}
+	}
+}

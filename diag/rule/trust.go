@@ -9,17 +9,18 @@ import (
 	"slices"
 
 	"github.com/cloudvlan/cvlanctl/diag"
+	"github.com/cloudvlan/cvlanctl/engine"
 	"github.com/cloudvlan/cvlanctl/engine/trace"
 	"github.com/cloudvlan/cvlanctl/engine/wire"
 )
 
-// trustRules read which authorities a responder asks for certificates of: those
-// that it trusts (RFC 7296 3.7).
+// trustRules read which authorities a side asks for certificates of: those that it
+// trusts (RFC 7296 3.7).
 var trustRules = []diag.Rule{
 	{
 		ID: "cert-untrusted-issuer",
-		Needs: []string{"CERTREQ of the IKE_SA_INIT response", "CERT payloads of the request after it, opened",
-			"the certificates of the initiator, where the authorities above its own are not sent"},
+		Needs: []string{"CERTREQ of the side that refuses", "CERT payloads of the other one, opened",
+			"its certificates, where the authorities above its own are not sent"},
 		After: []string{"cert-expired", "cert-not-yet-valid", "cert-san-mismatch", "sig-hash-mismatch"},
 		Find:  notAskedFor,
 	},
@@ -29,14 +30,14 @@ var trustRules = []diag.Rule{
 // long a chain is followed.
 const maxAuthorities = 256
 
-// askedFor gives the hashes of the authorities that an IKE_SA_INIT response asks
-// for certificates of; not ok where it asks for none.
-func askedFor(sa *trace.IKESA) (list [][]byte, ok bool) {
-	if sa.Init == nil || sa.Init.Response == nil {
+// askedFor gives the hashes of the authorities that a message asks for
+// certificates of; not ok where it asks for none.
+func askedFor(m *trace.Message) (list [][]byte, ok bool) {
+	if m == nil {
 		return nil, false
 	}
-	for i := range sa.Init.Response.Payloads {
-		c, is := sa.Init.Response.Payloads[i].Body.(*wire.CertReq)
+	for i := range m.Payloads {
+		c, is := m.Payloads[i].Body.(*wire.CertReq)
 		if !is || c.Encoding != wire.CertX509Signature {
 			continue
 		}
@@ -48,7 +49,20 @@ func askedFor(sa *trace.IKESA) (list [][]byte, ok bool) {
 	return list, ok
 }
 
-func asks(list [][]byte, c *x509.Certificate) bool {
+// asking gives the message in which the other side says whom it trusts: a
+// responder in its answer to IKE_SA_INIT, an initiator with IKE_AUTH.
+func asking(sa *trace.IKESA, who trace.Origin) *trace.Message {
+	switch {
+	case who == trace.Initiator && sa.Init != nil:
+		return sa.Init.Response
+	case who == trace.Responder && len(sa.Auth) > 0:
+		return sa.Auth[0].Request
+	}
+	return nil
+}
+
+// isAmong says that an authority is among those that were asked for.
+func isAmong(list [][]byte, c *x509.Certificate) bool {
 	h := sha1.Sum(c.RawSubjectPublicKeyInfo)
 	return slices.ContainsFunc(list, func(b []byte) bool { return bytes.Equal(b, h[:]) })
 }
@@ -88,29 +102,51 @@ func upwards(leaf *x509.Certificate, known []*x509.Certificate) []*x509.Certific
 }
 
 // notAskedFor finds a certificate that is refused without a reason, and that no
-// authority vouches for which the responder named.
+// authority vouches for which the other side named. A responder's is looked at
+// only where it is the source's own: else it is the source that refuses, and
+// knows better why.
 func notAskedFor(f *diag.Facts) []diag.Finding {
 	var found []diag.Finding
 	for _, sa := range v2(f) {
-		x := refusedAuth(sa)
-		if x == nil || !signature(x.Request) || x.Response.Notify(wire.NotifyAuthenticationFailed) == nil || otherwiseTaken(f) {
+		claim, verdict, who := refused(sa)
+		if !signature(claim) || verdict.Notify(wire.NotifyAuthenticationFailed) == nil || otherwiseTaken(f) {
 			continue
 		}
-		asked, ok := askedFor(sa)
-		sent := slices.DeleteFunc(certificates(sa), func(c certificate) bool { return c.message != x.Request })
-		if !ok || len(asked) == 0 || len(sent) == 0 {
+		asks := asking(sa, who)
+		asked, ok := askedFor(asks)
+		sent := slices.DeleteFunc(certificates(sa), func(c certificate) bool { return c.message != claim })
+		if !ok || len(asked) == 0 || len(sent) == 0 || who == trace.Responder && !has(f, sent[0].Raw) {
 			continue
 		}
 		known := knownAuthorities(f, sent)
 		chain := upwards(sent[0].Certificate, known)
-		if slices.ContainsFunc(chain, func(c *x509.Certificate) bool { return asks(asked, c) }) {
+		if slices.ContainsFunc(chain, func(c *x509.Certificate) bool { return isAmong(asked, c) }) {
 			continue
 		}
-		if d, ok := untrusted(sa, x, asked, known, chain); ok {
+		d := about(sa)
+		var names []string
+		for _, h := range asked {
+			name := "key " + hex.EncodeToString(h)
+			if i := slices.IndexFunc(known, func(c *x509.Certificate) bool { return isAmong([][]byte{h}, c) }); i >= 0 {
+				name = short(known[i].Subject.String())
+			}
+			names = append(names, name)
+		}
+		d.Evidence = []diag.Evidence{
+			at(asks, "CERTREQ: %s takes certificates of %d %s: %s", asks.Src.Addr(), len(asked), authoritiesWord(len(asked)), short(join(names))),
+			at(claim, "CERT: %s, issued by %s", short(chain[0].Subject.String()), short(chain[0].Issuer.String())),
+			at(verdict, "N(AUTHENTICATION_FAILED)"),
+		}
+		if untrusted(&d, claim, who, asked, known, chain, names) {
 			found = append(found, d)
 		}
 	}
 	return found
+}
+
+// has says that a source has the private key of a certificate.
+func has(f *diag.Facts, der []byte) bool {
+	return slices.ContainsFunc(f.Certificates, func(c engine.Certificate) bool { return c.HasKey && bytes.Equal(c.Data, der) })
 }
 
 // otherwiseTaken says that another way to authenticate is known to have been
@@ -119,46 +155,37 @@ func otherwiseTaken(f *diag.Facts) bool {
 	return f.Probe != nil && slices.ContainsFunc(f.Probe.Tries, func(t diag.Try) bool { return t.Accepted })
 }
 
-func untrusted(sa *trace.IKESA, x *trace.Exchange, asked [][]byte, known, chain []*x509.Certificate) (diag.Finding, bool) {
-	d := about(sa)
-	d.Confidence, d.Surer = diag.Likely, "the responder's log; an authority may be trusted there and not be named"
-	m := x.Request
+// untrusted says what is missing between a chain and the authorities that were
+// asked for; false where that is not known.
+func untrusted(d *diag.Finding, m *trace.Message, who trace.Origin, asked [][]byte, known, chain []*x509.Certificate, names []string) bool {
+	d.Confidence, d.Surer = diag.Likely, "the log of the side that refuses; an authority may be trusted there and not be named"
+	mine, theirs := "initiator", "responder"
+	if who == trace.Responder {
+		mine, theirs = theirs, mine
+	}
 	top := chain[len(chain)-1]
-	var names []string
-	for _, h := range asked {
-		name := "key " + hex.EncodeToString(h)
-		if i := slices.IndexFunc(known, func(c *x509.Certificate) bool { return asks([][]byte{h}, c) }); i >= 0 {
-			name = short(known[i].Subject.String())
-		}
-		names = append(names, name)
-	}
-	d.Evidence = []diag.Evidence{
-		at(sa.Init.Response, "CERTREQ: %s takes certificates of %d %s: %s", m.Dst.Addr(), len(asked), authoritiesWord(len(asked)), short(join(names))),
-		at(m, "CERT: %s, issued by %s", short(chain[0].Subject.String()), short(chain[0].Issuer.String())),
-		at(x.Response, "N(AUTHENTICATION_FAILED)"),
-	}
 	if bytes.Equal(top.RawSubject, top.RawIssuer) {
 		d.Summary = fmt.Sprintf("%s does not ask for certificates of %s, the authority of the certificate that %s sends: it does not trust it",
 			m.Dst.Addr(), short(top.Subject.String()), m.Src.Addr())
 		d.Remedies = instead("cert-untrusted-issuer",
-			swan("responder", "put the certificate of %s into /etc/swanctl/x509ca/, then swanctl --load-creds", short(top.Subject.String())),
-			diag.Remedy{Side: "initiator", Platform: "any", Change: "Or use a certificate of an authority that the responder trusts: " + short(join(names))})
-		return d, true
+			swan(theirs, "put the certificate of %s into /etc/swanctl/x509ca/, then swanctl --load-creds", short(top.Subject.String())),
+			diag.Remedy{Side: mine, Platform: "any", Change: "Or use a certificate of an authority that the other side trusts: " + short(join(names))})
+		return true
 	}
 	// The way up ends at an authority that is not known. Where one that the
-	// responder trusts is known, what is missing is the way between the two.
-	i := slices.IndexFunc(known, func(c *x509.Certificate) bool { return asks(asked, c) })
+	// other side trusts is known, what is missing is the way between the two.
+	i := slices.IndexFunc(known, func(c *x509.Certificate) bool { return isAmong(asked, c) })
 	if i < 0 {
-		return d, false
+		return false
 	}
 	issuer, root := short(top.Issuer.String()), short(known[i].Subject.String())
 	d.Summary = fmt.Sprintf("%s trusts %s; the certificate of %s is issued by %s, and nothing that is sent leads from there to it",
 		m.Dst.Addr(), root, m.Src.Addr(), issuer)
 	d.Remedies = instead("cert-untrusted-issuer",
-		swan("initiator", "is it an intermediate: put the certificate of %s into /etc/swanctl/x509ca/, it is sent along then", issuer),
-		diag.Remedy{Side: "initiator", Platform: "any", Change: "In a policy file: node.intermediates: [<the file of that certificate>]"},
-		swan("responder", "else put the certificate of %s into /etc/swanctl/x509ca/, then swanctl --load-creds", issuer))
-	return d, true
+		swan(mine, "is it an intermediate: put the certificate of %s into /etc/swanctl/x509ca/, it is sent along then", issuer),
+		diag.Remedy{Side: mine, Platform: "any", Change: "In a policy file: node.intermediates: [<the file of that certificate>]"},
+		swan(theirs, "else put the certificate of %s into /etc/swanctl/x509ca/, then swanctl --load-creds", issuer))
+	return true
 }
 
 func authoritiesWord(n int) string {
@@ -174,7 +201,7 @@ func trustEvidence(sa *trace.IKESA, x *trace.Exchange) []diag.Evidence {
 	if !opened(x.Request) || sa.Init == nil || sa.Init.Response == nil || len(sa.Init.Response.Payloads) == 0 {
 		return nil
 	}
-	asked, ok := askedFor(sa)
+	asked, ok := askedFor(sa.Init.Response)
 	switch sealed := authMethod(x.Request) == "shared key"; {
 	case sealed && ok && len(asked) > 0:
 		return []diag.Evidence{at(sa.Init.Response, "CERTREQ: the responder takes certificates, of %d %s; it may want one here", len(asked), authoritiesWord(len(asked)))}

@@ -23,13 +23,18 @@ const maxEvidenceShown = 6
 // at most: longer lines are hard to read.
 const textWidth = 92
 
+// columns is the width of running text on a terminal.
+func columns(t *term.Terminal) int {
+	if t.Width > 20 && t.Width < textWidth {
+		return t.Width
+	}
+	return textWidth
+}
+
 // writeFindings writes a diagnosis for an operator: for each finding what is
 // wrong, how that is known and what to change.
 func writeFindings(t *term.Terminal, tr *trace.Trace, name string, findings []diag.Finding) error {
-	w := &wrapper{w: bufio.NewWriter(t.Out), term: t, width: textWidth, live: tr.Daemon.Known}
-	if t.Width > 20 && t.Width < w.width {
-		w.width = t.Width
-	}
+	w := &wrapper{w: bufio.NewWriter(t.Out), term: t, width: columns(t), live: tr.Daemon.Known}
 	w.line(term.Plain, "", fmt.Sprintf("%s: %s", name, contents(tr)))
 	switch {
 	case len(findings) == 0:

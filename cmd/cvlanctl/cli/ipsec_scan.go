@@ -155,7 +155,7 @@ func runIPsecScan(ctx context.Context, app *App, o *IPsecScanOptions) error {
 	case failed != nil:
 		return failed
 	case r.IKEv2 != scan.Answers && r.IKEv1 != scan.Answers && r.MajorVersion3 != "INVALID_MAJOR_VERSION":
-		return &unreachableError{fmt.Errorf("%s does not answer IKE: port %d %s, port %d %s", o.Host, r.Port, wordless(r.IKEv2), r.NATTPort, wordless(r.Port4500))}
+		return &unreachableError{fmt.Errorf("%s does not answer IKE: port %d %s, port %d %s; %s", o.Host, r.Port, wordless(r.IKEv2), r.NATTPort, wordless(r.Port4500), whyWordless(r))}
 	case d.Worst == grade.Forbidden.String() || d.Worst == o.FailOn:
 		return &findingsError{d.Worst}
 	}
@@ -168,7 +168,11 @@ func (o *IPsecScanOptions) announce(app *App, line *scan.UDP) {
 		return
 	}
 	_, remote := line.Ends(false)
-	fmt.Fprintf(app.Term.Err, "at most %d requests to %s alone, one at a time, %s apart or more; each is sent up to %d times\n", o.Max, remote.Addr(), o.Pace, o.Tries)
+	times := "once"
+	if o.Tries > 1 {
+		times = fmt.Sprintf("up to %d times", o.Tries)
+	}
+	fmt.Fprintf(app.Term.Err, "at most %d requests to %s alone, one at a time,\n%s apart or more, each sent %s\n", o.Max, remote.Addr(), o.Pace, times)
 }
 
 // wordless says how a port took a request that nobody answered.
@@ -177,6 +181,15 @@ func wordless(v scan.Verdict) string {
 		return "is closed"
 	}
 	return "is silent"
+}
+
+// whyWordless says what may be the matter with a host that does not answer, and
+// what to do.
+func whyWordless(r *scan.Result) string {
+	if r.IKEv2 == scan.Refused {
+		return "the host is there, and no IKE daemon listens: start it, or look at its ports with ss -ulpn"
+	}
+	return "a wrong address, a firewall on the way, or nobody there: does a capture on the host show the requests (tcpdump -n udp port " + fmt.Sprint(r.Port) + ")?"
 }
 
 // dial finds the host and opens the sockets to it.

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/netip"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -102,7 +103,10 @@ have to be free on this host, and who may not open them needs CAP_NET_BIND_SERVI
   sudo cvlanctl ipsec test-peer office --config site.yaml --listen
   cvlanctl ipsec test-peer office --config site.yaml -o json | jq -r '.steps[] | select(.status == "fail")'`,
 		Args: func(cmd *cobra.Command, args []string) error {
-			if len(args) != 1 || args[0] == "" {
+			switch {
+			case len(args) > 1:
+				return usagef("%q needs one PEER, and here are %d: %s (a number of tries is written --ladder=%d)", cmd.CommandPath(), len(args), strings.Join(args, ", "), peer.DefaultLadder)
+			case len(args) == 0 || args[0] == "":
 				return usagef("%q needs one PEER: of the policy, or an address", cmd.CommandPath())
 			}
 			return nil

@@ -1,11 +1,13 @@
 package cli
 
 import (
+	"bufio"
 	"fmt"
 	"slices"
 
 	"github.com/cloudvlan/cvlanctl/cmd/cvlanctl/cli/doc"
 	"github.com/cloudvlan/cvlanctl/cmd/cvlanctl/cli/print"
+	"github.com/cloudvlan/cvlanctl/cmd/cvlanctl/cli/term"
 	"github.com/cloudvlan/cvlanctl/diag/grade"
 	"github.com/cloudvlan/cvlanctl/diag/probe/peer"
 	"github.com/cloudvlan/cvlanctl/engine/policy"
@@ -92,7 +94,17 @@ func (t *testPeer) closeESP(r *peer.Report) error {
 			rows.Add(print.C(x.Type), print.C(x.Keyword), print.Cell{Text: x.Grade, Meaning: gradeMeaning(x.Grade)}, print.C(x.Why))
 		}
 	}
-	return rows.Write(t.app.Term, t.app.Output)
+	if err := rows.Write(t.app.Term, t.app.Output); err != nil || t.profile.Note == "" {
+		return err
+	}
+	out := bufio.NewWriter(t.app.Term.Out)
+	w := &wrapper{w: out, term: t.app.Term, width: columns(t.app.Term)}
+	w.blank()
+	w.line(term.Muted, "", t.profile.Note)
+	if err := out.Flush(); err != nil {
+		return fmt.Errorf("writing the outcome: %w", err)
+	}
+	return nil
 }
 
 // graded looks up the profile that --grade names.

@@ -41,6 +41,7 @@ func TestATestOfAPeerRefusesWhatItCannotTest(t *testing.T) {
 	for _, x := range []struct{ args, want string }{
 		{"", "needs one PEER"},
 		{"127.0.0.1", "--id says who we are"},
+		{"127.0.0.1 --ladder 3", "--ladder=12"},
 		{"127.0.0.1 --id me", "one of --psk-file and --psk-env"},
 		{"127.0.0.1 --id me --psk-file /nonexistent/psk", "psk"},
 		{"127.0.0.1 --id me --psk-env X --ike nonsense", "nonsense"},

@@ -5,7 +5,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strings"
 
+	"github.com/charmbracelet/x/ansi"
 	"github.com/cloudvlan/cvlanctl/cmd/cvlanctl/cli/doc"
 	"github.com/cloudvlan/cvlanctl/cmd/cvlanctl/cli/print"
 	"github.com/cloudvlan/cvlanctl/cmd/cvlanctl/cli/term"
@@ -73,14 +75,27 @@ func (t *testPeer) tell(s peer.Step) {
 		if s.Status != peer.Skip {
 			took = fmt.Sprintf("%7.1f ms", ms(s.Duration))
 		}
-		fmt.Fprintf(t.app.Term.Out, "%s  %-26s %10s  %s\n", t.app.Term.Paint(m, mark), s.Name, took, cleaned(s.Detail))
+		t.writeStep(t.app.Term.Paint(m, mark), fmt.Sprintf("%-26s %10s", s.Name, took), cleaned(s.Detail))
+	}
+}
+
+// writeStep writes a step on one line, or what is said of it under it where that
+// is too long for the line.
+func (t *testPeer) writeStep(mark, head, detail string) {
+	if 6+len(head)+2+ansi.StringWidth(detail) <= columns(t.app.Term) {
+		fmt.Fprintf(t.app.Term.Out, "%s  %s  %s\n", mark, head, detail)
+		return
+	}
+	fmt.Fprintf(t.app.Term.Out, "%s  %s\n", mark, strings.TrimRight(head, " "))
+	for _, part := range wrap(detail, columns(t.app.Term)-6) {
+		fmt.Fprintf(t.app.Term.Out, "      %s\n", part)
 	}
 }
 
 // close writes what was found, after the steps.
 func (t *testPeer) close(r *peer.Report) error {
 	out := bufio.NewWriter(t.app.Term.Out)
-	w := &wrapper{w: out, term: t.app.Term, width: textWidth, live: true}
+	w := &wrapper{w: out, term: t.app.Term, width: columns(t.app.Term), live: true}
 	n := 0
 	faults := slices.ContainsFunc(r.Findings, func(f diag.Finding) bool { return f.Severity < diag.Info })
 	for i := range r.Findings {

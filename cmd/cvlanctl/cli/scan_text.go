@@ -49,7 +49,7 @@ func writeScan(app *App, d *doc.Scan, r *scan.Result, p *grade.Profile) error {
 	if err := rows.Write(app.Term, app.Output); err != nil {
 		return err
 	}
-	return writeScanAdvice(app, d)
+	return writeScanAdvice(app, d, p)
 }
 
 func scanTitle(d *doc.Scan) string {
@@ -187,22 +187,4 @@ func yes(b bool) string {
 		return "yes"
 	}
 	return "no"
-}
-
-// writeScanAdvice says what to take out of the host's configuration.
-func writeScanAdvice(app *App, d *doc.Scan) error {
-	var out []string
-	for _, t := range d.Transforms {
-		if t.Grade == grade.Weak.String() || t.Grade == grade.Forbidden.String() {
-			out = append(out, t.Keyword)
-		}
-	}
-	if len(out) == 0 {
-		return nil
-	}
-	_, err := fmt.Fprintf(app.Term.Out, "\ndo: take %s out of what the host accepts:\n    connections.<c>.proposals = aes256gcm16-prfsha384-ecp384,aes256-sha256-modp2048   (strongSwan)\n", strings.Join(out, ", "))
-	if err != nil {
-		return fmt.Errorf("writing the scan: %w", err)
-	}
-	return nil
 }

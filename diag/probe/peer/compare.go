@@ -93,8 +93,16 @@ func checkWords(c *event.Check) string {
 	return words
 }
 
-// proofs are the comparisons that make up authentication.
-var proofs = kinds(event.CheckMethod, event.CheckMAC, event.CheckSignature, event.CheckCertificate, event.CheckUnique)
+// proofs says that a comparison is one of those that make up authentication.
+func proofs(c *event.Check) bool {
+	switch c.Kind {
+	case event.CheckMethod, event.CheckMAC, event.CheckSignature, event.CheckCertificate, event.CheckUnique:
+		return true
+	case event.CheckIdentity: // against a certificate, and not the ID payloads against ours
+		return !strings.HasPrefix(c.What, "ID")
+	}
+	return false
+}
 
 // proof names what the peer's proof rests on, "" where it was not looked at.
 func (l *listening) proof() string {

@@ -51,6 +51,9 @@ func (r *run) hostSettings() (Status, string) {
 		return Skip, "the firewall cannot be seen here: " + whyUnseen(h)
 	}
 	r.host = &diag.HostFacts{At: h.At, Chains: h.Chains}
+	if len(h.Chains) == 0 {
+		return Pass, "no firewall here"
+	}
 	return Pass, fmt.Sprintf("firewall read: %d chains that packets come by", len(h.Chains))
 }
 

@@ -54,10 +54,10 @@ func (l *listening) of(e *event.Event) stage {
 		return stageIdentity
 	case e.Check == nil || !l.asked:
 		return stageInit
-	case e.Check.Kind == event.CheckIdentity:
-		return stageIdentity
 	case proofs(e.Check):
 		return stageProof
+	case e.Check.Kind == event.CheckIdentity:
+		return stageIdentity
 	}
 	return stageChild
 }
@@ -114,6 +114,10 @@ func (l *listening) listen() (Status, string) {
 	var err error
 	if l.engine, err = l.tools.Engine(ctx, netip.Addr{}); err != nil {
 		l.end("nobody listens")
+		return Fail, err.Error()
+	}
+	if l.certs, err = l.engine.Certificates(ctx); err != nil {
+		l.end("the engine does not run")
 		return Fail, err.Error()
 	}
 	l.next, l.stop = iter.Pull2(l.engine.Events(l.ctx, backend.EventOptions{Every: 20 * time.Millisecond}))
@@ -323,7 +327,11 @@ func (l *listening) identity() (Status, string) {
 	l.stage = stageIdentity
 	if l.until(l.o.Patience, func() bool { return false }); l.held == nil {
 		l.end("no IKE_AUTH came")
-		return Fail, fmt.Sprintf("IKE_SA_INIT was answered, and no IKE_AUTH came within %s: the answer did not reach the peer, or UDP port 4500 or large packets are blocked on the way here", l.o.Patience)
+		if x := l.last(wire.ExchangeIKESAInit); x != nil && x.RequestRepeats > 0 {
+			return Fail, "IKE_SA_INIT was answered, and the peer asks the same again instead of going on: our answer does not reach it (answers from UDP port 500 are blocked on the way to it)"
+		}
+		return Fail, fmt.Sprintf("IKE_SA_INIT was answered, and no IKE_AUTH came within %s. The peer does not repeat its request, so that the answer reached it: either it gave up by itself "+
+			"(no key or certificate for its identity, or no signature with a hash that is taken here: its log says so), or its IKE_AUTH is lost (UDP port 4500 or large packets are blocked on the way here)", l.o.Patience)
 	}
 	var fits, not []string
 	for i := range l.checks {
@@ -353,23 +361,28 @@ func (l *listening) authentication() (Status, string) {
 		return Fail, words
 	}
 	fits := l.proof()
-	switch {
-	case fits == "":
+	if fits == "" {
 		return Skip, "the peer's proof was not looked at"
-	case !l.up():
-		return Pass, "the peer's " + fits + " is right"
 	}
 	// The peer judges us only now: ask whether it still knows the SA.
 	ctx, cancel := l.patient()
 	defer cancel()
-	p, err := l.engine.DPD(ctx, l.target.Connection, nil)
+	was, answered := l.up(), false
+	if was {
+		p, err := l.engine.DPD(ctx, l.target.Connection, nil)
+		answered = err == nil && p.Answered
+	}
 	l.settle()
-	if err != nil || !p.Answered {
+	switch {
+	case answered:
+	case l.last(wire.ExchangeInformational) != nil:
 		l.end("the peer does not authenticate us")
-		if sa := l.theCall(); sa != nil && l.last(wire.ExchangeInformational) != nil {
-			return Fail, "the peer's proof is right, and it refuses ours: it ended the IKE SA at once"
-		}
+		return Fail, "the peer's proof is right, and it refuses ours: it ended the IKE SA at once"
+	case was:
+		l.end("the peer does not authenticate us")
 		return Fail, "the peer's proof is right, and nothing came from it after our answer"
+	default:
+		return Pass, "the peer's " + fits + " is right"
 	}
 	l.established = true
 	if sa, err := l.run.sa(ctx); err == nil && sa != nil && len(sa.Children) == 0 {
