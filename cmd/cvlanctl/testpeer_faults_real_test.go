@@ -43,7 +43,7 @@ func stepOf(id string) string {
 // wantOfTest is what a test of a peer has to find, as our engine does that begins;
 // "" where it cannot see the fault.
 func wantOfTest(f *faults.Fault) string {
-	if f.Want[faults.VICIInitiator] == "private-key-missing" || f.NoEngine[faults.EngineInitiator] != "" || f.Software != "" || f.Native || f.NAT || f.IPv6 || f.Road != nil || f.Act != nil {
+	if f.Want[faults.VICIInitiator] == "private-key-missing" || f.NoEngine[faults.EngineInitiator] != "" || f.Software != "" || f.Kernel || f.Native || f.NAT || f.IPv6 || f.Road != nil || f.Act != nil {
 		return ""
 	}
 	// What the policy file has no words for, or refuses, cannot be tested.
