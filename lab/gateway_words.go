@@ -2,6 +2,7 @@ package lab
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/cloudvlan/cvlanctl/engine/wire"
@@ -13,13 +14,15 @@ type dialect struct {
 	// encr is told the keyword of strongSwan without its key length, and the
 	// length in bits, 0 for none.
 	encr func(id uint16, bits int) string
-	prf  map[uint16]string
+	// childOnly are ciphers that it takes for a child and for no IKE SA.
+	childOnly []uint16
+	prf       map[uint16]string
 	// integ and group are by transform id.
 	integ, group map[uint16]string
 }
 
 // words gives the transforms of one type in a dialect.
-func (d *dialect) words(ts []wire.Transform, typ wire.TransformType) ([]string, error) {
+func (d *dialect) words(p wire.ProtocolID, ts []wire.Transform, typ wire.TransformType) ([]string, error) {
 	var list []string
 	for i := range ts {
 		t := &ts[i]
@@ -29,6 +32,9 @@ func (d *dialect) words(ts []wire.Transform, typ wire.TransformType) ([]string, 
 		var w string
 		switch typ {
 		case wire.TransformEncr:
+			if p == wire.ProtocolIKE && slices.Contains(d.childOnly, t.ID) {
+				return nil, fmt.Errorf("%w: %s takes %s for a child only", ErrNoOrder, d.software, t.Keyword())
+			}
 			w = d.encr(t.ID, t.KeyLength())
 		case wire.TransformPRF:
 			w = d.prf[t.ID]
@@ -58,7 +64,7 @@ func (d *dialect) proposal(p wire.ProtocolID, text string) (proposal, error) {
 		typ wire.TransformType
 		to  *[]string
 	}{{wire.TransformEncr, &out.encr}, {wire.TransformPRF, &out.prf}, {wire.TransformInteg, &out.integ}, {wire.TransformKE, &out.group}} {
-		if *part.to, err = d.words(ts, part.typ); err != nil {
+		if *part.to, err = d.words(p, ts, part.typ); err != nil {
 			return proposal{}, err
 		}
 	}
@@ -136,6 +142,7 @@ var ikedDialect = dialect{
 		}
 		return fmt.Sprintf(form, bits)
 	},
+	childOnly: []uint16{wire.EncrChaCha20Poly1305, wire.EncrAESCTR, wire.EncrNull, wire.EncrNullAuthAESGMAC},
 	prf: map[uint16]string{wire.PRFHMACMD5: "hmac-md5", wire.PRFHMACSHA1: "hmac-sha1", wire.PRFHMACSHA256: "hmac-sha2-256",
 		wire.PRFHMACSHA384: "hmac-sha2-384", wire.PRFHMACSHA512: "hmac-sha2-512"},
 	integ: map[uint16]string{wire.IntegMD5_96: "hmac-md5", wire.IntegSHA1_96: "hmac-sha1", wire.IntegSHA256128: "hmac-sha2-256",
