@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/cloudvlan/cvlanctl/engine"
 	"github.com/cloudvlan/cvlanctl/engine/event"
 	"github.com/cloudvlan/cvlanctl/engine/wire"
 )
@@ -195,6 +196,12 @@ func TestNATIsToldFromForcedEncapsulationAsFarAsItShows(t *testing.T) {
 			q := fake(s.natd(ask, 0))
 			exchange(s, 1024, q, s.natd(answer, s.spiR)[:1])
 		}, sealed: []string{"info nat-detected-unexpectedly certain"}, sealedOnly: true, says: "a NAT that made its port 1024"},
+		{name: "the daemon says that its hash is false", tell: func(s *scene) {
+			exchange(s, 1024, fake(s.natd(ask, 0)), s.natd(answer, s.spiR)[:1])
+			s.add(event.Event{Table: &event.Table{First: true, SAs: []*engine.IKESA{{Name: "gw", UniqueID: 1, Version: 2, State: engine.IKEEstablished,
+				InitiatorSPI: s.spiI, ResponderSPI: s.spiR, Initiator: engine.Some(true), Local: engine.Side{Host: s.a, Port: 1024},
+				Remote: engine.Side{Host: s.b, Port: 500}, NAT: engine.NAT{Local: engine.Some(true), Fake: engine.Some(true)}}}}})
+		}, sealedOnly: true},
 		{name: "both claim one, nothing proves it", tell: func(s *scene) { exchange(s, 500, fake(s.natd(ask, 0)), fake(s.natd(answer, s.spiR))) },
 			sealed: []string{"info nat-detected-unexpectedly hint"}, sealedOnly: true},
 		{name: "both, and a port proves one", tell: func(s *scene) { exchange(s, 1024, fake(s.natd(ask, 0)), fake(s.natd(answer, s.spiR))) },

@@ -65,6 +65,9 @@ func sideOf(sa *trace.IKESA, o trace.Origin) translation {
 	}
 	port := seen.Port()
 	t.claimed, t.sure = true, true
+	if sa.NAT.Fake.Or(false) && t.host == host(sa.Local.Host) {
+		own = trace.MatchYes // its hash is false on purpose: what the peer sees counts alone
+	}
 	switch {
 	case inner.IsValid():
 		t.how = fmt.Sprintf("%s sits behind a NAT: its own address is %s", t.host, inner)
