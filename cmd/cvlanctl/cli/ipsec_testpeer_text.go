@@ -106,12 +106,12 @@ func (t *testPeer) close(r *peer.Report) error {
 		}
 	}
 	w.blank()
-	m, words := term.Good, "all that was tested works"
+	m, words := term.Good, r.Verdict()
 	switch r.Worst() {
 	case peer.Fail:
-		m, words = term.Bad, "the tunnel does not work: see above"
+		m, words = term.Bad, words+": see above"
 	case peer.Warn:
-		m, words = term.Warning, "it works, with what is said above"
+		m, words = term.Warning, words+": see above"
 	}
 	w.line(m, "", fmt.Sprintf("%s, in %.1f s", words, r.Took.Seconds()))
 	if err := out.Flush(); err != nil {

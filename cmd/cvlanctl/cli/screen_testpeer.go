@@ -57,11 +57,8 @@ func testOnScreen(ctx context.Context, app *App, of tui.PeerTest, tell func(tui.
 	r := t.run(ctx, target, o)
 	found = r.Findings
 	store.Finish(nil)
-	switch r.Worst() {
-	case peer.Fail:
-		return "", errors.New("the tunnel does not work")
-	case peer.Warn:
-		return "the test of " + of.Peer + ": it works, with what is said there", nil
+	if r.Worst() == peer.Fail {
+		return "", errors.New(r.Verdict())
 	}
-	return "the test of " + of.Peer + ": all that was tested works", nil
+	return "the test of " + of.Peer + ": " + r.Verdict(), nil
 }

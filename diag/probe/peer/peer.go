@@ -157,6 +157,22 @@ func (r *Report) Worst() Status {
 	return Pass
 }
 
+// Verdict says in words what the steps come to.
+func (r *Report) Verdict() string {
+	is := func(status Status, names ...string) bool {
+		return slices.ContainsFunc(r.Steps, func(x Step) bool { return x.Status == status && slices.Contains(names, x.Name) })
+	}
+	switch worst := r.Worst(); {
+	case worst == Fail && is(Pass, StepTraffic) && is(Fail, StepDPD, StepRekey):
+		return "the tunnel carries traffic, and will not last"
+	case worst == Fail:
+		return "the tunnel does not work"
+	case worst == Warn:
+		return "it works, with reservations"
+	}
+	return "all that was tested works"
+}
+
 // run is a test as it goes.
 type run struct {
 	ctx    context.Context
