@@ -10,7 +10,10 @@ import (
 	"github.com/cloudvlan/cvlanctl/lab"
 )
 
-const overName = "the peer's certificate is over"
+const (
+	overName    = "the peer's certificate is over"
+	strangeName = "the peer does not trust our authority"
+)
 
 // elsewhere is why what the peer itself knows is not looked at.
 const elsewhere = "the peer is other software, which is not asked"
@@ -33,6 +36,9 @@ func peerFaults() []Fault {
 		for _, f := range peerTable() {
 			if s == lab.Libreswan && f.Name == overName {
 				continue // it loads no such certificate
+			}
+			if s == lab.OpenIKED && f.Name == strangeName {
+				f.Want[EngineInitiator] = "cert-untrusted-issuer" // it names the authority that it asks for
 			}
 			f.Name = fmt.Sprintf("%s: %s", s, f.Name)
 			f.Software = s
@@ -69,7 +75,7 @@ func peerTable() []Fault {
 				a.ESP, g.ESP = "aes256-sha512-ecp384", []string{"aes256-sha512-ecp256"}
 				return nil
 			}},
-		{Name: "the peer does not trust our authority", Want: observed("auth-failed-opaque"), Peer: certified(func(p *papers) { p.ours = p.strange })},
+		{Name: strangeName, Want: observed("auth-failed-opaque"), Peer: certified(func(p *papers) { p.ours = p.strange })},
 		{Name: "we do not trust the peer's authority", Want: untrusted, Peer: certified(func(p *papers) { p.root = p.other })},
 		{Name: "our certificate is over", Want: ourOver, Peer: certified(func(p *papers) { p.ours = p.past })},
 		{Name: overName, Want: expired, Peer: certified(func(p *papers) { p.theirs = p.over })},
