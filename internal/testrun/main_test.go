@@ -6,10 +6,24 @@ import (
 	"testing"
 )
 
-func TestSkippedTestsAreNamedWithTheirReason(t *testing.T) {
+// says wants a report of these actions to have each of the lines.
+func says(t *testing.T, actions string, lines ...string) {
+	t.Helper()
 	var out bytes.Buffer
 	r := report{out: &out, lines: map[string][]string{}}
-	in := `{"Action":"output","Package":"p","Test":"TestA","Output":"=== RUN   TestA\n"}
+	if err := r.read(strings.NewReader(actions)); err != nil {
+		t.Fatal(err)
+	}
+	r.summary()
+	for _, want := range lines {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("output lacks %q:\n%s", want, out.String())
+		}
+	}
+}
+
+func TestSkippedTestsAreNamedWithTheirReason(t *testing.T) {
+	says(t, `{"Action":"output","Package":"p","Test":"TestA","Output":"=== RUN   TestA\n"}
 {"Action":"output","Package":"p","Test":"TestA","Output":"    a_test.go:3: needs root\n"}
 {"Action":"output","Package":"p","Test":"TestA","Output":"--- SKIP: TestA (0.00s)\n"}
 {"Action":"skip","Package":"p","Test":"TestA"}
@@ -18,48 +32,26 @@ func TestSkippedTestsAreNamedWithTheirReason(t *testing.T) {
 {"Action":"fail","Package":"p","Test":"TestC"}
 {"Action":"fail","Package":"p","Elapsed":0.5}
 not json
-`
-	if err := r.read(strings.NewReader(in)); err != nil {
-		t.Fatal(err)
-	}
-	r.summary()
-	for _, want := range []string{
+`,
 		"1 tests passed, 1 failed, 1 skipped",
 		"skipped: p TestA: a_test.go:3: needs root",
 		"failed:  p TestC",
 		"a_test.go:9: got 1",
 		"FAIL  p (0.5s)",
-		"not json",
-	} {
-		if !strings.Contains(out.String(), want) {
-			t.Errorf("output lacks %q:\n%s", want, out.String())
-		}
-	}
+		"not json")
 }
 
 func TestTestsWithoutAVerdictFailWithTheirPackage(t *testing.T) {
-	var out bytes.Buffer
-	r := report{out: &out, lines: map[string][]string{}}
-	in := `{"Action":"output","Package":"p","Test":"TestA","Output":"=== RUN   TestA\n"}
+	says(t, `{"Action":"output","Package":"p","Test":"TestA","Output":"=== RUN   TestA\n"}
 {"Action":"output","Package":"p","Test":"TestA","Output":"panic: test timed out after 30m0s\n"}
 {"Action":"output","Package":"pq","Test":"TestB","Output":"=== RUN   TestB\n"}
 {"Action":"output","Package":"p","Output":"FAIL\tp\t1800.1s\n"}
 {"Action":"fail","Package":"p","Elapsed":1800.1}
 {"Action":"pass","Package":"pq","Test":"TestB"}
 {"Action":"pass","Package":"pq","Elapsed":0.5}
-`
-	if err := r.read(strings.NewReader(in)); err != nil {
-		t.Fatal(err)
-	}
-	r.summary()
-	for _, want := range []string{
+`,
 		"1 tests passed, 1 failed, 0 skipped",
 		"failed:  p TestA (did not end)",
 		"panic: test timed out after 30m0s",
-		"FAIL  p (1800.1s)",
-	} {
-		if !strings.Contains(out.String(), want) {
-			t.Errorf("output lacks %q:\n%s", want, out.String())
-		}
-	}
+		"FAIL  p (1800.1s)")
 }
