@@ -46,7 +46,7 @@ func (s *Stack) Ping(ctx context.Context, to netip.Addr, n int) (time.Duration, 
 	var queue waiter.Queue
 	ep, failed := s.stack.NewEndpoint(transport, protocol(to), &queue)
 	if failed != nil {
-		return 0, fmt.Errorf("ping of %s: %s", to, failed)
+		return 0, s.refused(failed, "ping of %s", to)
 	}
 	defer ep.Close()
 	wait, notify := waiter.NewChannelEntry(waiter.ReadableEvents)
@@ -54,15 +54,15 @@ func (s *Stack) Ping(ctx context.Context, to netip.Addr, n int) (time.Duration, 
 	defer queue.EventUnregister(&wait)
 	if own := s.source(to); own.IsValid() {
 		if failed := ep.Bind(tcpip.FullAddress{NIC: nic, Addr: tcpip.AddrFromSlice(own.AsSlice())}); failed != nil {
-			return 0, fmt.Errorf("ping of %s from %s: %s", to, own, failed)
+			return 0, s.refused(failed, "ping of %s from %s", to, own)
 		}
 	}
 	if failed := ep.Connect(tcpip.FullAddress{NIC: nic, Addr: tcpip.AddrFromSlice(to.AsSlice())}); failed != nil {
-		return 0, fmt.Errorf("ping of %s: %s", to, failed)
+		return 0, s.refused(failed, "ping of %s", to)
 	}
 	sent := time.Now()
 	if _, failed := ep.Write(bytes.NewReader(request), tcpip.WriteOptions{}); failed != nil {
-		return 0, fmt.Errorf("ping of %s with %d octets: %s", to, n, failed)
+		return 0, s.refused(failed, "ping of %s with %d octets", to, n)
 	}
 	for {
 		var answer bytes.Buffer
@@ -71,7 +71,7 @@ func (s *Stack) Ping(ctx context.Context, to netip.Addr, n int) (time.Duration, 
 			return time.Since(sent), nil
 		}
 		if _, empty := failed.(*tcpip.ErrWouldBlock); failed != nil && !empty {
-			return 0, fmt.Errorf("ping of %s: %s", to, failed)
+			return 0, s.refused(failed, "ping of %s", to)
 		}
 		if failed == nil {
 			continue
@@ -84,4 +84,14 @@ func (s *Stack) Ping(ctx context.Context, to netip.Addr, n int) (time.Duration, 
 			return 0, fmt.Errorf("ping of %s: no answer within %s: %w", to, time.Since(sent).Round(time.Millisecond), ctx.Err())
 		}
 	}
+}
+
+// refused is the error of what the stack does not do. One that is closed
+// meanwhile refuses in words of its own, which differ by what it was doing.
+func (s *Stack) refused(failed tcpip.Error, format string, args ...any) error {
+	what := fmt.Sprintf(format, args...)
+	if s.ctx.Err() != nil {
+		return fmt.Errorf("%s: %w", what, os.ErrClosed)
+	}
+	return fmt.Errorf("%s: %s", what, failed)
 }
