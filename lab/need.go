@@ -34,3 +34,20 @@ func installed(t testing.TB, ensure func(context.Context) error) {
 		need.Without(t, err)
 	}
 }
+
+// BenchFor lays a bench that lasts as long as a test. Where the test fails, the
+// ends of the daemons' logs are shown.
+func BenchFor(ctx context.Context, t testing.TB, s Scenario) *Bench {
+	t.Helper()
+	b, err := NewBench(ctx, s, t.TempDir())
+	t.Cleanup(func() {
+		if err := b.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.ShowOnFailure(t)
+	return b
+}

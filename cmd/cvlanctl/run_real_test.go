@@ -71,16 +71,7 @@ func lay(t *testing.T, s lab.Scenario) *lab.Bench {
 	lab.Need(t)
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
-	b, err := lab.NewBench(ctx, s, t.TempDir())
-	t.Cleanup(func() {
-		if err := b.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	b.ShowOnFailure(t)
+	b := lab.BenchFor(ctx, t, s)
 	return b
 }
 

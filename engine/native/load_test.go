@@ -19,25 +19,10 @@ import (
 	"github.com/cloudvlan/cvlanctl/engine"
 	"github.com/cloudvlan/cvlanctl/engine/backend"
 	"github.com/cloudvlan/cvlanctl/engine/native"
+	"github.com/cloudvlan/cvlanctl/engine/native/nativetest"
 	"github.com/cloudvlan/cvlanctl/engine/policy"
 	"github.com/cloudvlan/cvlanctl/lab"
 )
-
-// section makes settings from words: "local.auth=psk" puts a value into a
-// section.
-func section(words ...string) *backend.Section {
-	root := &backend.Section{}
-	for _, w := range words {
-		path, value, _ := strings.Cut(w, "=")
-		at := root
-		names := strings.Split(path, ".")
-		for _, n := range names[:len(names)-1] {
-			at = at.Sub(n)
-		}
-		at.Set(names[len(names)-1], value)
-	}
-	return root
-}
 
 // bare starts an engine without a connection.
 func bare(t *testing.T) *started {
@@ -52,7 +37,7 @@ func join(own, other string, port uint16, words ...string) *backend.Section {
 	if own > other {
 		left, right = right, left
 	}
-	s := section(append([]string{"local.auth=psk", "remote.auth=psk", "local.id=" + own + ".example", "remote.id=" + other + ".example",
+	s := nativetest.Section(append([]string{"local.auth=psk", "remote.auth=psk", "local.id=" + own + ".example", "remote.id=" + other + ".example",
 		"children.net.local_ts=" + left, "children.net.remote_ts=" + right}, words...)...)
 	if port != 0 {
 		s.Set("remote_addrs", "127.0.0.1")
@@ -285,7 +270,7 @@ func TestCertificatesKeysAndAuthoritiesAreLoadedByCommand(t *testing.T) {
 	pa, pb := newParty(t, root, "a.example"), newParty(t, root, "b.example")
 	b := start(t, certPolicy(t, pb, "identity: b.example, ", "a.example", 0, ""), nil)
 	a := bare(t)
-	load(t, a, "gw", section("remote_addrs=127.0.0.1", fmt.Sprint("remote_port=", b.LocalAddr().Port()), "local.id=a.example", "remote.id=b.example", "children.net.mode=tunnel"))
+	load(t, a, "gw", nativetest.Section("remote_addrs=127.0.0.1", fmt.Sprint("remote_port=", b.LocalAddr().Port()), "local.id=a.example", "remote.id=b.example", "children.net.mode=tunnel"))
 	for _, c := range []backend.CertificateData{
 		{Type: "X509", Flag: "NONE", Data: pa.leaf.CertPEM()}, {Type: "X509", Flag: "NONE", Data: pa.leaf.Cert.Raw},
 		{Type: "X509", Flag: "NONE", Data: pa.middle.CertPEM()}, {Type: "X509", Flag: "CA", Data: root.Cert.Raw},
@@ -321,7 +306,7 @@ func TestCertificatesKeysAndAuthoritiesAreLoadedByCommand(t *testing.T) {
 	if certs, err := a.Certificates(limited(t)); err != nil || len(certs) != 0 {
 		t.Errorf("%d certificates after all were cleared, %v", len(certs), err)
 	}
-	authority := section("cert_uri_base=http://127.0.0.1")
+	authority := nativetest.Section("cert_uri_base=http://127.0.0.1")
 	authority.Set("cacert", string(root.CertPEM()))
 	authority.SetList("crl_uris", "http://127.0.0.1/crl")
 	authority.SetList("ocsp_uris", "http://127.0.0.1/ocsp")
@@ -334,7 +319,7 @@ func TestCertificatesKeysAndAuthoritiesAreLoadedByCommand(t *testing.T) {
 	if _, err := a.LoadKey(limited(t), backend.KeyData{Data: keyOf(t, pa.leaf)}); err != nil {
 		t.Fatal(err)
 	}
-	s := section("remote_addrs=127.0.0.1", fmt.Sprint("remote_port=", b.LocalAddr().Port()), "remote.id=b.example", "local.id=a.example", "children.net.mode=tunnel")
+	s := nativetest.Section("remote_addrs=127.0.0.1", fmt.Sprint("remote_port=", b.LocalAddr().Port()), "remote.id=b.example", "local.id=a.example", "children.net.mode=tunnel")
 	s.Sub("local").SetList("certs", string(pa.leaf.CertPEM())+string(pa.middle.CertPEM()))
 	load(t, a, "gw", s)
 	a.up(t, "net")
@@ -355,7 +340,7 @@ func TestCertificatesKeysAndAuthoritiesAreLoadedByCommand(t *testing.T) {
 	if err := a.Up(limited(t), target, backend.UpOptions{}, nil); !errors.Is(err, backend.ErrRefused) {
 		t.Errorf("with another certificate pinned: %v", err)
 	}
-	s = section("remote_addrs=127.0.0.1", fmt.Sprint("remote_port=", b.LocalAddr().Port()), "remote.id=b.example", "local.id=a.example", "children.net.mode=tunnel")
+	s = nativetest.Section("remote_addrs=127.0.0.1", fmt.Sprint("remote_port=", b.LocalAddr().Port()), "remote.id=b.example", "local.id=a.example", "children.net.mode=tunnel")
 	s.Sub("local").SetList("certs", string(pa.leaf.CertPEM())+string(pa.middle.CertPEM()))
 	s.Sub("remote").SetList("cacerts", string(root.CertPEM()))
 	load(t, a, "gw", s)
@@ -406,9 +391,9 @@ func TestWhatCannotBeLoadedIsRefusedWithAReason(t *testing.T) {
 	leaf := newParty(t, root, "a.example").leaf
 	a := start(t, loadPolicy(t, policyOf("a", "b", 500, "none"), "lab only"), nil)
 	ctx := limited(t)
-	bad := section("local.auth=psk", "remote.auth=psk")
+	bad := nativetest.Section("local.auth=psk", "remote.auth=psk")
 	bad.Sub("remote").SetList("certs", "no certificate")
-	many := section("local.auth=psk", "remote.auth=psk", "local.id=x")
+	many := nativetest.Section("local.auth=psk", "remote.auth=psk", "local.id=x")
 	many.Sub("children").Sub("net").SetList("local_ts", slices.Repeat([]string{"10.0.0.0/8"}, 256)...)
 	for _, row := range []struct {
 		name, says string
@@ -418,11 +403,11 @@ func TestWhatCannotBeLoadedIsRefusedWithAReason(t *testing.T) {
 		{"a connection of the policy's", "comes from the policy file", backend.ErrRefused, a.LoadConnection(ctx, "gw", join("a", "b", 500))},
 		{"unloading one of the policy's", "comes from the policy file", backend.ErrRefused, a.UnloadConnection(ctx, "gw")},
 		{"unloading none", "not found", backend.ErrRefused, a.UnloadConnection(ctx, "none")},
-		{"an unknown setting", "colour", backend.ErrRefused, a.LoadConnection(ctx, "x", section("colour=red"))},
-		{"other addresses", "speaks from 127.0.0.1 alone", backend.ErrUnsupported, a.LoadConnection(ctx, "x", section("local_addrs=192.0.2.1, no.such.host.invalid"))},
+		{"an unknown setting", "colour", backend.ErrRefused, a.LoadConnection(ctx, "x", nativetest.Section("colour=red"))},
+		{"other addresses", "speaks from 127.0.0.1 alone", backend.ErrUnsupported, a.LoadConnection(ctx, "x", nativetest.Section("local_addrs=192.0.2.1, no.such.host.invalid"))},
 		{"a certificate that is none", "certs of remote", backend.ErrRefused, a.LoadConnection(ctx, "x", bad)},
-		{"EAP", "eap-tls", backend.ErrUnsupported, a.LoadConnection(ctx, "x", section("local.auth=eap-tls"))},
-		{"a bad identity", "identity", nil, a.LoadConnection(ctx, "x", section("local.auth=psk", "local.id=@#0"))},
+		{"EAP", "eap-tls", backend.ErrUnsupported, a.LoadConnection(ctx, "x", nativetest.Section("local.auth=eap-tls"))},
+		{"a bad identity", "identity", nil, a.LoadConnection(ctx, "x", nativetest.Section("local.auth=psk", "local.id=@#0"))},
 		{"too many selectors", "at most 255", backend.ErrRefused, a.LoadConnection(ctx, "x", many)},
 		{"a key that is none", "no private key", backend.ErrRefused, second(a.LoadKey(ctx, backend.KeyData{Data: []byte("x")}))},
 		{"unloading no key", "key not found", backend.ErrRefused, a.UnloadKey(ctx, "00")},
@@ -437,8 +422,8 @@ func TestWhatCannotBeLoadedIsRefusedWithAReason(t *testing.T) {
 		{"a certificate for OCSP", "OCSP", backend.ErrUnsupported, a.LoadCertificate(ctx, backend.CertificateData{Type: "X509", Flag: "OCSP", Data: leaf.Cert.Raw})},
 		{"no CRL", "X509_CRL", backend.ErrRefused, a.LoadCertificate(ctx, backend.CertificateData{Type: "X509_CRL", Data: []byte("x")})},
 		{"an authority without a certificate", "missing", backend.ErrRefused, a.LoadAuthority(ctx, "x", nil)},
-		{"an authority with a bad one", "cacert", backend.ErrRefused, a.LoadAuthority(ctx, "x", section("cacert=x"))},
-		{"an authority on a token", "handle", backend.ErrUnsupported, a.LoadAuthority(ctx, "x", section("handle=x"))},
+		{"an authority with a bad one", "cacert", backend.ErrRefused, a.LoadAuthority(ctx, "x", nativetest.Section("cacert=x"))},
+		{"an authority on a token", "handle", backend.ErrUnsupported, a.LoadAuthority(ctx, "x", nativetest.Section("handle=x"))},
 		{"unloading no authority", "not found", backend.ErrRefused, a.UnloadAuthority(ctx, "none")},
 		{"counters of nobody", "no counters", backend.ErrRefused, second(a.Counters(ctx, "none"))},
 		{"resetting counters of nobody", "no counters", backend.ErrRefused, a.ResetCounters(ctx, "none")},

@@ -82,16 +82,7 @@ func newRig(t *testing.T, l layout) *rig {
 		ours, theirs = *us, *them
 		return nil
 	}
-	bench, err := lab.NewBench(ctx, l.scenario, t.TempDir())
-	t.Cleanup(func() {
-		if err := bench.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	bench.ShowOnFailure(t)
+	bench := lab.BenchFor(ctx, t, l.scenario)
 	r := &rig{t: t, bench: bench, ns: bench.NSA, peerNS: bench.NSB, own: bench.OuterA, outer: bench.OuterB, peer: bench.B, peerEnd: &bench.EndB}
 	at := r.outer
 	if l.weAre == interop.Responder {

@@ -23,18 +23,10 @@ func hostsOf(t *testing.T) (ns [2]*lab.NS, addr [2]string) {
 	lab.Need(t)
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	b, err := lab.NewBench(ctx, lab.Scenario{Name: "hosts", Ends: func(a, b *lab.End) error {
+	b := lab.BenchFor(ctx, t, lab.Scenario{Name: "hosts", Ends: func(a, b *lab.End) error {
 		a.Absent, b.Absent = true, true
 		return nil
-	}}, t.TempDir())
-	t.Cleanup(func() {
-		if err := b.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	}})
 	return [2]*lab.NS{b.NSA, b.NSB}, [2]string{b.OuterA, b.OuterB}
 }
 

@@ -25,16 +25,7 @@ func bench(t *testing.T) *lab.Bench {
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
 	lab.Need(t)
-	b, err := lab.NewBench(ctx, lab.Scenario{Name: "policy"}, t.TempDir())
-	t.Cleanup(func() {
-		if err := b.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	b.ShowOnFailure(t)
+	b := lab.BenchFor(ctx, t, lab.Scenario{Name: "policy"})
 	return b
 }
 

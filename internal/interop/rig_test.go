@@ -72,15 +72,7 @@ func newRig(t *testing.T, g ground) *rig {
 		theirs.Daemon.LogLevels = []string{"ike = 2", "chd = 2"} // no keys
 		return nil
 	}
-	bench, err := lab.NewBench(ctx, s, t.TempDir())
-	t.Cleanup(func() {
-		if err := bench.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	bench := lab.BenchFor(ctx, t, s)
 	r := &rig{rec: interop.Open(t, "strongSwan", version), bench: bench, daemon: bench.B, station: newStation()}
 	ns, own, remote, sees := bench.NSA, bench.OuterA, bench.OuterB, bench.OuterA
 	if g.weAre == interop.Responder {

@@ -5,8 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net"
-	"net/netip"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -22,28 +20,9 @@ import (
 	"github.com/cloudvlan/cvlanctl/engine/backend"
 	"github.com/cloudvlan/cvlanctl/engine/ike"
 	"github.com/cloudvlan/cvlanctl/engine/native"
-	"github.com/cloudvlan/cvlanctl/engine/policy"
+	"github.com/cloudvlan/cvlanctl/engine/native/nativetest"
 	"github.com/cloudvlan/cvlanctl/engine/trace"
 )
-
-// bareEngine starts an engine without a connection on free ports of loopback.
-func bareEngine(t *testing.T) *native.Engine {
-	t.Helper()
-	e, err := native.Start(t.Context(), native.Options{Policy: &policy.Policy{}, Local: netip.MustParseAddr("127.0.0.1"), Version: "1.2.3",
-		Settings: ike.Settings{Packets: true},
-		Listen: func(a netip.AddrPort) (*net.UDPConn, error) {
-			return net.ListenUDP("udp", net.UDPAddrFromAddrPort(netip.AddrPortFrom(a.Addr(), 0)))
-		}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := e.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	return e
-}
 
 // serveAt serves a backend at a socket.
 func serveAt(t *testing.T, b backend.Backend) string {
@@ -67,16 +46,7 @@ func serveAt(t *testing.T, b backend.Backend) string {
 // another.
 func configure(t *testing.T, e *native.Engine, psk string, words ...string) {
 	t.Helper()
-	root := &backend.Section{}
-	for _, w := range words {
-		path, value, _ := strings.Cut(w, "=")
-		at, names := root, strings.Split(path, ".")
-		for _, n := range names[:len(names)-1] {
-			at = at.Sub(n)
-		}
-		at.Set(names[len(names)-1], value)
-	}
-	if err := errors.Join(e.LoadSecret(t.Context(), backend.Secret{ID: "psk", Type: "IKE", Data: []byte(psk)}), e.LoadConnection(t.Context(), "gw", root)); err != nil {
+	if err := errors.Join(e.LoadSecret(t.Context(), backend.Secret{ID: "psk", Type: "IKE", Data: []byte(psk)}), e.LoadConnection(t.Context(), "gw", nativetest.Section(words...))); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -166,7 +136,8 @@ func TestAnEngineElsewhereIsJudgedAsOneInTheSameProcess(t *testing.T) {
 		{name: "other selectors", id: "ts-unacceptable", responder: []string{"children.net.remote_ts=10.7.0.0/24"}},
 	} {
 		t.Run(row.name, func(t *testing.T) {
-			a, b := bareEngine(t), bareEngine(t)
+			told := native.Options{Version: "1.2.3", Settings: ike.Settings{Packets: true}}
+			a, b := nativetest.Start(t, told), nativetest.Start(t, told)
 			psk := "tests only"
 			if row.psk != "" {
 				psk = row.psk

@@ -186,19 +186,10 @@ func TestAFailingUpSaysWhy(t *testing.T) {
 		})
 	}
 	t.Run("no answer", func(t *testing.T) {
-		b, err := lab.NewBench(t.Context(), lab.Scenario{Name: "alone", Quick: true, Ends: func(_, b *lab.End) error {
+		b := lab.BenchFor(t.Context(), t, lab.Scenario{Name: "alone", Quick: true, Ends: func(_, b *lab.End) error {
 			b.Absent = true
 			return nil
-		}}, t.TempDir())
-		t.Cleanup(func() {
-			if err := b.Close(); err != nil {
-				t.Error(err)
-			}
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
-		b.ShowOnFailure(t)
+		}})
 		(&real{b}).fails(t, "net", "peer not responding", "")
 	})
 }

@@ -66,19 +66,10 @@ func strongSwan(t *testing.T) string {
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
 	lab.Need(t)
-	b, err := lab.NewBench(ctx, lab.Scenario{Name: "load", Ends: func(a, _ *lab.End) error {
+	b := lab.BenchFor(ctx, t, lab.Scenario{Name: "load", Ends: func(a, _ *lab.End) error {
 		a.Absent = true
 		return nil
-	}}, t.TempDir())
-	t.Cleanup(func() {
-		if err := b.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	b.ShowOnFailure(t)
+	}})
 	return b.B.Socket()
 }
 

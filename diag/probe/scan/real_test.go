@@ -2,7 +2,6 @@ package scan
 
 import (
 	"context"
-	"errors"
 	"net/netip"
 	"slices"
 	"strings"
@@ -49,19 +48,10 @@ func TestAScanOfStrongSwanFindsExactlyWhatIsConfigured(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
 	defer cancel()
 	lab.Need(t)
-	bench, err := lab.NewBench(ctx, lab.Scenario{Name: "scan", Ends: func(a, _ *lab.End) error {
+	bench := lab.BenchFor(ctx, t, lab.Scenario{Name: "scan", Ends: func(a, _ *lab.End) error {
 		a.Absent = true
 		return nil
-	}}, t.TempDir())
-	t.Cleanup(func() {
-		if err := errors.Join(bench.Close()); err != nil {
-			t.Error(err)
-		}
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	bench.ShowOnFailure(t)
+	}})
 	for _, proposals := range []string{
 		"aes256gcm16-chacha20poly1305-prfsha384-prfsha256-ecp384-curve25519-modp2048,aes256-aes128-3des-sha256-sha1-modp3072-modp1024",
 		"aes128-sha256-modp2048",

@@ -15,6 +15,7 @@ import (
 	"github.com/cloudvlan/cvlanctl/engine"
 	"github.com/cloudvlan/cvlanctl/engine/backend"
 	"github.com/cloudvlan/cvlanctl/engine/event"
+	"github.com/cloudvlan/cvlanctl/engine/native/nativetest"
 	"github.com/cloudvlan/cvlanctl/engine/vici/serve"
 	"github.com/cloudvlan/cvlanctl/engine/wire"
 )
@@ -145,7 +146,7 @@ func TestConnectionsAndCredentialsAreLoadedThroughTheSocket(t *testing.T) {
 	_, path := served(t, bare(t), serve.Options{})
 	c := client(t, path, true)
 	ctx := limited(t)
-	if err := errors.Join(c.LoadConnection(ctx, "x", section("local.auth=psk", "remote.auth=psk", "local.id=a", "children.net.mode=tunnel")),
+	if err := errors.Join(c.LoadConnection(ctx, "x", nativetest.Section("local.auth=psk", "remote.auth=psk", "local.id=a", "children.net.mode=tunnel")),
 		c.LoadSecret(ctx, backend.Secret{ID: "s", Type: "IKE", Data: []byte("x"), Owners: []string{"a"}})); err != nil {
 		t.Fatal(err)
 	}
@@ -157,7 +158,7 @@ func TestConnectionsAndCredentialsAreLoadedThroughTheSocket(t *testing.T) {
 	if err := errors.Join(c.UnloadConnection(ctx, "x"), c.UnloadSecret(ctx, "s"), c.ClearCredentials(ctx)); err != nil {
 		t.Error(err)
 	}
-	if err := c.LoadConnection(ctx, "x", section("reauth_time=1h", "local.id=a")); !errors.Is(err, backend.ErrUnsupported) || !strings.Contains(err.Error(), "reauthentication") {
+	if err := c.LoadConnection(ctx, "x", nativetest.Section("reauth_time=1h", "local.id=a")); !errors.Is(err, backend.ErrUnsupported) || !strings.Contains(err.Error(), "reauthentication") {
 		t.Errorf("what cannot be had: %v", err)
 	}
 }

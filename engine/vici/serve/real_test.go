@@ -16,6 +16,7 @@ import (
 	"github.com/cloudvlan/cvlanctl/engine"
 	"github.com/cloudvlan/cvlanctl/engine/backend"
 	"github.com/cloudvlan/cvlanctl/engine/native"
+	"github.com/cloudvlan/cvlanctl/engine/native/nativetest"
 	"github.com/cloudvlan/cvlanctl/engine/policy"
 	"github.com/cloudvlan/cvlanctl/engine/vici/serve"
 	"github.com/cloudvlan/cvlanctl/lab"
@@ -37,8 +38,7 @@ func newSite(t *testing.T) *site {
 	defer cancel()
 	lab.Need(t)
 	s := &site{dir: t.TempDir()}
-	var err error
-	s.bench, err = lab.NewBench(ctx, lab.Scenario{Name: "serve", Ends: func(a, b *lab.End) error {
+	s.bench = lab.BenchFor(ctx, t, lab.Scenario{Name: "serve", Ends: func(a, b *lab.End) error {
 		root, err := lab.NewRoot("Lab Root CA", lab.ECDSA(elliptic.P384()))
 		if err != nil {
 			return err
@@ -64,16 +64,7 @@ func newSite(t *testing.T) *site {
 		s.ours, s.other = *a, *b
 		return errors.Join(err, b.Present(theirs), s.put("x509/me.pem", leaf.CertPEM()), s.put("private/me.pem", key),
 			s.put("x509ca/root.pem", root.CertPEM()), s.put("x509/middle.pem", middle.CertPEM()))
-	}}, t.TempDir())
-	t.Cleanup(func() {
-		if err := s.bench.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.bench.ShowOnFailure(t)
+	}})
 	return s
 }
 
@@ -86,17 +77,8 @@ func (s *site) put(name string, data []byte) error {
 // start starts our engine there.
 func (s *site) start(t *testing.T, p *policy.Policy) *native.Engine {
 	t.Helper()
-	e, err := native.Start(t.Context(), native.Options{Policy: p, Local: netip.MustParseAddr(s.bench.OuterA),
+	return nativetest.Start(t, native.Options{Policy: p, Local: netip.MustParseAddr(s.bench.OuterA),
 		Listen: func(a netip.AddrPort) (*net.UDPConn, error) { return s.bench.NSA.ListenUDP(a.String()) }})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := e.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	return e
 }
 
 // agrees says whether the strongSwan has the SAs that our engine has.

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/netip"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -15,7 +14,7 @@ import (
 
 	"github.com/cloudvlan/cvlanctl/engine/backend"
 	"github.com/cloudvlan/cvlanctl/engine/native"
-	"github.com/cloudvlan/cvlanctl/engine/policy"
+	"github.com/cloudvlan/cvlanctl/engine/native/nativetest"
 	"github.com/cloudvlan/cvlanctl/engine/vici"
 	"github.com/cloudvlan/cvlanctl/engine/vici/serve"
 )
@@ -92,42 +91,13 @@ func client(t testing.TB, path string, engine bool) *vici.Client {
 	return c
 }
 
-// bare starts an engine without a connection, on ports of loopback that are
-// free.
+// bare starts an engine without a connection.
 func bare(t testing.TB) *native.Engine { return running(t, nil) }
 
 // running is a bare engine with a data plane.
 func running(t testing.TB, plane native.DataPlane) *native.Engine {
 	t.Helper()
-	e, err := native.Start(t.Context(), native.Options{Policy: &policy.Policy{}, Local: netip.MustParseAddr("127.0.0.1"), Version: "1.2.3", Plane: plane,
-		Listen: func(a netip.AddrPort) (*net.UDPConn, error) {
-			return net.ListenUDP("udp", net.UDPAddrFromAddrPort(netip.AddrPortFrom(a.Addr(), 0)))
-		}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := e.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	return e
-}
-
-// section makes settings from words: "local.auth=psk" puts a value into a
-// section.
-func section(words ...string) *backend.Section {
-	root := &backend.Section{}
-	for _, w := range words {
-		path, value, _ := strings.Cut(w, "=")
-		at := root
-		names := strings.Split(path, ".")
-		for _, n := range names[:len(names)-1] {
-			at = at.Sub(n)
-		}
-		at.Set(names[len(names)-1], value)
-	}
-	return root
+	return nativetest.Start(t, native.Options{Version: "1.2.3", Plane: plane})
 }
 
 // pair starts two engines with a connection gw between them, of which a knows
@@ -146,7 +116,7 @@ func pair(t testing.TB) (a, b *native.Engine) {
 	} {
 		words := append([]string{"proposals=aes256-sha256-ecp256", "local.auth=psk", "remote.auth=psk", "local.id=" + side.own + ".example", "remote.id=" + side.far + ".example"}, side.words...)
 		if err := errors.Join(side.e.LoadSecret(limited(t), backend.Secret{ID: "psk", Type: "IKE", Data: []byte("tests only")}),
-			side.e.LoadConnection(limited(t), "gw", section(words...))); err != nil {
+			side.e.LoadConnection(limited(t), "gw", nativetest.Section(words...))); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/cloudvlan/cvlanctl/engine/backend"
 	"github.com/cloudvlan/cvlanctl/engine/link"
 	"github.com/cloudvlan/cvlanctl/engine/native"
+	"github.com/cloudvlan/cvlanctl/engine/native/nativetest"
 	"github.com/cloudvlan/cvlanctl/engine/vici/serve"
 	"github.com/cloudvlan/cvlanctl/lab/need"
 )
@@ -256,7 +257,7 @@ func (waiting) SetTraps([]link.Trap) error { return nil }
 func TestRealSwanctlListsTheTrapsOfTheEngine(t *testing.T) {
 	e := running(t, waiting{&native.Counter{}})
 	if err := errors.Join(e.LoadSecret(limited(t), backend.Secret{ID: "psk", Type: "IKE", Data: []byte("tests only")}),
-		e.LoadConnection(limited(t), "gw", section("local.auth=psk", "remote.auth=psk", "local.id=a.example", "remote.id=b.example", "remote_addrs=127.0.0.1",
+		e.LoadConnection(limited(t), "gw", nativetest.Section("local.auth=psk", "remote.auth=psk", "local.id=a.example", "remote.id=b.example", "remote_addrs=127.0.0.1",
 			"children.net.start_action=trap", "children.net.local_ts=10.1.0.0/24", "children.net.remote_ts=10.2.0.0/24[tcp/443]",
 			"children.hosts.start_action=trap", "children.hosts.mode=transport", "children.hosts.remote_ts=127.0.0.1/32",
 			"children.spare.local_ts=fd00:1::/64", "children.spare.remote_ts=fd00:2::/64"))); err != nil {
