@@ -47,7 +47,7 @@ func habit(sa *trace.IKESA, by trace.Origin) (platform, how string) {
 				continue
 			}
 			var words []string
-			for _, w := range waits[:min(len(waits), len(h.waits))] {
+			for _, w := range waits {
 				words = append(words, fmt.Sprintf("%.1f", w.Seconds()))
 			}
 			return h.platform, fmt.Sprintf("it repeats a request after %s s, as that does by default", strings.Join(words, ", "))

@@ -111,13 +111,8 @@ func Listen(ctx context.Context, t Target, tools Tools, o Options) *Report {
 func (l *listening) listen() (Status, string) {
 	ctx, cancel := l.patient()
 	defer cancel()
-	var err error
-	if l.engine, err = l.tools.Engine(ctx, netip.Addr{}); err != nil {
+	if err := l.start(ctx, netip.Addr{}); err != nil {
 		l.end("nobody listens")
-		return Fail, err.Error()
-	}
-	if l.certs, err = l.engine.Certificates(ctx); err != nil {
-		l.end("the engine does not run")
 		return Fail, err.Error()
 	}
 	l.next, l.stop = iter.Pull2(l.engine.Events(l.ctx, backend.EventOptions{Every: 20 * time.Millisecond}))

@@ -300,6 +300,15 @@ func (r *run) findings() []diag.Finding {
 	return diag.Diagnose(&diag.Facts{Source: "test of " + r.target.Host, Trace: r.trace, Now: r.o.Now(), Live: true, Probe: &probe, Host: r.host, Certificates: r.certs}, r.o.Rules)
 }
 
+// start starts the engine, and asks it for its certificates.
+func (r *run) start(ctx context.Context, peer netip.Addr) (err error) {
+	if r.engine, err = r.tools.Engine(ctx, peer); err != nil {
+		return err
+	}
+	r.certs, err = r.engine.Certificates(ctx)
+	return err
+}
+
 // end says that the steps to come are of no use.
 func (r *run) end(format string, args ...any) { r.gone = fmt.Errorf(format, args...) }
 
@@ -323,16 +332,11 @@ func (r *run) authentication() (Status, string) {
 	ctx, cancel := r.patient()
 	defer cancel()
 	r.hangUp() // the engine has the same ports
-	var err error
-	if r.engine, err = r.tools.Engine(ctx, r.probe.Remote); err != nil {
+	if err := r.start(ctx, r.probe.Remote); err != nil {
 		r.end("the engine does not run")
 		return Fail, err.Error()
 	}
-	if r.certs, err = r.engine.Certificates(ctx); err != nil {
-		r.end("the engine does not run")
-		return Fail, err.Error()
-	}
-	err = r.engine.Up(ctx, backend.Target{IKE: r.target.Connection, Child: r.target.Child}, backend.UpOptions{}, r.add)
+	err := r.engine.Up(ctx, backend.Target{IKE: r.target.Connection, Child: r.target.Child}, backend.UpOptions{}, r.add)
 	sa, listed := r.sa(ctx)
 	switch {
 	case sa != nil && sa.State == engine.IKEEstablished:
